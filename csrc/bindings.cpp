@@ -1,0 +1,17 @@
+// The Python module simplepose._native: what was built, and the ops that the bind_* files register.
+#include "bindings.h"
+
+#include "parallel.h"
+
+PYBIND11_MODULE(_native, module) {
+  namespace sp = simplepose;
+  module.doc() = "Native ops of simplepose; call them through simplepose.ops.";
+  module.attr("version") = SIMPLEPOSE_VERSION;
+  module.attr("cuda_architectures") = SIMPLEPOSE_CUDA_ARCHITECTURES;
+#if defined(SIMPLEPOSE_WITH_CUDA)
+  module.attr("has_cuda") = true;
+#else
+  module.attr("has_cuda") = false;
+#endif
+  module.def("default_threads", &sp::default_threads, "Processors this process may run on.");
+}

@@ -1,0 +1,76 @@
+// Maths that the CPU and the CUDA code share, line for line: what one gives, the other gives to the last bit.
+//
+// Both compile without fused multiply-add (-ffp-contract=off, -fmad=false); every operation is a correctly rounded
+// float32 one in the order of simplepose/reference/maths.py.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__CUDACC__)
+#define SP_HD __host__ __device__ __forceinline__
+#else
+#define SP_HD inline __attribute__((always_inline))
+#endif
+
+namespace simplepose {
+
+SP_HD int32_t float_bits(float x) {
+#if defined(__CUDA_ARCH__)
+  return __float_as_int(x);
+#else
+  int32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+#endif
+}
+
+SP_HD float bits_float(int32_t bits) {
+#if defined(__CUDA_ARCH__)
+  return __int_as_float(bits);
+#else
+  float x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+#endif
+}
+
+// Non-finite values in a map read as 0.
+SP_HD float finite(float x) { return (float_bits(x) & 0x7f800000) == 0x7f800000 ? 0.0f : x; }
+
+// e^x for x <= 0; arguments below -87 count as -87.
+SP_HD float exp32(float x) {
+  x = x > -87.0f ? x : -87.0f;
+  // Adding and taking away 1.5 * 2^23 rounds half to even, as rint does, and vectorises everywhere.
+  const float n = (x * 1.442695f + 12582912.0f) - 12582912.0f;
+  const float r = (x - n * 0.693359375f) - n * -2.1219444e-4f;
+  float p = 0.0001989939f;
+  p = p * r + 0.0013933732f;
+  p = p * r + 0.0083332984f;
+  p = p * r + 0.041666463f;
+  p = p * r + 0.16666667f;
+  p = p * r + 0.5f;
+  const float y = 1.0f + (r + (r * r) * p);
+  return y * bits_float((static_cast<int32_t>(n) + 127) << 23);
+}
+
+// Natural logarithm of a positive normal number.
+SP_HD float log32(float x) {
+  const int32_t bits = float_bits(x);
+  const int32_t exponent = (bits - 0x3f3504f3) >> 23;  // x = m 2^exponent with m in [sqrt(1/2), sqrt(2))
+  const float f = bits_float(bits - static_cast<int32_t>(static_cast<uint32_t>(exponent) << 23)) - 1.0f;
+  float p = 0.071469784f;
+  p = p * f + -0.115717955f;
+  p = p * f + 0.116629444f;
+  p = p * f + -0.12411018f;
+  p = p * f + 0.14249754f;
+  p = p * f + -0.16668478f;
+  p = p * f + 0.20000716f;
+  p = p * f + -0.2499999f;
+  p = p * f + 0.3333333f;
+  const float f2 = f * f;
+  return static_cast<float>(exponent) * 0.6931472f + ((f - 0.5f * f2) + (f2 * f) * p);
+}
+
+}  // namespace simplepose

@@ -1,0 +1,119 @@
+"""The settings of the ops: frozen dataclasses, checked when they are made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+Shape = Literal["ellipse", "line"]
+Rank = Literal["product", "weighted_sum"]
+Backend = Literal["auto", "native", "reference"]
+
+
+@dataclass(frozen=True)
+class TargetConfig:
+    """How `render_targets` draws. Lengths are image pixels; the defaults are the paper's at 512 x 512 input."""
+
+    keypoint_sigma: float = 9.0  # standard deviation of a keypoint's Gaussian
+    part_sigma: float = 7.0  # standard deviation across a part
+    threshold: float = 0.015  # values below it are zero; it also sets the width of a part's ellipse
+    stride: int = 4  # image pixels between two cells of the maps
+    shape: Shape = "ellipse"  # "ellipse": the paper; "line": the released code, to reproduce its training
+
+    def __post_init__(self) -> None:
+        _check_number(self, "keypoint_sigma", above=0.0)
+        _check_number(self, "part_sigma", above=0.0)
+        _check_number(self, "threshold", above=0.0, below=1.0)
+        _check_count(self, "stride", 1)
+        _check_choice(self, "shape", get_args(Shape))
+
+    @classmethod
+    def for_input(cls, size: int, **changes: Any) -> TargetConfig:
+        """The paper's widths for a square network input of ``size`` pixels.
+
+        9 and 7 px at 512 and 7 and 5 px at 384 (section 4.1 of the paper); other sizes scale those of 512.
+        """
+        known = {512: (9.0, 7.0), 384: (7.0, 5.0)}
+        keypoint, part = known.get(size, (9.0 * size / 512, 7.0 * size / 512))
+        return replace(cls(keypoint_sigma=keypoint, part_sigma=part), **changes)
+
+
+@dataclass(frozen=True)
+class DecodeConfig:
+    """The rules of grouping, by their numbers in docs/decoding.md. Lengths are cells of the maps."""
+
+    peak_threshold: float = 0.1  # rule 1: a peak's least value
+    max_peaks: int = 256  # rule 1: most peaks of one keypoint type; more are cut by score
+    part_threshold: float = 0.1  # rule 2: what a sample along a part must exceed
+    samples: int = 10  # rule 2: samples along a part, both ends included
+    share: float = 0.8  # rule 2: the share of samples that must exceed the threshold
+    rank: Rank = "product"  # rule 2: response x both scores, or the paper's 0.5 response + 0.25 (both scores)
+    recheck: bool = True  # rule 4: keypoints may move to the pose with more evidence
+    single_threshold: float = 0.2  # rule 5: a keypoint alone needs this score
+    reach: float = 1.5  # rule 5: pieces join within reach x size; 0 skips the rule
+    minimum_size: float = 10.0  # rule 5: the least size of a piece
+    min_keypoints: int = 1  # rule 6: the least number of keypoints of a pose
+    share_taken: bool = False  # rule 7: a pose may also take a peak that another pose has
+
+    def __post_init__(self) -> None:
+        _check_number(self, "peak_threshold", above=0.0)
+        _check_count(self, "max_peaks", 1)
+        _check_number(self, "part_threshold", least=0.0)
+        _check_count(self, "samples", 2, 64)
+        _check_number(self, "share", above=0.0, most=1.0)
+        _check_choice(self, "rank", get_args(Rank))
+        _check_number(self, "single_threshold", least=0.0)
+        _check_number(self, "reach", least=0.0)
+        _check_number(self, "minimum_size", least=0.0)
+        _check_count(self, "min_keypoints", 1)
+        for name in ("recheck", "share_taken"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name}: expected True or False, got {getattr(self, name)!r}")
+
+    @property
+    def samples_needed(self) -> int:
+        """How many samples must exceed ``part_threshold``."""
+        return max(1, math.ceil(self.share * self.samples - 1e-9))
+
+    @classmethod
+    def paper(cls, **changes: Any) -> DecodeConfig:
+        """The paper's assignment (section 3.4): its weighted rank, no recheck, no joining, two keypoints or more."""
+        return replace(cls(rank="weighted_sum", recheck=False, reach=0.0, min_keypoints=2), **changes)
+
+
+def _check_number(
+    config: Any,
+    name: str,
+    *,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    below: float = math.inf,
+    most: float = math.inf,
+) -> None:
+    value = getattr(config, name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    if not (math.isfinite(value) and above < value < below and least <= value <= most):
+        limits = [f"above {above:g}"] * (above > -math.inf) + [f"at least {least:g}"] * (least > -math.inf)
+        limits += [f"below {below:g}"] * (below < math.inf) + [f"at most {most:g}"] * (most < math.inf)
+        raise ValueError(f"{name}: expected a finite number {', '.join(limits)}, got {value!r}")
+
+
+def _check_count(config: Any, name: str, least: int, most: int = 2**20) -> None:
+    value = getattr(config, name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    if not least <= value <= most:
+        raise ValueError(f"{name}: expected {least} to {most}, got {value}")
+
+
+def _check_choice(config: Any, name: str, choices: tuple[str, ...]) -> None:
+    value = getattr(config, name)
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def config_to_dict(config: TargetConfig | DecodeConfig) -> dict[str, Any]:
+    """Plain values by name, as JSON holds them."""
+    return {f.name: getattr(config, f.name) for f in fields(config)}
