@@ -58,7 +58,7 @@ class DecodeConfig:
 
     def __post_init__(self) -> None:
         _check_number(self, "peak_threshold", above=0.0)
-        _check_count(self, "max_peaks", 1)
+        _check_count(self, "max_peaks", 1, 4096)
         _check_number(self, "part_threshold", least=0.0)
         _check_count(self, "samples", 2, 64)
         _check_number(self, "share", above=0.0, most=1.0)
