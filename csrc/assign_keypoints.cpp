@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace simplepose {
 namespace {
@@ -104,10 +105,31 @@ class Assignment {
     return first;
   }
 
+  // evidence(peak, its own pose), summed anew only after the pose has changed.
+  float own_evidence(int32_t peak) {
+    const int32_t pose = s_.pose_of[at(peak)], version = s_.version[at(pose)];
+    if (s_.own_version[at(peak)] != version) {
+      s_.own_version[at(peak)] = version;
+      s_.own_evidence[at(peak)] = evidence(peak, pose);
+    }
+    return s_.own_evidence[at(peak)];
+  }
+
   // Rule 4.
   void recheck() {
     s_.stamp.assign(at(poses_), -1);
     s_.sums.resize(at(poses_));
+    s_.version.resize(at(poses_));
+    std::iota(s_.version.begin(), s_.version.end(), 0);
+    versions_ = poses_;
+    s_.own_version.assign(at(peaks_.size()), -1);
+    s_.own_evidence.resize(at(peaks_.size()));
+    s_.all_evidence.resize(at(peaks_.size()));
+    for (int32_t peak = 0; peak < peaks_.size(); ++peak) {
+      float total = 0.0f;
+      for (const Link* link = links_begin(peak); link != links_end(peak); ++link) total += std::fabs(link->evidence);
+      s_.all_evidence[at(peak)] = total;
+    }
     for (int32_t peak = 0; peak < peaks_.size(); ++peak) {
       const int32_t home = s_.pose_of[at(peak)];
       s_.touched.clear();
@@ -130,11 +152,17 @@ class Assignment {
     float best_gain = kLeastGain;
     for (const int32_t pose : s_.touched) {
       const int32_t rival = row(pose)[type];
+      const float here = s_.sums[at(home)], there = s_.sums[at(pose)];
       float gain;
       if (rival < 0) {
-        gain = s_.sums[at(pose)] - s_.sums[at(home)];
+        gain = there - here;
       } else {
-        gain = (s_.sums[at(pose)] + evidence(rival, home)) - (s_.sums[at(home)] + evidence(rival, pose));
+        const float lost = own_evidence(rival), all = s_.all_evidence[at(rival)];
+        // What the rival could bring to `home` is at most all it has elsewhere. Most pairs end here; the slack
+        // covers rounding, so that no exchange is missed.
+        const float slack = 1e-4f * (std::fabs(there) + std::fabs(here) + all);
+        if (there - here + (all - std::fabs(lost)) - lost < best_gain - slack) continue;
+        gain = (there + evidence(rival, home)) - (here + lost);
       }
       if (gain > best_gain || (gain == best_gain && best >= 0 && first_peak(pose) < first_peak(best))) {
         best = pose, best_gain = gain;
@@ -146,6 +174,8 @@ class Assignment {
     if (rival >= 0) s_.pose_of[at(rival)] = home;
     row(best)[type] = peak;
     s_.pose_of[at(peak)] = best;
+    s_.version[at(home)] = versions_++;
+    s_.version[at(best)] = versions_++;
   }
 
   // What rule 5 calls pieces: poses, single peaks only from a score on.
@@ -353,6 +383,7 @@ class Assignment {
   const DecodeSettings& settings_;
   AssignScratch& s_;
   int32_t poses_ = 0;
+  int32_t versions_ = 0;  // given out by recheck, each once
 };
 
 }  // namespace

@@ -57,7 +57,7 @@ class WorkspaceStore {
   }
   void give_back(std::unique_ptr<Workspace> workspace) {
     constexpr size_t kMostLinks = 1 << 18;
-    if (workspace->assign.links.capacity() > kMostLinks || workspace->match.from.capacity() > kMostLinks) return;
+    if (workspace->assign.links.capacity() > kMostLinks || workspace->match.pair.capacity() > kMostLinks) return;
     const std::lock_guard<std::mutex> lock(mutex_);
     free_.push_back(std::move(workspace));
   }

@@ -36,14 +36,14 @@ struct Scan {
 
 #if SP_X86
 // Lanes of `value` that a finite neighbour beats.
-SP_AVX2 inline __m256 beaten(__m256 value, const float* neighbour, bool wins_ties) {
+SP_AVX2 SP_INLINE __m256 beaten(__m256 value, const float* neighbour, bool wins_ties) {
   const __m256 other = _mm256_loadu_ps(neighbour);
   const __m256 higher = wins_ties ? _mm256_cmp_ps(other, value, _CMP_GE_OQ) : _mm256_cmp_ps(other, value, _CMP_GT_OQ);
   return _mm256_and_ps(higher, _mm256_cmp_ps(other, _mm256_set1_ps(FLT_MAX), _CMP_LE_OQ));
 }
 
 // Tests 8 cells of which some reach the threshold: first above and below, then left and right, then in full.
-SP_AVX2 inline void test_vector(Scan& scan, int y, int x, __m256 value, __m256 reached) {
+SP_AVX2 SP_INLINE void test_vector(Scan& scan, int y, int x, __m256 value, __m256 reached) {
   const float* at = scan.map + static_cast<int64_t>(y) * scan.width + x;
   __m256 lost = _mm256_cmp_ps(value, _mm256_set1_ps(FLT_MAX), _CMP_GT_OQ);
   if (y > 0) lost = _mm256_or_ps(lost, beaten(value, at - scan.width, true));
@@ -61,6 +61,8 @@ SP_AVX2 void scan_avx2(Scan& scan) {
     const float* row = scan.map + static_cast<int64_t>(y) * scan.width;
     int x = 0;
     for (; x + 32 <= scan.width; x += 32) {
+      _mm_prefetch(reinterpret_cast<const char*>(row + x + kPrefetch), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(row + x + kPrefetch + 16), _MM_HINT_T0);
       __m256 value[4], reached[4];
       for (int i = 0; i < 4; ++i) {
         value[i] = _mm256_loadu_ps(row + x + 8 * i);

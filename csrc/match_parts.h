@@ -12,12 +12,22 @@
 
 namespace simplepose {
 
+// Pairs of peaks as lines from a to b, in arrays that a vector load may overrun by 7.
+struct PairLines {
+  std::vector<float> ax, ay, bx, by;
+
+  void resize(size_t pairs) {
+    for (auto* column : {&ax, &ay, &bx, &by}) column->resize(pairs + 7);
+  }
+};
+
 // What match_parts keeps from call to call, so that a steady state allocates nothing.
 struct MatchScratch {
-  std::vector<int32_t> from, to;  // pairs that survive the first look
+  PairLines all, kept;        // pairs at the first look, and those that survive it
+  std::vector<int32_t> pair;  // index of each of the latter in (from-peak, to-peak) order
   std::vector<float> response, evidence;
   std::vector<uint64_t> keys;
-  std::vector<uint32_t> bits;  // cells of one map that may hold a sample above the threshold
+  std::vector<uint8_t> reach;  // [height * width], and two rows to make it
 };
 
 // Part maps [L, height, width], row by row.

@@ -8,8 +8,12 @@
 #define SP_X86 0
 #define SP_AVX2
 #endif
+#define SP_INLINE inline __attribute__((always_inline))
 
 namespace simplepose {
+
+// Cells ahead of a pass over a map that are fetched: the processor's own prefetching stops at every page.
+constexpr int kPrefetch = 2048;
 
 // Whether the processor has AVX2 and the environment variable SIMPLEPOSE_SIMD is not "generic"; decided once.
 bool use_avx2();
