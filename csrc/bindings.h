@@ -2,3 +2,9 @@
 #pragma once
 
 #include "arrays.h"
+
+namespace simplepose {
+
+void bind_targets(py::module_& module);
+
+}  // namespace simplepose
