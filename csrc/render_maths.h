@@ -51,6 +51,12 @@ SP_HD float larger(float a, float b) { return a > b ? a : b; }
 SP_HD float magnitude(float a) { return a < 0.0f ? -a : a; }
 SP_HD bool is_finite(float a) { return (float_bits(a) & 0x7f800000) != 0x7f800000; }
 
+// `value` where `sign` is not negative, else 0. A mask, since a compiler may make a choice a jump around the work
+// for the value, which keeps it from using vectors.
+SP_HD float where_positive(float sign, float value) {
+  return bits_float(float_bits(value) & ~(float_bits(sign) >> 31));
+}
+
 // The image position of a cell.
 SP_HD float grid(int cell, float stride) { return static_cast<float>(cell) * stride + (stride * 0.5f - 0.5f); }
 
@@ -165,15 +171,14 @@ SP_HD Span ellipse_row(const TargetShape& shape, int row, const TargetRules& rul
 SP_HD float ellipse_value(const TargetShape& shape, float px, float py, const TargetRules& rules) {
   const float t = px * shape.ux + py * shape.uy;
   const float d = px * shape.uy - py * shape.ux;
-  const bool inside = (t * t) * shape.inv_a2 + (d * d) * rules.part_inv_b2 <= 1.0f;
-  const float value = exp32(-(d * d) * rules.part_inv);
-  return inside ? value : 0.0f;
+  const float inside = 1.0f - ((t * t) * shape.inv_a2 + (d * d) * rules.part_inv_b2);
+  return where_positive(inside, exp32(-(d * d) * rules.part_inv));
 }
 
 SP_HD float line_value(const TargetShape& shape, float px, float py, const TargetRules& rules) {
   const float d = px * shape.uy - py * shape.ux;
   const float value = exp32(-(d * d) * rules.part_inv);
-  return value <= rules.threshold ? kLineFloor : value;
+  return value > rules.threshold ? value : kLineFloor;
 }
 
 }  // namespace simplepose

@@ -55,15 +55,26 @@ SP_INLINE void draw_keypoint(const Plane& plane, const float* keypoint, const Ta
   }
 }
 
+// The inner loops take shape and rules by value: stores to the row then cannot change them, and vectors are possible.
+SP_INLINE void draw_ellipse_row(const TargetShape shape, const TargetRules rules, Span columns, float py,
+                                float* __restrict row) {
+  for (int x = columns.first; x <= columns.last; ++x)
+    row[x] = larger(row[x], ellipse_value(shape, grid(x, rules.stride) - shape.x, py, rules));
+}
+
+SP_INLINE void add_line_row(const TargetShape shape, const TargetRules rules, float py, float* __restrict row,
+                            float* __restrict boxes) {
+  for (int x = shape.columns.first; x <= shape.columns.last; ++x) {
+    row[x] += line_value(shape, grid(x, rules.stride) - shape.x, py, rules);
+    boxes[x] += 1.0f;
+  }
+}
+
 SP_INLINE void draw_ellipse(const Plane& plane, const TargetShape& shape, const TargetRules& rules) {
   for (int y = shape.rows.first; y <= shape.rows.last; ++y) {
     const Span reached = ellipse_row(shape, y, rules, plane.width);
     if (reached.empty()) continue;
-    const Span columns = whole_vectors(reached, plane.width);
-    const float py = grid(y, rules.stride) - shape.y;
-    float* __restrict out = plane.row(y);
-    for (int x = columns.first; x <= columns.last; ++x)
-      out[x] = larger(out[x], ellipse_value(shape, grid(x, rules.stride) - shape.x, py, rules));
+    draw_ellipse_row(shape, rules, whole_vectors(reached, plane.width), grid(y, rules.stride) - shape.y, plane.row(y));
   }
 }
 
@@ -74,14 +85,9 @@ SP_INLINE void average_lines(const Plane& plane, const TargetRules& rules, Scrat
     float* __restrict out = plane.row(y);
     std::fill_n(boxes, plane.width, 0.0f);
     for (const TargetShape& shape : scratch.shapes) {
-      if (!shape.rows.has(y)) continue;
-      const float py = grid(y, rules.stride) - shape.y;
-      for (int x = shape.columns.first; x <= shape.columns.last; ++x) {
-        out[x] += line_value(shape, grid(x, rules.stride) - shape.x, py, rules);
-        boxes[x] += 1.0f;
-      }
+      if (shape.rows.has(y)) add_line_row(shape, rules, grid(y, rules.stride) - shape.y, out, boxes);
     }
-    for (int x = 0; x < plane.width; ++x) out[x] = boxes[x] > 1.0f ? out[x] / boxes[x] : out[x];
+    for (int x = 0; x < plane.width; ++x) out[x] /= larger(boxes[x], 1.0f);
   }
 }
 
