@@ -78,7 +78,8 @@ def render_targets(
         labelled = (keypoints[..., 2] > 0) & np.isfinite(keypoints[..., :2]).all(-1)
         for kind, channel in enumerate(points):
             for person in np.nonzero(labelled[:, kind])[0]:
-                draw_keypoint(channel, *keypoints[person, kind, :2], rules)
+                x, y = keypoints[person, kind, :2]
+                draw_keypoint(channel, x, y, rules)
         for (a, b), channel in zip(skeleton.part_index, parts, strict=True):
             people = keypoints[labelled[:, a] & labelled[:, b]]
             if rules.line:
