@@ -20,9 +20,9 @@ from simplepose.targets import Drawing, map_shapes, render_arrays, render_native
 
 def render(keypoints: Tensor, drawing: Drawing, backend: str) -> list[Tensor]:
     """One tensor a scale on the device of ``keypoints [B, P, J, 3]``, float32 or float64."""
-    keypoints = keypoints.detach().to(torch.float32).contiguous()
+    keypoints = keypoints.detach().to(torch.float32)
     if backend == "reference":
-        maps = render_arrays(keypoints.cpu().numpy(), drawing, backend)
+        maps = render_arrays(keypoints.cpu().contiguous().numpy(), drawing, backend)
         return [torch.from_numpy(scale).to(keypoints.device) for scale in maps]
     config = drawing.config
     return _render_op(
@@ -68,6 +68,7 @@ def _render_op(
     """``keypoints [B, P, J, 3]``, ``parts`` 2 L keypoint types; ``native`` refuses the baseline, 0 threads are all."""
     config = TargetConfig(keypoint_sigma, part_sigma, threshold, stride, cast(Shape, shape))
     size = (height, width)
+    keypoints = keypoints.contiguous()
     reason = _why_not_native(keypoints.device)
     if reason:
         if native:
