@@ -1,4 +1,4 @@
-"""Keypoints that the tests and benchmarks of render_targets draw: scenes of people, and awkward inputs by name."""
+"""Keypoints that the tests of render_targets draw: scenes of people, and awkward inputs by name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def awkward(size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
         "off the image": three + np.float32([size[1], -size[0], 0]),
         "across the border": three * np.float32([3, 0.1, 1]) - np.float32([size[1], 2, 0]),
         "far away": three * np.float32([1e4, 1e4, 1]),
-        "huge": three * np.float32([1e30, 1e37, 1]),
+        "huge": three * np.float32([1e30, 1e36, 1]),
         "coincident keypoints": np.broadcast_to(one[:, :1] * np.float32([1, 1, 0]) + np.float32([0, 0, 2]), (2, 18, 3)),
         "coincident people": np.concatenate([one, one]),
         "on the cells": np.round(three / 4) * np.float32([4, 4, 1]) + np.float32([1.5, 1.5, 2]),

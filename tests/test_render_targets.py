@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -130,7 +132,7 @@ def test_the_pyramid_is_the_average_pool(backend):
     maps = sp.render_targets(keypoints, (128, 192), scales=5, envelope=True, backend=backend)
     assert [m.shape for m in maps] == [(49, 32 >> k, 48 >> k) for k in range(5)]
     np.testing.assert_array_equal(maps[0], sp.render_targets(keypoints, (128, 192), envelope=True))
-    for fine, coarse in zip(maps, maps[1:], strict=False):
+    for fine, coarse in itertools.pairwise(maps):
         a, b, c, d = fine[:, ::2, ::2], fine[:, ::2, 1::2], fine[:, 1::2, ::2], fine[:, 1::2, 1::2]
         np.testing.assert_array_equal(coarse, ((a + b) + (c + d)) * np.float32(0.25))
     np.testing.assert_array_equal(maps[0][48], maps[0][30:48].max(0))
@@ -274,7 +276,7 @@ def test_the_native_border_refuses_what_the_public_face_never_passes():
 @pytest.fixture
 def no_native(monkeypatch):
     """The package as it is where the native module does not load."""
-    monkeypatch.setitem(__import__("sys").modules, "simplepose._native", None)
+    monkeypatch.setitem(sys.modules, "simplepose._native", None)
     native_module.load_native.cache_clear()
     yield
     native_module.load_native.cache_clear()
@@ -286,5 +288,5 @@ def test_without_the_native_module_auto_falls_back_and_native_says_how_to_build(
         maps, sp.render_targets(KEYPOINTS, (64, 64), backend="reference", scales=2), strict=True
     ):
         np.testing.assert_allclose(drawn, expected, atol=2e-6)
-    with pytest.raises(RuntimeError, match=r"backend 'native': the native ops do not load .* pip install"):
+    with pytest.raises(RuntimeError, match=r"backend 'native': the native ops do not load .*pip install"):
         sp.render_targets(KEYPOINTS, (64, 64), backend="native")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from simplepose.config import TargetConfig
+from simplepose.reference.maths import f32
 from simplepose.reference.render_targets import LINE_EPSILON, LINE_FLOOR, TargetRules
 
 
@@ -90,14 +92,14 @@ def _cells(low: float, high: float, count: int) -> slice:
 def _draw_keypoints(area: Tensor, points: Tensor, gx: Tensor, gy: Tensor, rules: TargetRules) -> None:
     """``area [..., J, h, w]``, ``points [..., J, 2]``."""
     x, y = points[..., :1], points[..., 1:]
-    along_x = (gx - x).square_().mul_(-rules.keypoint_inv).exp_()
-    along_y = (gy - y).square_().mul_(-rules.keypoint_inv).exp_()
+    along_x = (gx - x).square_().mul_(-rules.keypoint_inv).exp_().nan_to_num_(0)
+    along_y = (gy - y).square_().mul_(-rules.keypoint_inv).exp_().nan_to_num_(0)
     if rules.line:
         along_x = torch.where(_window(gx, x, rules), along_x, 0)
         along_y = torch.where(_window(gy, y, rules), along_y, 0)
         limit = 0.0
     else:
-        limit = math.nextafter(rules.threshold, 0)  # values above it reach the threshold
+        limit = float(np.nextafter(f32(rules.threshold), f32(0)))  # values above it reach the threshold
     value = along_y[..., :, None] * along_x[..., None, :]
     torch.maximum(area, torch.nn.functional.threshold(value, limit, 0, inplace=True), out=area)
 
