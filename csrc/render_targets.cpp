@@ -11,8 +11,10 @@ namespace simplepose {
 namespace {
 
 constexpr int kLanes = 8;
-// Maps with fewer cells are drawn faster than other threads wake up.
-constexpr int64_t kSerialCells = 1 << 18;
+// Less work than this is done before other threads wake up. One core zeroes about 8 cells in a nanosecond and draws a
+// shape in a microsecond.
+constexpr int64_t kSerialNanoseconds = 100'000;
+constexpr int64_t kCellsPerNanosecond = 8, kShapeNanoseconds = 1000;
 
 // What a thread reuses from task to task.
 struct Scratch {
@@ -165,8 +167,9 @@ SP_TARGET_AVX2 void task_avx2(const TargetArguments& arguments, const std::vecto
 void render_targets(const TargetArguments& arguments, const std::vector<float*>& maps, int threads) {
   const Task run = use_avx2() ? task_avx2 : task_generic;
   const int64_t planes = arguments.images * arguments.channels();
-  const int64_t cells = planes * arguments.height * arguments.width;
-  parallel_for(planes, cells < kSerialCells ? 1 : threads, [&](int64_t index) {
+  const int64_t work = planes * arguments.height * arguments.width / kCellsPerNanosecond +
+                       planes * arguments.people * kShapeNanoseconds;
+  parallel_for(planes, work < kSerialNanoseconds ? 1 : threads, [&](int64_t index) {
     thread_local Scratch scratch;
     const auto width = static_cast<size_t>(arguments.width), height = static_cast<size_t>(arguments.height);
     if (scratch.along_x.size() < width) scratch.along_x.resize(width);

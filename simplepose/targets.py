@@ -35,7 +35,7 @@ def render_targets(
     scales: int = 1,
     envelope: bool = False,
 ) -> Any:
-    """The maps that a network is trained to predict, from annotated keypoints (section 3.2 of the paper).
+    """The maps that a network is trained to predict, from annotated keypoints.
 
     A keypoint channel holds the maximum over people of a Gaussian at the keypoint, a part channel that of the
     Gaussian of the distance from the part's line inside its ellipse. Keypoints count if their visibility is above 0
