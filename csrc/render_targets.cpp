@@ -167,8 +167,8 @@ SP_TARGET_AVX2 void task_avx2(const TargetArguments& arguments, const std::vecto
 void render_targets(const TargetArguments& arguments, const std::vector<float*>& maps, int threads) {
   const Task run = use_avx2() ? task_avx2 : task_generic;
   const int64_t planes = arguments.images * arguments.channels();
-  const int64_t work = planes * arguments.height * arguments.width / kCellsPerNanosecond +
-                       planes * arguments.people * kShapeNanoseconds;
+  const int64_t work =
+      planes * arguments.height * arguments.width / kCellsPerNanosecond + planes * arguments.people * kShapeNanoseconds;
   parallel_for(planes, work < kSerialNanoseconds ? 1 : threads, [&](int64_t index) {
     thread_local Scratch scratch;
     const auto width = static_cast<size_t>(arguments.width), height = static_cast<size_t>(arguments.height);
