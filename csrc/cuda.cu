@@ -19,7 +19,9 @@ void check(cudaError_t error, const char* op) {
 bool good(cudaError_t error, CudaStatus& status) {
   if (error == cudaSuccess) return true;
   (void)cudaGetLastError();
-  status.reason = cudaGetErrorString(error);
+  // CUDA's own text for it tells people without a driver that theirs is too old.
+  status.reason = error == cudaErrorInsufficientDriver ? "no NVIDIA driver, or one older than the CUDA runtime"
+                                                       : cudaGetErrorString(error);
   return false;
 }
 
