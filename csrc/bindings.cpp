@@ -15,4 +15,5 @@ PYBIND11_MODULE(_native, module) {
 #endif
   module.def("default_threads", &sp::default_threads, "Processors this process may run on.");
   sp::bind_decode(module);
+  sp::bind_targets(module);
 }

@@ -6,5 +6,6 @@
 namespace simplepose {
 
 void bind_decode(py::module_& module);
+void bind_targets(py::module_& module);
 
 }  // namespace simplepose

@@ -6,6 +6,7 @@ from simplepose.ops import assign_keypoints, find_peaks, match_parts
 from simplepose.poses import Poses
 from simplepose.results import CandidateParts, Peaks
 from simplepose.skeleton import COCO, Skeleton, load_skeleton
+from simplepose.targets import render_targets
 
 __version__ = "0.1.0"
 
@@ -23,4 +24,5 @@ __all__ = [
     "find_peaks",
     "load_skeleton",
     "match_parts",
+    "render_targets",
 ]

@@ -14,6 +14,8 @@ from simplepose.skeleton import Skeleton
 if TYPE_CHECKING:
     import torch
 
+MOST_THREADS = 1024
+
 MOST_CELLS = 2**31 - 1
 """Cells of one map are counted in 32 bits."""
 
@@ -47,6 +49,16 @@ def check_count(name: str, value: object, least: int = 1, most: int = 2**20) -> 
     if not least <= value <= most:
         raise ValueError(f"{name}: expected {least} to {most}, got {value}")
     return int(value)
+
+
+def check_threads(threads: object) -> None:
+    """TypeError or ValueError unless ``threads`` is None or a sensible number."""
+    if threads is None:
+        return
+    if isinstance(threads, bool) or not isinstance(threads, int):
+        raise TypeError(f"threads: expected None or an integer, got {threads!r}")
+    if not 1 <= threads <= MOST_THREADS:
+        raise ValueError(f"threads: expected None or 1 to {MOST_THREADS}, got {threads}")
 
 
 def check_instance(name: str, value: object, kind: type) -> None:

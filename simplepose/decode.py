@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from simplepose import native, ops
-from simplepose.arguments import all_maps, check_backend, check_count, check_instance, image_maps
+from simplepose.arguments import all_maps, check_backend, check_count, check_instance, check_threads, image_maps
 from simplepose.config import DecodeConfig
 from simplepose.poses import Poses
 from simplepose.skeleton import COCO, Skeleton
@@ -44,13 +44,12 @@ def decode(
     check_backend(backend)
     if stride != 4 or type(stride) is not int:
         stride = check_count("stride", stride)
-    if threads is not None:
-        check_count("threads", threads)
+    check_threads(threads)
     maps = image_maps("heatmaps", heatmaps, all_maps(skeleton))
-    if not ops.use_native(backend):
+    if not native.use_native(backend):
         peaks = ops.find_peaks(maps, skeleton, config, backend)
         parts = ops.match_parts(maps, peaks, skeleton, config, backend)
         return ops.assign_keypoints(peaks, parts, skeleton, config, stride, backend)
     scale, shift = ops.grid_to_image(stride)
-    found = native.decoder(skeleton, config).decode(maps, scale, shift, native.thread_count(threads))
+    found = native.decoder(skeleton, config).decode(maps, scale, shift, threads or native.default_threads())
     return [Poses(keypoints, scores, skeleton, truncated) for keypoints, scores, truncated in found]

@@ -1,44 +1,62 @@
-"""The native module, and the objects that it compiles from skeletons and settings."""
+"""The compiled module and what it makes of skeletons and settings; what to say where there is none."""
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import asdict
 from functools import lru_cache
-from importlib import import_module
 from typing import Any
 
 from simplepose.config import DecodeConfig
 from simplepose.skeleton import Skeleton
 
-BUILD_HINT = "build it with `pip install .` in the source tree (a C++17 compiler is needed; CMake comes along)"
-
-try:
-    _native: Any = import_module("simplepose._native")
-    _import_error = ""
-except ImportError as error:  # a source tree that was never built, or a wheel of another platform
-    _native, _import_error = None, str(error)
-
-available = _native is not None
+BUILD_HINT = "build it with 'pip install .' in the source tree, which needs a C++17 compiler and CMake 3.25"
 
 
-def module() -> Any:
-    """``simplepose._native``.
+@lru_cache(maxsize=1)
+def load_native() -> tuple[Any, str]:
+    """The module ``simplepose._native`` or None, and why it is missing."""
+    try:
+        return importlib.import_module("simplepose._native"), ""
+    except ImportError as error:
+        return None, f"the native ops do not load ({error}); {BUILD_HINT}"
+
+
+def require_native() -> Any:
+    """The module ``simplepose._native``.
 
     Raises:
-        RuntimeError: it is not there; the message says how to build it.
+        RuntimeError: it is not built or does not load; the message says how to build it.
     """
-    if _native is None:
-        raise RuntimeError(f"backend 'native': the extension module is missing ({_import_error}); {BUILD_HINT}")
-    return _native
+    module, reason = load_native()
+    if module is None:
+        raise RuntimeError(f"backend 'native': {reason}")
+    return module
+
+
+@lru_cache(maxsize=64)
+def why_no_cuda(device: int) -> str:
+    """Why the CUDA ops cannot run on a device, in one line; empty if they can. The answer is kept."""
+    module, reason = load_native()
+    if module is None:
+        return reason
+    status = module.cuda_status(device)
+    return "" if status["usable"] else f"the CUDA ops cannot run on device {device}: {status['reason']}"
 
 
 @lru_cache(maxsize=64)
 def decoder(skeleton: Skeleton, config: DecodeConfig) -> Any:
     """The native form of a skeleton and its settings."""
     values = {**asdict(config), "samples_needed": config.samples_needed}
-    return module().Decoder(skeleton.num_keypoints, skeleton.part_index, values)
+    return require_native().Decoder(skeleton.num_keypoints, skeleton.part_index, values)
 
 
-def thread_count(threads: int | None) -> int:
-    """The number of threads for a call: the given one, or the processors this process may run on."""
-    return module().default_threads() if threads is None else threads
+@lru_cache(maxsize=1)
+def default_threads() -> int:
+    """The processors this process may run on."""
+    return int(require_native().default_threads())
+
+
+def use_native(backend: str) -> bool:
+    """Whether a call takes the native op: unless the reference was asked for, or nothing native was built."""
+    return backend == "native" or (backend == "auto" and load_native()[0] is not None)

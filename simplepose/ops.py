@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplepose import native, reference
-from simplepose.arguments import all_maps, check_backend, check_count, check_instance, describe, image_maps
+from simplepose.arguments import (
+    all_maps,
+    check_backend,
+    check_count,
+    check_instance,
+    check_threads,
+    describe,
+    image_maps,
+)
 from simplepose.config import DecodeConfig
 from simplepose.poses import Poses
 from simplepose.results import CandidateParts, Peaks
@@ -40,9 +48,9 @@ def find_peaks(
     maps = image_maps("heatmaps", heatmaps, {skeleton.num_keypoints: "keypoints alone", **all_maps(skeleton)})
     if maps.shape[1] != skeleton.num_keypoints:
         maps = maps[:, skeleton.num_parts : skeleton.num_parts + skeleton.num_keypoints]
-    if use_native(backend):
+    if native.use_native(backend):
         decoder = native.decoder(skeleton, config)
-        found = decoder.find_peaks(np.ascontiguousarray(maps), native.thread_count(threads))
+        found = decoder.find_peaks(np.ascontiguousarray(maps), threads or native.default_threads())
         return [Peaks(*peaks) for peaks in found]
     return [reference.find_peaks(image, config) for image in maps]
 
@@ -72,7 +80,7 @@ def match_parts(
     for one in peak_list:
         _check_peaks(one, skeleton)
     parts = maps[:, : skeleton.num_parts]
-    if not use_native(backend):
+    if not native.use_native(backend):
         return [reference.match_parts(m, p, skeleton, config) for m, p in zip(parts, peak_list, strict=True)]
     decoder = native.decoder(skeleton, config)
     pairs = zip(parts, peak_list, strict=True)
@@ -108,7 +116,7 @@ def assign_keypoints(
     for peak, part in zip(_per_image("peaks", peaks, Peaks, len(peak_list)), part_list, strict=True):
         _check_peaks(peak, skeleton)
         _check_parts(part, len(peak.type))
-        if use_native(backend):
+        if native.use_native(backend):
             keypoints, scores = native.decoder(skeleton, config).assign_keypoints(
                 peak.type, peak.xy, peak.score, part.from_peak, part.to_peak, part.evidence, *grid_to_image(stride)
             )
@@ -117,11 +125,6 @@ def assign_keypoints(
             keypoints = cells_to_pixels(keypoints, stride)
         out.append(Poses(keypoints, scores, skeleton, peak.truncated))
     return out
-
-
-def use_native(backend: str) -> bool:
-    """Whether a call takes the native op: unless the reference was asked for, or nothing native was built."""
-    return backend == "native" or (backend == "auto" and native.available)
 
 
 def grid_to_image(stride: int) -> tuple[float, float]:
@@ -139,8 +142,7 @@ def _check_call(skeleton: Skeleton, config: DecodeConfig, backend: str, threads:
     check_instance("skeleton", skeleton, Skeleton)
     check_instance("config", config, DecodeConfig)
     check_backend(backend)
-    if threads is not None:
-        check_count("threads", threads)
+    check_threads(threads)
 
 
 def _per_image(name: str, value: Any, kind: type, count: int) -> list[Any]:
