@@ -1,0 +1,269 @@
+"""The body of a synthetic person: bones by forward kinematics, and the quadric surfaces that clothe them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplepose.synth_pose import Angles
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+SIDES = (("left", 1.0), ("right", -1.0))
+"""The body frame is x to the person's left, y up, z to the front; the unit is the stature."""
+
+PARTS = (
+    "torso", "pelvis", "skirt", "neck", "head", "hair", "nose", "left_ear", "right_ear", "left_upper_arm",
+    "right_upper_arm", "left_forearm", "right_forearm", "left_hand", "right_hand", "left_thigh", "right_thigh",
+    "left_shank", "right_shank", "left_foot", "right_foot",
+)  # fmt: skip
+"""The pieces of a body that hide one another."""
+
+PART_ID = {name: i for i, name in enumerate(PARTS)}
+
+# Lengths and radii in statures: segment lengths after Drillis and Contini (1966), radii by eye and by the areas of
+# annotated people (see tests/test_synth.py).
+SPINE_LOW, SPINE_HIGH = 0.10, 0.195
+SHOULDER_HALF, HIP_HALF = 0.112, 0.062
+UPPER_ARM, FOREARM, THIGH, SHANK = 0.178, 0.146, 0.245, 0.246
+HEAD_SEMI = np.array([0.047, 0.067, 0.058])
+
+
+@dataclass(frozen=True)
+class Build:
+    """The proportions that differ between people; 1 is the mean adult."""
+
+    torso: float = 1.0  # thickness of the trunk, clothes included
+    limbs: float = 1.0  # thickness of arms and legs, clothes included
+    head: float = 1.0  # size of the head; large in children
+    legs: float = 1.0  # length of arms and legs; short in children
+    shoulders: float = 1.0  # width
+
+
+@dataclass
+class Surfaces:
+    """Quadric surfaces in the body frame, in the order of their making.
+
+    A surface is an ellipsoid (``cone`` false) or a cone's slice between two ends (``cone`` true); in both cases
+    the columns of ``axes`` carry its local coordinates to the body frame.
+    """
+
+    part: list[int] = field(default_factory=list)
+    material: list[str] = field(default_factory=list)
+    cone: list[bool] = field(default_factory=list)
+    start: list[Vector] = field(default_factory=list)  # the centre of an ellipsoid, the first end of a cone
+    end: list[Vector] = field(default_factory=list)  # the second end of a cone
+    axes: list[Matrix] = field(default_factory=list)  # semi-axes of an ellipsoid; of a cone, x and z at radius 1
+    radii: list[tuple[float, float]] = field(default_factory=list)  # of a cone at its ends; 1, 1 for ellipsoids
+
+    def ellipsoid(self, part: str, material: str, centre: Vector, frame: Matrix, semi: tuple[float, ...]) -> None:
+        """Add an ellipsoid with the semi-axes ``semi`` along the columns of ``frame``."""
+        self._add(part, material, False, centre, centre, frame * np.array(semi), (1.0, 1.0))
+
+    def ball(self, part: str, material: str, centre: Vector, radius: float) -> None:
+        """Add a sphere."""
+        self._add(part, material, False, centre, centre, np.eye(3) * radius, (1.0, 1.0))
+
+    def rod(
+        self, part: str, material: str, ends: tuple[Vector, Vector], radii: tuple[float, float], frame: Matrix,
+        depth: float = 1.0,
+    ) -> None:  # fmt: skip
+        """Add a cone between two points; ``depth`` is its thickness to the front over that to the side."""
+        axis = ends[1] - ends[0]
+        side = frame[:, 0] - axis * (frame[:, 0] @ axis) / (axis @ axis)
+        side /= math.sqrt(side @ side)
+        front = np.array(_cross(side, axis)) / math.sqrt(axis @ axis)
+        self._add(part, material, True, ends[0], ends[1], np.stack([side, axis, front * depth], 1), radii)
+
+    def _add(
+        self, part: str, material: str, cone: bool, start: Vector, end: Vector, axes: Matrix,
+        radii: tuple[float, float],
+    ) -> None:  # fmt: skip
+        self.part.append(PART_ID[part])
+        self.material.append(material)
+        self.cone.append(cone)
+        self.start.append(start)
+        self.end.append(end)
+        self.axes.append(axes)
+        self.radii.append(radii)
+
+
+@dataclass(frozen=True)
+class Bones:
+    """Points and frames of a posed body, in the body frame (statures)."""
+
+    points: dict[str, Vector]
+    frames: dict[str, Matrix]  # columns: the person's left, up, front, of that piece
+
+
+def pose_bones(angles: Angles, build: Build) -> Bones:
+    """Forward kinematics from the middle of the hips, which is the origin."""
+    points: dict[str, Vector] = {"pelvis": np.zeros(3)}
+    pelvis = np.eye(3)
+    half = _turn(0.5 * angles["spine_flexion"], 0.5 * angles["spine_side"], 0.5 * angles["spine_twist"])
+    chest = half @ half
+    points["waist"] = SPINE_LOW * half[:, 1]
+    points["throat"] = points["waist"] + SPINE_HIGH * chest[:, 1]
+    head = chest @ _turn(angles["neck_flexion"], angles["neck_side"], angles["neck_twist"])
+    points["skull"] = points["throat"] + 0.035 * chest[:, 1] + head @ np.array([0, 0.066 * build.head, 0.016])
+    frames = {"pelvis": pelvis, "belly": half, "chest": chest, "head": head}
+    for side, sign in SIDES:
+        _pose_arm(points, frames, angles, build, side, sign)
+        _pose_leg(points, frames, angles, build, side, sign)
+    return Bones(points, frames)
+
+
+def _pose_arm(
+    points: dict[str, Vector], frames: dict[str, Matrix], angles: Angles, build: Build, side: str, sign: float
+) -> None:
+    chest = frames["chest"]
+    flexion, abduction = angles[f"{side}_shoulder_flexion"], angles[f"{side}_shoulder_abduction"]
+    lifted = max(0.0, max(flexion, abduction) - 60) / 120  # the shoulder blade turns with a lifted arm
+    offset = np.array([sign * (SHOULDER_HALF * build.shoulders - 0.014 * lifted), -0.018 + 0.032 * lifted, 0.0])
+    upper = chest @ _rotate_z(sign * abduction) @ _rotate_x(-flexion)
+    upper = upper @ _rotate_y(-sign * angles[f"{side}_shoulder_rotation"])
+    lower = upper @ _rotate_x(-angles[f"{side}_elbow_flexion"])
+    points[f"{side}_shoulder"] = points["throat"] + chest @ offset
+    points[f"{side}_elbow"] = points[f"{side}_shoulder"] - UPPER_ARM * build.legs * upper[:, 1]
+    points[f"{side}_wrist"] = points[f"{side}_elbow"] - FOREARM * build.legs * lower[:, 1]
+    frames[f"{side}_upper_arm"], frames[f"{side}_forearm"] = upper, lower
+
+
+def _pose_leg(
+    points: dict[str, Vector], frames: dict[str, Matrix], angles: Angles, build: Build, side: str, sign: float
+) -> None:
+    thigh = _rotate_z(sign * angles[f"{side}_hip_abduction"]) @ _rotate_x(-angles[f"{side}_hip_flexion"])
+    thigh = thigh @ _rotate_y(-sign * angles[f"{side}_hip_rotation"])
+    shank = thigh @ _rotate_x(angles[f"{side}_knee_flexion"])
+    points[f"{side}_hip"] = np.array([sign * HIP_HALF, 0.0, 0.0])
+    points[f"{side}_knee"] = points[f"{side}_hip"] - THIGH * build.legs * thigh[:, 1]
+    points[f"{side}_ankle"] = points[f"{side}_knee"] - SHANK * build.legs * shank[:, 1]
+    frames[f"{side}_thigh"], frames[f"{side}_shank"] = thigh, shank
+    frames[f"{side}_foot"] = shank @ _rotate_x(-angles[f"{side}_ankle_flexion"])
+
+
+def body_surfaces(bones: Bones, build: Build, hair: str, skirt: bool) -> Surfaces:
+    """The surfaces around the bones.
+
+    Args:
+        bones: from `pose_bones`.
+        build: the proportions; the same as for the bones.
+        hair: "short", "long", "tail" or "cap"; what sits around the skull.
+        skirt: whether a skirt hangs around the thighs.
+    """
+    surfaces = Surfaces()
+    _add_trunk(surfaces, bones, build)
+    _add_head(surfaces, bones, build, hair)
+    for side, sign in SIDES:
+        _add_arm(surfaces, bones, build, side)
+        _add_leg(surfaces, bones, build, side, sign)
+    if skirt:
+        _add_skirt(surfaces, bones, build)
+    return surfaces
+
+
+def _add_trunk(surfaces: Surfaces, bones: Bones, build: Build) -> None:
+    points, frames, thick = bones.points, bones.frames, build.torso
+    chest, waist, throat = frames["chest"], points["waist"], points["throat"]
+    breast = waist + 0.125 * chest[:, 1]
+    surfaces.ellipsoid("pelvis", "bottom", points["pelvis"], frames["pelvis"], (0.098 * thick, 0.085, 0.075 * thick))
+    ends = (0.01 * frames["belly"][:, 1], waist)
+    surfaces.rod("torso", "top", ends, (0.092 * thick, 0.083 * thick), frames["belly"], 0.72)
+    surfaces.ellipsoid("torso", "top", waist, frames["belly"], (0.083 * thick, 0.06, 0.062 * thick))
+    surfaces.rod("torso", "top", (waist, breast), (0.083 * thick, 0.102 * thick), chest, 0.72)
+    surfaces.ellipsoid("torso", "top", breast, chest, (0.104 * thick, 0.062, 0.075 * thick))
+    for side, _ in SIDES:
+        shoulder = points[f"{side}_shoulder"]
+        surfaces.rod("torso", "yoke", (throat + 0.008 * chest[:, 1], shoulder), (0.038, 0.034 * thick), chest, 1.1)
+    surfaces.rod("neck", "skin", (throat - 0.01 * chest[:, 1], points["skull"]), (0.036, 0.031), chest)
+
+
+def _add_head(surfaces: Surfaces, bones: Bones, build: Build, hair: str) -> None:
+    centre, frame = bones.points["skull"], bones.frames["head"]
+    semi = HEAD_SEMI * build.head
+    surfaces.ellipsoid("head", "head", centre, frame, tuple(semi))
+    surfaces.ellipsoid("nose", "nose", centre + frame @ (semi * [0, -0.2, 0.98]), frame, tuple(semi * [0.15, 0.2, 0.2]))
+    for side, sign in SIDES:
+        ear = centre + frame @ (semi * [0.98 * sign, -0.08, -0.05])
+        surfaces.ellipsoid(f"{side}_ear", "ear", ear, frame, tuple(semi * [0.14, 0.24, 0.19]))
+    if hair == "long":
+        surfaces.ellipsoid("hair", "hair", centre + frame @ (semi * [0, -0.45, -0.45]), frame, tuple(semi * [1.02, 1.1, 0.66]))
+    elif hair == "tail":
+        surfaces.ellipsoid("hair", "hair", centre + frame @ (semi * [0, -0.3, -1.2]), frame, tuple(semi * [0.35, 0.85, 0.35]))
+    elif hair == "cap":
+        surfaces.ellipsoid("hair", "cap", centre + frame @ (semi * [0, 0.45, 0.75]), frame, tuple(semi * [0.85, 0.12, 0.85]))
+
+
+def _add_arm(surfaces: Surfaces, bones: Bones, build: Build, side: str) -> None:
+    points, thick = bones.points, build.limbs
+    upper, lower = bones.frames[f"{side}_upper_arm"], bones.frames[f"{side}_forearm"]
+    shoulder, elbow, wrist = (points[f"{side}_{name}"] for name in ("shoulder", "elbow", "wrist"))
+    surfaces.ball(f"{side}_upper_arm", "shoulder", shoulder, 0.037 * thick)
+    surfaces.rod(f"{side}_upper_arm", "upper_arm", (shoulder, elbow), (0.035 * thick, 0.027 * thick), upper)
+    surfaces.ball(f"{side}_upper_arm", "elbow", elbow, 0.027 * thick)
+    surfaces.rod(f"{side}_forearm", "forearm", (elbow, wrist), (0.028 * thick, 0.018 * thick), lower)
+    hand = wrist - 0.038 * lower[:, 1]
+    surfaces.ellipsoid(f"{side}_hand", "skin", hand, lower, (0.016, 0.048, 0.023))
+
+
+def _add_leg(surfaces: Surfaces, bones: Bones, build: Build, side: str, sign: float) -> None:
+    points, thick = bones.points, build.limbs
+    thigh, shank, foot = (bones.frames[f"{side}_{name}"] for name in ("thigh", "shank", "foot"))
+    hip, knee, ankle = (points[f"{side}_{name}"] for name in ("hip", "knee", "ankle"))
+    surfaces.ball(f"{side}_thigh", "bottom", hip, 0.057 * thick)
+    surfaces.rod(f"{side}_thigh", "thigh", (hip, knee), (0.058 * thick, 0.038 * thick), thigh)
+    surfaces.ball(f"{side}_thigh", "knee", knee, 0.038 * thick)
+    surfaces.rod(f"{side}_shank", "shank", (knee, ankle), (0.037 * thick, 0.023 * thick), shank)
+    calf = knee + 0.3 * (ankle - knee) - 0.008 * thick * shank[:, 2]
+    surfaces.ellipsoid(f"{side}_shank", "calf", calf, shank, (0.035 * thick, 0.075, 0.036 * thick))
+    surfaces.ball(f"{side}_foot", "shoe", ankle, 0.025 * thick)
+    toes = ankle + foot @ np.array([sign * 0.006, -0.022, 0.042])
+    surfaces.ellipsoid(f"{side}_foot", "shoe", toes, foot, (0.027, 0.021, 0.072))
+
+
+def _add_skirt(surfaces: Surfaces, bones: Bones, build: Build) -> None:
+    """A cone from the waist to the middle of the knees, as wide as the knees are apart."""
+    knees = np.stack([bones.points["left_knee"], bones.points["right_knee"]])
+    apart = math.dist(knees[0], knees[1])
+    hem = 0.85 * knees.mean(0)
+    frame = bones.frames["pelvis"]
+    radii = (0.09 * build.torso, max(0.105 * build.torso, 0.5 * apart + 0.055 * build.limbs))
+    surfaces.rod("skirt", "skirt", (np.array([0.0, 0.05, 0.0]), hem), radii, frame, 0.8)
+
+
+def _turn(flexion: float, side: float, twist: float) -> Matrix:
+    """Bend forward, to the person's left, and turn to the person's left, degrees."""
+    return _rotate_y(twist) @ _rotate_z(-side) @ _rotate_x(flexion)
+
+
+def rotation(yaw: float, pitch: float, roll: float) -> Matrix:
+    """From the body frame to the camera's (x right, y up, z towards the camera), degrees.
+
+    At 0, 0, 0 the person faces the camera; ``yaw`` turns the person to its left, ``pitch`` lifts the camera, ``roll``
+    turns the picture.
+    """
+    return _rotate_z(roll) @ _rotate_x(pitch) @ _rotate_y(yaw)
+
+
+def _rotate_x(degrees: float) -> Matrix:
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+
+
+def _rotate_y(degrees: float) -> Matrix:
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+
+
+def _rotate_z(degrees: float) -> Matrix:
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+
+
+def _cross(a: Vector, b: Vector) -> tuple[float, float, float]:
+    (ax, ay, az), (bx, by, bz) = a.tolist(), b.tolist()
+    return ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
