@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +28,24 @@ class Quadrics:
 
     centre: NDArray[np.float64]  # [N, 3]
     local: NDArray[np.float64]  # [N, 3, 3] from p to local coordinates
-    forward: NDArray[np.float64]  # [N, 3, 3] from local coordinates to p
     matrix: NDArray[np.float64]  # [N, 3, 3], A
     vector: NDArray[np.float64]  # [N, 3], g
     constant: NDArray[np.float64]  # [N], d
     cone: NDArray[np.bool_]  # [N]
     low: NDArray[np.float64]  # [N, 2] least x and y of the outline's box
     high: NDArray[np.float64]  # [N, 2] greatest x and y
+
+    def moved(self, scale: float, shift: NDArray[np.float64]) -> Quadrics:
+        """The surfaces at ``scale * position + shift``."""
+        return replace(
+            self,
+            centre=self.centre * scale + shift,
+            local=self.local / scale,
+            matrix=self.matrix / scale**2,
+            vector=self.vector / scale,
+            low=self.low * scale + shift[:2],
+            high=self.high * scale + shift[:2],
+        )
 
 
 @dataclass(frozen=True)
@@ -84,7 +95,7 @@ def place(surfaces: Surfaces, camera: Camera) -> Quadrics:
     tip = np.where(cone[:, None], end, start)[:, :2]
     low = np.minimum(start[:, :2] - reach, tip - other)
     high = np.maximum(start[:, :2] + reach, tip + other)
-    return Quadrics(start, local, forward, matrix, vector, constant, cone, low, high)
+    return Quadrics(start, local, matrix, vector, constant, cone, low, high)
 
 
 @dataclass(frozen=True)
@@ -134,7 +145,7 @@ def rasterise(quadrics: Quadrics, height: int, width: int) -> Layer | None:
 
 
 def _ray_coefficients(quadrics: Quadrics) -> NDArray[np.float64]:
-    """[N, 13]: the quadratic under the root (6), the linear part of z (3), the local second coordinate (4).
+    """[N, 12]: the quadratic under the root (6), the linear part of z (3), the local second coordinate (3).
 
     Along a ray the surface is ``a z^2 + 2 b z + c = 0`` with ``b`` linear and ``c`` quadratic in x and y, so that
     ``z = -b / a + sqrt((b^2 - a c) / a^2)``; both terms are polynomials whose coefficients are found here.
@@ -157,7 +168,6 @@ def _ray_coefficients(quadrics: Quadrics) -> NDArray[np.float64]:
             quadrics.local[:, 1, 0],
             quadrics.local[:, 1, 1],
             quadrics.local[:, 1, 2],
-            np.zeros(len(a)),
         ],
         1,
     )
@@ -165,7 +175,7 @@ def _ray_coefficients(quadrics: Quadrics) -> NDArray[np.float64]:
 
 def _front(values: list[float], x: Floats, y: Floats, cone: bool) -> tuple[NDArray[np.bool_], Floats]:
     """Where rays at columns ``x`` and rows ``y`` (relative to the centre) hit the surface, and at which depth."""
-    xx, xy, yy, x1, y1, one, zx, zy, z1, lx, ly, lz, _ = values
+    xx, xy, yy, x1, y1, one, zx, zy, z1, lx, ly, lz = values
     z = (np.float32(xy) * y) * x
     z += (np.float32(xx) * x + np.float32(x1)) * x + np.float32(one)
     z += (np.float32(yy) * y + np.float32(y1)) * y

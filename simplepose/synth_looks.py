@@ -1,0 +1,200 @@
+"""What synthetic people wear and how their faces look: colours of the body's surfaces."""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplepose.synth_body import Build, Surfaces
+
+Floats = NDArray[np.float32]
+Color = tuple[float, float, float]
+"""Blue, green, red, 0 to 255."""
+
+SKIN: tuple[Color, ...] = ((178, 204, 238), (150, 182, 228), (120, 158, 210), (88, 122, 176), (62, 88, 132), (44, 62, 96))
+HAIR: tuple[Color, ...] = ((24, 26, 30), (36, 48, 66), (48, 78, 118), (100, 160, 205), (42, 62, 130), (150, 152, 156))
+
+
+@dataclass(frozen=True)
+class Material:
+    """The colours of one kind of surface."""
+
+    base: Color
+    split: float = 2.0  # local second coordinate from which on it has the colour ``beyond``
+    beyond: Color = (0, 0, 0)
+    panel: Color = (0, 0, 0)  # the colour of the front's middle
+    panel_width: float = 0.0  # half width of the panel in statures; 0 without one
+    stripes: float = 0.0  # stripes per stature, upwards; 0 without
+    stripe: Color = (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Face:
+    """What is painted on the skull, whose local coordinates are those of the unit sphere."""
+
+    skin: Color
+    hair: Color
+    hairline: float  # height from which on the front is hair; above 1 bald
+    nape: float  # height down to which the back is hair
+    temple: float  # how far to the front the hair of the sides reaches
+    beard: bool
+    glasses: bool
+
+
+@dataclass(frozen=True)
+class Look:
+    """One person's build, hair and clothes."""
+
+    build: Build
+    hair: str  # "short", "long", "tail" or "cap"
+    skirt: bool
+    face: Face
+    materials: dict[str, Material]
+
+
+def sample_look(rng: np.random.Generator) -> Look:
+    """Draw a person's looks."""
+    child = rng.random() < 0.15
+    build = Build(
+        torso=float(rng.uniform(0.95, 1.4)),
+        limbs=float(rng.uniform(0.95, 1.4)),
+        head=float(rng.uniform(1.3, 1.6) if child else rng.uniform(1.0, 1.18)),
+        legs=float(rng.uniform(0.82, 0.94) if child else rng.uniform(0.95, 1.04)),
+        shoulders=float(rng.uniform(0.85, 0.95) if child else rng.uniform(0.94, 1.08)),
+    )
+    skin = _vary(SKIN[int(rng.integers(len(SKIN)))], rng)
+    hair_color = _vary(HAIR[int(rng.integers(len(HAIR)))], rng)
+    hair = ("short", "long", "tail", "cap")[int(rng.choice(4, p=[0.5, 0.24, 0.12, 0.14]))]
+    face = Face(
+        skin=skin,
+        hair=sample_cloth(rng) if hair == "cap" else hair_color,
+        hairline=1.1 if hair == "short" and rng.random() < 0.12 else float(rng.uniform(0.34, 0.62)),
+        nape=float(rng.uniform(-0.75, -0.35)),
+        temple=float(rng.uniform(-0.1, 0.2)),
+        beard=hair != "tail" and rng.random() < 0.18,
+        glasses=rng.random() < 0.15,
+    )
+    skirt = rng.random() < 0.16
+    return Look(build, hair, skirt, face, _clothes(rng, face, hair_color, skirt))
+
+
+def _clothes(rng: np.random.Generator, face: Face, hair: Color, skirt: bool) -> dict[str, Material]:
+    skin, top, bottom, shoe = face.skin, sample_cloth(rng), sample_cloth(rng), sample_cloth(rng)
+    if rng.random() < 0.3:  # a dress, an overall
+        bottom = top
+    under, sleeve = sample_cloth(rng), rng.random()
+    long_sleeves, bare_legs = sleeve < 0.5, skirt or rng.random() < 0.35
+    trunk = Material(top)
+    if rng.random() < 0.45:  # an open jacket
+        trunk = replace(trunk, panel=under, panel_width=float(rng.uniform(0.02, 0.045)))
+    elif rng.random() < 0.35:
+        trunk = replace(trunk, stripes=float(rng.uniform(12, 30)), stripe=under)
+    sleeves = 2.0 if long_sleeves or sleeve > 0.92 else float(rng.uniform(0.35, 0.75))
+    shoulder, arm = (skin, skin) if sleeve > 0.92 else (top, top)
+    trousers = float(rng.uniform(0.55, 0.9)) if bare_legs else 2.0
+    lower, sock = (skin, sample_cloth(rng)) if bare_legs else (bottom, bottom)
+    return {
+        "skin": Material(skin),
+        "ear": Material(_scale(skin, 0.92)),
+        "nose": Material(_scale(skin, 1.06)),
+        "hair": Material(hair),
+        "cap": Material(face.hair),
+        "head": Material(skin),  # painted by `_paint_face`
+        "top": trunk,
+        "yoke": Material(skin if sleeve > 0.92 else top, split=2.0),
+        "shoulder": Material(shoulder),
+        "upper_arm": Material(arm, sleeves, skin),
+        "elbow": Material(arm if long_sleeves else skin),
+        "forearm": Material(arm, 0.93, skin) if long_sleeves else Material(skin),
+        "bottom": Material(bottom, 0.62, _scale(bottom, 0.45)),
+        "thigh": Material(bottom, trousers, skin),
+        "knee": Material(lower),
+        "calf": Material(lower),
+        "shank": Material(lower, float(rng.uniform(0.7, 0.95)), sock),
+        "shoe": Material(shoe),
+        "skirt": Material(bottom),
+    }
+
+
+class Painter:
+    """Gives the surfaces of one person their colours; called by `simplepose.synth_paint.shade`."""
+
+    def __init__(self, surfaces: Surfaces, materials: dict[str, Material], face: Face | None) -> None:
+        used = [materials[name] for name in surfaces.material]
+        self.base = np.array([m.base for m in used], np.float32)
+        self.beyond = np.array([m.beyond for m in used], np.float32)
+        self.split = np.array([m.split for m in used], np.float32)
+        self.panel = np.array([m.panel for m in used], np.float32)
+        self.panel_width = np.array([m.panel_width for m in used], np.float32)
+        self.stripe = np.array([m.stripe for m in used], np.float32)
+        self.stripes = np.array([m.stripes for m in used], np.float32)
+        lengths = np.linalg.norm(np.array(surfaces.axes), axis=1).astype(np.float32)
+        cone = np.array(surfaces.cone)
+        self.wide = lengths[:, 0]
+        self.tall = np.where(cone, np.linalg.norm(np.subtract(surfaces.end, surfaces.start), axis=1), lengths[:, 1])
+        self.lift = np.array(surfaces.start)[:, 1].astype(np.float32)
+        self.head = np.array([name == "head" for name in surfaces.material])
+        self.face = face
+
+    def __call__(self, index: NDArray[np.intp], local: Floats) -> Floats:
+        """Colours ``[F, 3]`` of surfaces ``[F]`` at local positions ``[F, 3]``."""
+        colors = self.base[index]
+        beyond = np.flatnonzero(local[:, 1] >= self.split[index])
+        colors[beyond] = self.beyond[index[beyond]]
+        if self.stripes.any():
+            striped = np.flatnonzero(self.stripes[index] > 0)
+            k = index[striped]
+            height = local[striped, 1] * self.tall[k] + self.lift[k]
+            striped = striped[np.mod(height * self.stripes[k], 1) < 0.5]
+            colors[striped] = self.stripe[index[striped]]
+        if self.panel_width.any():
+            front = (np.abs(local[:, 0]) * self.wide[index] < self.panel_width[index]) & (local[:, 2] > 0)
+            front = np.flatnonzero(front)
+            colors[front] = self.panel[index[front]]
+        if self.face is not None:
+            head = np.flatnonzero(self.head[index])
+            colors[head] = _paint_face(self.face, local[head])
+        return colors
+
+
+def _paint_face(face: Face, local: Floats) -> Floats:
+    x, y, z = np.abs(local[:, 0]), local[:, 1], local[:, 2]
+    colors = np.empty((len(x), 3), np.float32)
+    colors[:] = face.skin
+    front = z > 0
+    if face.beard:
+        colors[front & (y < -0.36) & (np.hypot(x / 0.3, (y + 0.5) / 0.1) > 1)] = _scale(face.hair, 1.15)
+    colors[front & (np.hypot(x / 0.3, (y + 0.5) / 0.075) < 1)] = (70, 60, 150)  # mouth
+    colors[front & (np.abs(x - 0.38) < 0.2) & (np.abs(y - 0.26) < 0.055)] = _scale(face.hair, 0.8)  # brows
+    eye = np.hypot((x - EYE[0]) / 0.19, (y - EYE[1]) / 0.11)
+    colors[front & (eye < 1)] = (225, 228, 230)
+    colors[front & (np.hypot(x - EYE[0], y - EYE[1]) < 0.1)] = (30, 32, 38)
+    if face.glasses:
+        rim = np.abs(np.hypot((x - EYE[0]) / 0.26, (y - EYE[1]) / 0.2) - 1) < 0.22
+        colors[front & rim] = (25, 25, 28)
+    # Hair above the forehead, and behind the temples down to the nape.
+    colors[(y > face.hairline) | ((z < face.temple) & (y > np.where(z < -0.25, face.nape, 0.12)))] = face.hair
+    return colors
+
+
+EYE = (0.38, 0.04)
+"""Where the eyes are on the skull: local x (to either side) and y."""
+
+
+def sample_cloth(rng: np.random.Generator) -> Color:
+    """Draw the colour of a piece of clothing."""
+    hue, saturation, value = rng.random(), rng.beta(1.2, 1.6), rng.uniform(0.1, 0.97)
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+    return (255 * blue, 255 * green, 255 * red)
+
+
+def _vary(color: Color, rng: np.random.Generator) -> Color:
+    blue, green, red = (np.array(color) * rng.uniform(0.88, 1.1) * rng.uniform(0.97, 1.03, 3)).tolist()
+    return (blue, green, red)
+
+
+def _scale(color: Color, factor: float) -> Color:
+    return (color[0] * factor, color[1] * factor, color[2] * factor)
