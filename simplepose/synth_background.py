@@ -38,16 +38,17 @@ def paint_background(rng: np.random.Generator, height: int, width: int, shapes: 
 
 def _ground(rng: np.random.Generator, height: int, width: int) -> Image:
     """Large soft patches, fine texture, and half of the time a floor."""
-    coarse = rng.uniform(0, 60, (*rng.integers(2, 7, 2).tolist(), 3)) + np.array(sample_cloth(rng)) * 0.75
+    cells = rng.integers(2, 7, 2).tolist()
+    coarse = rng.uniform(0, 50, (*cells, 1)) + rng.uniform(0, 20, (*cells, 3)) + np.array(sample_cloth(rng)) * 0.75
     image = cv2.resize(coarse.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.5:
         horizon = int(height * rng.uniform(0.3, 0.8))
         floor = np.array(sample_cloth(rng), np.float32) * np.linspace(0.75, 1.05, height - horizon)[:, None, None]
         image[horizon:] = 0.25 * image[horizon:] + 0.75 * floor.astype(np.float32)
-    cells = rng.integers(8, 48)
-    fine = rng.normal(0, rng.uniform(2, 16), (cells, cells)).astype(np.float32)
+    side = int(rng.integers(8, 48))
+    fine = rng.normal(0, rng.uniform(2, 16), (side, side)).astype(np.float32)
     image += cv2.resize(fine, (width, height), interpolation=cv2.INTER_LINEAR)[:, :, None]
-    return np.clip(image, 0, 255).astype(np.uint8)
+    return cv2.convertScaleAbs(np.maximum(image, 0, out=image))
 
 
 def _box(image: Image, rng: np.random.Generator, color: Any) -> None:
@@ -140,8 +141,8 @@ def expose(rng: np.random.Generator, image: Image, blur: float, noise: float) ->
     if noise <= 0:
         return image
     height, width = image.shape[:2]
-    grain = rng.standard_normal((height, width), np.float32) * np.float32(0.8 * noise)
-    chroma = rng.standard_normal(((height + 1) // 2, (width + 1) // 2, 3), np.float32) * np.float32(0.7 * noise)
+    grain = rng.standard_normal((height, width), np.float32) * np.float32(0.85 * noise)
+    chroma = rng.standard_normal(((height + 2) // 3, (width + 2) // 3, 3), np.float32) * np.float32(0.8 * noise)
     out = cv2.resize(chroma, (width, height), interpolation=cv2.INTER_LINEAR)
     out += grain[:, :, None]
     out += image

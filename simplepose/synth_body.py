@@ -46,50 +46,65 @@ class Build:
 
 @dataclass
 class Surfaces:
-    """Quadric surfaces in the body frame, in the order of their making.
-
-    A surface is an ellipsoid (``cone`` false) or a cone's slice between two ends (``cone`` true); in both cases
-    the columns of ``axes`` carry its local coordinates to the body frame.
-    """
+    """Quadric surfaces in the body frame, in the order of their making: ellipsoids, and slices of cones."""
 
     part: list[int] = field(default_factory=list)
     material: list[str] = field(default_factory=list)
     cone: list[bool] = field(default_factory=list)
     start: list[Vector] = field(default_factory=list)  # the centre of an ellipsoid, the first end of a cone
-    end: list[Vector] = field(default_factory=list)  # the second end of a cone
-    axes: list[Matrix] = field(default_factory=list)  # semi-axes of an ellipsoid; of a cone, x and z at radius 1
-    radii: list[tuple[float, float]] = field(default_factory=list)  # of a cone at its ends; 1, 1 for ellipsoids
+    end: list[Vector] = field(default_factory=list)  # the centre again, or the second end
+    frame: list[Matrix] = field(default_factory=list)  # columns: side, up and front
+    size: list[tuple[float, float, float]] = field(default_factory=list)
+    """Semi-axes of an ellipsoid along the columns of its frame; of a cone the radii at its ends to the side, and its
+    thickness to the front over that to the side."""
 
-    def ellipsoid(self, part: str, material: str, centre: Vector, frame: Matrix, semi: tuple[float, ...]) -> None:
+    def ellipsoid(
+        self, part: str, material: str, centre: Vector, frame: Matrix, semi: tuple[float, float, float]
+    ) -> None:
         """Add an ellipsoid with the semi-axes ``semi`` along the columns of ``frame``."""
-        self._add(part, material, False, centre, centre, frame * np.array(semi), (1.0, 1.0))
+        self._add(part, material, False, centre, centre, frame, semi)
 
     def ball(self, part: str, material: str, centre: Vector, radius: float) -> None:
         """Add a sphere."""
-        self._add(part, material, False, centre, centre, np.eye(3) * radius, (1.0, 1.0))
+        self._add(part, material, False, centre, centre, _UPRIGHT, (radius, radius, radius))
 
     def rod(
         self, part: str, material: str, ends: tuple[Vector, Vector], radii: tuple[float, float], frame: Matrix,
         depth: float = 1.0,
     ) -> None:  # fmt: skip
         """Add a cone between two points; ``depth`` is its thickness to the front over that to the side."""
-        axis = ends[1] - ends[0]
-        side = frame[:, 0] - axis * (frame[:, 0] @ axis) / (axis @ axis)
-        side /= math.sqrt(side @ side)
-        front = np.array(_cross(side, axis)) / math.sqrt(axis @ axis)
-        self._add(part, material, True, ends[0], ends[1], np.stack([side, axis, front * depth], 1), radii)
+        self._add(part, material, True, ends[0], ends[1], frame, (radii[0], radii[1], depth))
 
     def _add(
-        self, part: str, material: str, cone: bool, start: Vector, end: Vector, axes: Matrix,
-        radii: tuple[float, float],
+        self, part: str, material: str, cone: bool, start: Vector, end: Vector, frame: Matrix,
+        size: tuple[float, float, float],
     ) -> None:  # fmt: skip
         self.part.append(PART_ID[part])
         self.material.append(material)
         self.cone.append(cone)
         self.start.append(start)
         self.end.append(end)
-        self.axes.append(axes)
-        self.radii.append(radii)
+        self.frame.append(frame)
+        self.size.append(size)
+
+    def local_axes(self) -> NDArray[np.float64]:
+        """``[N, 3, 3]``: the columns carry local coordinates to the body frame.
+
+        A local position is in semi-axes for ellipsoids. For cones its second coordinate runs from 0 to 1 between the
+        ends, and the others are in statures.
+        """
+        frames, sizes, cone = np.array(self.frame), np.array(self.size), np.array(self.cone)
+        axes = frames * sizes[:, None, :]
+        axis = (np.array(self.end) - np.array(self.start))[cone]
+        side = frames[cone, :, 0]
+        side = side - axis * ((side * axis).sum(1) / (axis * axis).sum(1))[:, None]
+        side /= np.sqrt((side * side).sum(1))[:, None]
+        front = np.cross(side, axis) * (sizes[cone, 2] / np.sqrt((axis * axis).sum(1)))[:, None]
+        axes[cone] = np.stack([side, axis, front], 2)
+        return axes
+
+
+_UPRIGHT = np.eye(3)
 
 
 @dataclass(frozen=True)
@@ -178,24 +193,35 @@ def _add_trunk(surfaces: Surfaces, bones: Bones, build: Build) -> None:
     surfaces.ellipsoid("torso", "top", breast, chest, (0.104 * thick, 0.062, 0.075 * thick))
     for side, _ in SIDES:
         shoulder = points[f"{side}_shoulder"]
-        surfaces.rod("torso", "yoke", (throat + 0.008 * chest[:, 1], shoulder), (0.038, 0.034 * thick), chest, 1.1)
+        radii = (0.038 * math.sqrt(thick), 0.033 * thick)
+        surfaces.rod("torso", "yoke", (throat + 0.008 * chest[:, 1], shoulder), radii, chest[:, [2, 0, 1]])
     surfaces.rod("neck", "skin", (throat - 0.01 * chest[:, 1], points["skull"]), (0.036, 0.031), chest)
+
+
+_ON_SKULL: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "head": ((0, 0, 0), (1, 1, 1)),
+    "nose": ((0, -0.2, 0.98), (0.15, 0.2, 0.2)),
+    "left_ear": ((0.98, -0.08, -0.05), (0.14, 0.24, 0.19)),
+    "right_ear": ((-0.98, -0.08, -0.05), (0.14, 0.24, 0.19)),
+    "long": ((0, -0.45, -0.45), (1.02, 1.1, 0.66)),
+    "tail": ((0, -0.3, -1.2), (0.35, 0.85, 0.35)),
+    "cap": ((0, 0.45, 0.75), (0.85, 0.12, 0.85)),
+}
+"""Centres and semi-axes of the pieces of the head, in semi-axes of the skull."""
 
 
 def _add_head(surfaces: Surfaces, bones: Bones, build: Build, hair: str) -> None:
     centre, frame = bones.points["skull"], bones.frames["head"]
-    semi = HEAD_SEMI * build.head
-    surfaces.ellipsoid("head", "head", centre, frame, tuple(semi))
-    surfaces.ellipsoid("nose", "nose", centre + frame @ (semi * [0, -0.2, 0.98]), frame, tuple(semi * [0.15, 0.2, 0.2]))
-    for side, sign in SIDES:
-        ear = centre + frame @ (semi * [0.98 * sign, -0.08, -0.05])
-        surfaces.ellipsoid(f"{side}_ear", "ear", ear, frame, tuple(semi * [0.14, 0.24, 0.19]))
-    if hair == "long":
-        surfaces.ellipsoid("hair", "hair", centre + frame @ (semi * [0, -0.45, -0.45]), frame, tuple(semi * [1.02, 1.1, 0.66]))
-    elif hair == "tail":
-        surfaces.ellipsoid("hair", "hair", centre + frame @ (semi * [0, -0.3, -1.2]), frame, tuple(semi * [0.35, 0.85, 0.35]))
-    elif hair == "cap":
-        surfaces.ellipsoid("hair", "cap", centre + frame @ (semi * [0, 0.45, 0.75]), frame, tuple(semi * [0.85, 0.12, 0.85]))
+    skull = HEAD_SEMI * build.head
+    for piece, (offset, semi) in _ON_SKULL.items():
+        if piece in ("long", "tail", "cap"):
+            if piece != hair:
+                continue
+            part, material = "hair", "cap" if piece == "cap" else "hair"
+        else:
+            part, material = piece, piece.removeprefix("left_").removeprefix("right_")
+        wide, tall, deep = (skull * semi).tolist()
+        surfaces.ellipsoid(part, material, centre + frame @ (skull * offset), frame, (wide, tall, deep))
 
 
 def _add_arm(surfaces: Surfaces, bones: Bones, build: Build, side: str) -> None:
@@ -262,8 +288,3 @@ def _rotate_y(degrees: float) -> Matrix:
 def _rotate_z(degrees: float) -> Matrix:
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-
-
-def _cross(a: Vector, b: Vector) -> tuple[float, float, float]:
-    (ax, ay, az), (bx, by, bz) = a.tolist(), b.tolist()
-    return ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx

@@ -131,10 +131,10 @@ class Painter:
         self.panel_width = np.array([m.panel_width for m in used], np.float32)
         self.stripe = np.array([m.stripe for m in used], np.float32)
         self.stripes = np.array([m.stripes for m in used], np.float32)
-        lengths = np.linalg.norm(np.array(surfaces.axes), axis=1).astype(np.float32)
-        cone = np.array(surfaces.cone)
-        self.wide = lengths[:, 0]
-        self.tall = np.where(cone, np.linalg.norm(np.subtract(surfaces.end, surfaces.start), axis=1), lengths[:, 1])
+        cone, size = np.array(surfaces.cone), np.array(surfaces.size, np.float32)
+        self.wide = np.where(cone, np.float32(1), size[:, 0])
+        length = np.linalg.norm(np.subtract(surfaces.end, surfaces.start), axis=1).astype(np.float32)
+        self.tall = np.where(cone, length, size[:, 1])
         self.lift = np.array(surfaces.start)[:, 1].astype(np.float32)
         self.head = np.array([name == "head" for name in surfaces.material])
         self.face = face

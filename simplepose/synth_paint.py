@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,12 +74,12 @@ def place(surfaces: Surfaces, camera: Camera) -> Quadrics:
     ends, magnification = camera.project(np.array(surfaces.start + surfaces.end))
     start, end = ends[:count], ends[count:]
     first, last = magnification[:count], magnification[count:]
-    forward = np.array([[1.0], [-1.0], [1.0]]) * (camera.view @ np.array(surfaces.axes))
+    forward = np.array([[1.0], [-1.0], [1.0]]) * (camera.view @ surfaces.local_axes())
     forward *= np.where(cone, 1.0, first)[:, None, None]
     forward[cone, :, 1] = (end - start)[cone]
-    radii = np.array(surfaces.radii)
-    wide = np.where(cone, radii[:, 0] * first, 1.0)
-    slope = np.where(cone, radii[:, 1] * last, 1.0) - wide
+    size = np.array(surfaces.size)
+    wide = np.where(cone, size[:, 0] * first, 1.0)
+    slope = np.where(cone, size[:, 1] * last, 1.0) - wide
 
     # In local coordinates: x^2 + y^2 + z^2 - 1, or x^2 + z^2 - (wide + slope y)^2.
     diagonal = np.ones((count, 3))
@@ -126,71 +127,72 @@ def rasterise(quadrics: Quadrics, height: int, width: int) -> Layer | None:
     right, bottom = high[seen].max(0).tolist()
     depth = np.full((bottom - top, right - left), BEHIND, np.float32)
     surface = np.full(depth.shape, -1, np.int16)
-    columns = np.arange(left, right, dtype=np.float32)
-    rows = np.arange(top, bottom, dtype=np.float32)[:, None]
-    coefficients = _ray_coefficients(quadrics)[seen].tolist()
+    x = np.arange(left, right) - quadrics.centre[seen, 0, None]
+    y = np.arange(top, bottom) - quadrics.centre[seen, 1, None]
+    rays = _Rays.of(quadrics, seen, x, y)
     boxes = np.concatenate([low[seen] - [left, top], high[seen] - [left, top]], 1).tolist()
-    centres, cones = quadrics.centre[seen].tolist(), quadrics.cone[seen].tolist()
-    for index, values, (x0, y0, x1, y1), (cx, cy, cz), cone in zip(
-        seen.tolist(), coefficients, boxes, centres, cones, strict=True
-    ):
-        x, y = columns[x0:x1] - np.float32(cx), rows[y0:y1] - np.float32(cy)
-        view = depth[y0:y1, x0:x1]
-        hit, z = _front(values, x, y, cone)
-        z += np.float32(cz)
-        hit &= z > view
-        np.copyto(view, z, where=hit)
-        surface[y0:y1, x0:x1][hit] = index
+    cones = quadrics.cone[seen].tolist()
+    slope = quadrics.local[seen, 1, 2].astype(np.float32)
+    with np.errstate(invalid="ignore"):  # the root is NaN where a ray misses, and NaN lies in front of nothing
+        for k, (index, (x0, y0, x1, y1)) in enumerate(zip(seen.tolist(), boxes, strict=True)):
+            columns, rows = slice(x0, x1), slice(y0, y1)
+            z = rays.y[k, rows, None] * rays.cross[k, columns]
+            z += rays.root_x[k, columns]
+            z += rays.root_y[k, rows, None]
+            np.sqrt(z, out=z)
+            z += rays.depth_x[k, columns]
+            z += rays.depth_y[k, rows, None]
+            hit = z > depth[rows, columns]
+            if cones[k]:
+                along = slope[k] * z
+                along += rays.along_x[k, columns]
+                along += rays.along_y[k, rows, None]
+                hit &= along >= 0
+                hit &= along <= 1
+            np.copyto(depth[rows, columns], z, where=hit)
+            np.copyto(surface[rows, columns], index, where=hit)
     return Layer(left, top, depth, surface)
 
 
-def _ray_coefficients(quadrics: Quadrics) -> NDArray[np.float64]:
-    """[N, 12]: the quadratic under the root (6), the linear part of z (3), the local second coordinate (3).
+class _Rays(NamedTuple):
+    """The terms of depth and local second coordinate that depend on the column or the row only, ``[N, w or h]``.
 
-    Along a ray the surface is ``a z^2 + 2 b z + c = 0`` with ``b`` linear and ``c`` quadratic in x and y, so that
-    ``z = -b / a + sqrt((b^2 - a c) / a^2)``; both terms are polynomials whose coefficients are found here.
+    Along a ray a surface is ``a z^2 + 2 b z + c = 0`` with ``b`` linear and ``c`` quadratic in x and y, so that
+    ``z = -b / a + sqrt((b^2 - a c) / a^2)``. The root's argument is ``root_x + root_y + y cross``.
     """
-    matrix, vector, constant = quadrics.matrix, quadrics.vector, quadrics.constant
-    a = matrix[:, 2, 2]
-    a = np.where(np.abs(a) < 1e-9, 1e-9, a)
-    bx, by, b0 = matrix[:, 0, 2] / a, matrix[:, 1, 2] / a, vector[:, 2] / a
-    return np.stack(
-        [
-            bx * bx - matrix[:, 0, 0] / a,
-            2 * (bx * by - matrix[:, 0, 1] / a),
-            by * by - matrix[:, 1, 1] / a,
-            2 * (bx * b0 - vector[:, 0] / a),
-            2 * (by * b0 - vector[:, 1] / a),
-            b0 * b0 - constant / a,
-            -bx,
-            -by,
-            -b0,
-            quadrics.local[:, 1, 0],
-            quadrics.local[:, 1, 1],
-            quadrics.local[:, 1, 2],
-        ],
-        1,
-    )
 
+    y: Floats
+    cross: Floats
+    root_x: Floats
+    root_y: Floats
+    depth_x: Floats
+    depth_y: Floats
+    along_x: Floats
+    along_y: Floats
 
-def _front(values: list[float], x: Floats, y: Floats, cone: bool) -> tuple[NDArray[np.bool_], Floats]:
-    """Where rays at columns ``x`` and rows ``y`` (relative to the centre) hit the surface, and at which depth."""
-    xx, xy, yy, x1, y1, one, zx, zy, z1, lx, ly, lz = values
-    z = (np.float32(xy) * y) * x
-    z += (np.float32(xx) * x + np.float32(x1)) * x + np.float32(one)
-    z += (np.float32(yy) * y + np.float32(y1)) * y
-    hit = z > 0
-    np.maximum(z, 0, out=z)
-    np.sqrt(z, out=z)
-    z += np.float32(zx) * x + np.float32(z1)
-    z += np.float32(zy) * y
-    if cone:
-        along = np.float32(lz) * z
-        along += np.float32(lx) * x
-        along += np.float32(ly) * y
-        hit &= along >= 0
-        hit &= along <= 1
-    return hit, z
+    @classmethod
+    def of(
+        cls, quadrics: Quadrics, seen: NDArray[np.intp], x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> _Rays:
+        """The terms of the surfaces ``seen`` at columns ``x`` and rows ``y``, relative to their centres."""
+        matrix, vector, constant = quadrics.matrix[seen], quadrics.vector[seen], quadrics.constant[seen]
+        a = matrix[:, 2, 2]
+        a = np.where(np.abs(a) < 1e-9, 1e-9, a)[:, None]
+        bx, by, b0 = matrix[:, 2, 0, None] / a, matrix[:, 2, 1, None] / a, vector[:, 2, None] / a
+        axx, axy, ayy = (matrix[:, i, j, None] / a for i, j in ((0, 0), (0, 1), (1, 1)))
+        gx, gy = vector[:, 0, None] / a, vector[:, 1, None] / a
+        near, local = quadrics.centre[seen, 2, None], quadrics.local[seen, 1, :, None]
+        terms = (
+            y,
+            2 * (bx * by - axy) * x,
+            ((bx * bx - axx) * x + 2 * (bx * b0 - gx)) * x + (b0 * b0 - constant[:, None] / a),
+            ((by * by - ayy) * y + 2 * (by * b0 - gy)) * y,
+            near - b0 - bx * x,
+            -by * y,
+            local[:, 0] * x - local[:, 2] * near,
+            local[:, 1] * y,
+        )
+        return cls(*(term.astype(np.float32) for term in terms))
 
 
 def shade(layer: Layer, quadrics: Quadrics, albedo: Albedo, light: NDArray[np.float64], ambient: float) -> Floats:
@@ -208,25 +210,16 @@ def shade(layer: Layer, quadrics: Quadrics, albedo: Albedo, light: NDArray[np.fl
     """
     rows, columns = np.nonzero(layer.surface >= 0)
     index = layer.surface[rows, columns].astype(np.intp)
-    centre = quadrics.centre.astype(np.float32)
-    x = (columns + np.float32(layer.left)).astype(np.float32) - centre[index, 0]
-    y = (rows + np.float32(layer.top)).astype(np.float32) - centre[index, 1]
-    z = layer.depth[rows, columns] - centre[index, 2]
-    normal = [_affine(quadrics.matrix[:, i], quadrics.vector[:, i], index, x, y, z) for i in range(3)]
-    length = np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2) + np.float32(1e-12)
-    facing = sum(np.float32(light[i]) * normal[i] for i in range(3)) / length
+    table = np.zeros((len(quadrics.centre), 6, 4))  # rows: normal, local position; columns: x, y, z, 1
+    table[:, :3, :3], table[:, 3:, :3] = quadrics.matrix, quadrics.local
+    table[:, :3, 3] = quadrics.vector
+    table[:, :, 3] -= (table[:, :, :3] @ quadrics.centre[:, :, None])[:, :, 0]
+    point = np.ones((len(index), 4), np.float32)
+    point[:, 0] = columns + layer.left
+    point[:, 1] = rows + layer.top
+    point[:, 2] = layer.depth[rows, columns]
+    values = np.einsum("fij,fj->fi", table.astype(np.float32)[index], point)
+    normal = values[:, :3]
+    facing = (normal @ light.astype(np.float32)) / np.sqrt((normal * normal).sum(1) + np.float32(1e-12))
     brightness = np.float32(ambient) + np.float32(1 - ambient) * np.maximum(facing, 0)
-    none = np.zeros(len(quadrics.centre))
-    local = np.stack([_affine(quadrics.local[:, i], none, index, x, y, z) for i in range(3)], 1)
-    return albedo(index, local) * brightness[:, None]
-
-
-def _affine(
-    rows: NDArray[np.float64], offset: NDArray[np.float64], index: NDArray[np.intp], x: Floats, y: Floats, z: Floats
-) -> Floats:
-    table = rows.astype(np.float32)
-    out = table[:, 0][index] * x
-    out += table[:, 1][index] * y
-    out += table[:, 2][index] * z
-    out += offset.astype(np.float32)[index]
-    return out
+    return albedo(index, values[:, 3:]) * brightness[:, None]

@@ -165,12 +165,14 @@ def _place_people(rng: np.random.Generator, config: SynthConfig) -> list[Person]
     for _ in range(count):
         size = min(max(common * rng.uniform(0.7, 1.45), small), large)
         person = sample_person(rng)
+        left, top, right, bottom = person.box
         patience = rng.uniform(0.1, 0.75)
         for _ in range(6):
-            moved = person.moved(size, *_sample_centre(rng, person, size, config))
-            if all(_overlap(moved.box, box) < patience for box in boxes):
-                boxes.append(moved.box)
-                placed.append((moved.box[3] + float(rng.normal(0, 0.15 * size)), moved))
+            x, y = _sample_centre(rng, person, size, config)
+            box = (x + size * left, y + size * top, x + size * right, y + size * bottom)
+            if all(_overlap(box, other) < patience for other in boxes):
+                boxes.append(box)
+                placed.append((box[3] + float(rng.normal(0, 0.15 * size)), person.moved(size, x, y)))
                 break
     return [person for _, person in sorted(placed, key=lambda item: -item[0])]
 
