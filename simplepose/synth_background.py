@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.synth_body import Surfaces
+from simplepose.synth_body import SurfaceList
 from simplepose.synth_looks import SKIN, Material, Painter, sample_cloth
 from simplepose.synth_paint import Camera, place, rasterise, shade
 
@@ -106,7 +106,7 @@ _SHAPES = (_box, _disc, _polygon, _line, _grid)
 
 def _paint_rods(image: Image, rng: np.random.Generator, rods: int) -> None:
     height, width = image.shape[:2]
-    surfaces, materials = Surfaces(), {}
+    chains, materials = SurfaceList(), {}
     for i in range(rods):
         name = f"rod{i}"
         skin = rng.random() < 0.3
@@ -116,16 +116,18 @@ def _paint_rods(image: Image, rng: np.random.Generator, rods: int) -> None:
         for _ in range(int(rng.integers(1, 4))):
             step = rng.normal(0, 1, 3) * [1, 1, 0.4]
             end = point + step * (radius * rng.uniform(4, 9) / np.linalg.norm(step))
-            surfaces.ball("torso", name, point, radius)
-            surfaces.rod("torso", name, (point, end), (radius, 0.85 * radius), np.eye(3))
+            chains.ball("torso", name, point, radius)
+            chains.rod("torso", name, (point, end), (radius, 0.85 * radius), np.eye(3))
             point, radius = end, 0.85 * radius
-        surfaces.ball("torso", name, point, radius * float(rng.uniform(1, 2)))
+        chains.ball("torso", name, point, radius * float(rng.uniform(1, 2)))
     camera = Camera(np.eye(3), 20.0, float(height), (width / 2, height / 2))
+    surfaces = chains.pack()
     quadrics = place(surfaces, camera)
     layer = rasterise(quadrics, height, width)
     if layer is not None:
-        colors = shade(layer, quadrics, Painter(surfaces, materials, None), sample_light(rng), 0.5)
-        image[layer.window][layer.surface >= 0] = np.clip(colors, 0, 255)
+        pixels = np.flatnonzero(layer.surface >= 0)
+        colors = shade(layer, pixels, quadrics, Painter(surfaces, materials, None), sample_light(rng), 0.5)
+        image[layer.window][layer.surface >= 0] = np.minimum(colors, 255)
 
 
 def sample_light(rng: np.random.Generator) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,64 +44,61 @@ class Build:
     shoulders: float = 1.0  # width
 
 
-@dataclass
+@dataclass(frozen=True)
 class Surfaces:
-    """Quadric surfaces in the body frame, in the order of their making: ellipsoids, and slices of cones."""
+    """Quadric surfaces in the body frame: ellipsoids, and slices of cones."""
 
-    part: list[int] = field(default_factory=list)
-    material: list[str] = field(default_factory=list)
-    cone: list[bool] = field(default_factory=list)
-    start: list[Vector] = field(default_factory=list)  # the centre of an ellipsoid, the first end of a cone
-    end: list[Vector] = field(default_factory=list)  # the centre again, or the second end
-    frame: list[Matrix] = field(default_factory=list)  # columns: side, up and front
-    size: list[tuple[float, float, float]] = field(default_factory=list)
-    """Semi-axes of an ellipsoid along the columns of its frame; of a cone the radii at its ends to the side, and its
-    thickness to the front over that to the side."""
+    part: NDArray[np.intp]  # [N] index into PARTS
+    material: tuple[str, ...]  # N names
+    cone: NDArray[np.bool_]  # [N]
+    start: NDArray[np.float64]  # [N, 3] the centre of an ellipsoid, the first end of a cone
+    end: NDArray[np.float64]  # [N, 3] the centre again, or the second end
+    axes: NDArray[np.float64]  # [N, 3, 3] whose columns carry local coordinates to the body frame
+    size: NDArray[np.float64]  # [N, 3] semi-axes; of a cone the radii at its ends, and its depth over its width
+    """A local position is in semi-axes for ellipsoids. For cones its second coordinate runs from 0 to 1 between the
+    ends, and the others are in statures."""
+
+
+class SurfaceList:
+    """Collects surfaces one by one."""
+
+    def __init__(self) -> None:
+        self._items: list[tuple[int, str, bool, Vector, Vector, Matrix, tuple[float, float, float]]] = []
 
     def ellipsoid(
         self, part: str, material: str, centre: Vector, frame: Matrix, semi: tuple[float, float, float]
     ) -> None:
         """Add an ellipsoid with the semi-axes ``semi`` along the columns of ``frame``."""
-        self._add(part, material, False, centre, centre, frame, semi)
+        self._items.append((PART_ID[part], material, False, centre, centre, frame, semi))
 
     def ball(self, part: str, material: str, centre: Vector, radius: float) -> None:
         """Add a sphere."""
-        self._add(part, material, False, centre, centre, _UPRIGHT, (radius, radius, radius))
+        self._items.append((PART_ID[part], material, False, centre, centre, _UPRIGHT, (radius, radius, radius)))
 
     def rod(
         self, part: str, material: str, ends: tuple[Vector, Vector], radii: tuple[float, float], frame: Matrix,
         depth: float = 1.0,
     ) -> None:  # fmt: skip
-        """Add a cone between two points; ``depth`` is its thickness to the front over that to the side."""
-        self._add(part, material, True, ends[0], ends[1], frame, (radii[0], radii[1], depth))
+        """Add a cone between two points, which is ``radii`` wide along the first column of ``frame``.
 
-    def _add(
-        self, part: str, material: str, cone: bool, start: Vector, end: Vector, frame: Matrix,
-        size: tuple[float, float, float],
-    ) -> None:  # fmt: skip
-        self.part.append(PART_ID[part])
-        self.material.append(material)
-        self.cone.append(cone)
-        self.start.append(start)
-        self.end.append(end)
-        self.frame.append(frame)
-        self.size.append(size)
-
-    def local_axes(self) -> NDArray[np.float64]:
-        """``[N, 3, 3]``: the columns carry local coordinates to the body frame.
-
-        A local position is in semi-axes for ellipsoids. For cones its second coordinate runs from 0 to 1 between the
-        ends, and the others are in statures.
+        ``depth`` is the thickness in the direction across that and the axis, over the width.
         """
-        frames, sizes, cone = np.array(self.frame), np.array(self.size), np.array(self.cone)
-        axes = frames * sizes[:, None, :]
-        axis = (np.array(self.end) - np.array(self.start))[cone]
-        side = frames[cone, :, 0]
-        side = side - axis * ((side * axis).sum(1) / (axis * axis).sum(1))[:, None]
-        side /= np.sqrt((side * side).sum(1))[:, None]
-        front = np.cross(side, axis) * (sizes[cone, 2] / np.sqrt((axis * axis).sum(1)))[:, None]
-        axes[cone] = np.stack([side, axis, front], 2)
-        return axes
+        self._items.append((PART_ID[part], material, True, ends[0], ends[1], frame, (*radii, depth)))
+
+    def pack(self) -> Surfaces:
+        """All surfaces as arrays."""
+        parts, materials, cones, starts, ends, frames, sizes = zip(*self._items, strict=True)
+        cone, size, start, end = np.array(cones), np.array(sizes), np.array(starts), np.array(ends)
+        frame = np.array(frames)
+        axes = frame * size[:, None, :]
+        axis = (end - start)[cone]
+        length = np.einsum("ni,ni->n", axis, axis)
+        side = frame[cone, :, 0]
+        side = side - axis * (np.einsum("ni,ni->n", side, axis) / length)[:, None]
+        side /= np.sqrt(np.einsum("ni,ni->n", side, side))[:, None]
+        front = side[:, [1, 2, 0]] * axis[:, [2, 0, 1]] - side[:, [2, 0, 1]] * axis[:, [1, 2, 0]]  # side x axis
+        axes[cone] = np.stack([side, axis, front * (size[cone, 2] / np.sqrt(length))[:, None]], 2)
+        return Surfaces(np.array(parts), materials, cone, start, end, axes, size)
 
 
 _UPRIGHT = np.eye(3)
@@ -170,7 +167,7 @@ def body_surfaces(bones: Bones, build: Build, hair: str, skirt: bool) -> Surface
         hair: "short", "long", "tail" or "cap"; what sits around the skull.
         skirt: whether a skirt hangs around the thighs.
     """
-    surfaces = Surfaces()
+    surfaces = SurfaceList()
     _add_trunk(surfaces, bones, build)
     _add_head(surfaces, bones, build, hair)
     for side, sign in SIDES:
@@ -178,10 +175,10 @@ def body_surfaces(bones: Bones, build: Build, hair: str, skirt: bool) -> Surface
         _add_leg(surfaces, bones, build, side, sign)
     if skirt:
         _add_skirt(surfaces, bones, build)
-    return surfaces
+    return surfaces.pack()
 
 
-def _add_trunk(surfaces: Surfaces, bones: Bones, build: Build) -> None:
+def _add_trunk(surfaces: SurfaceList, bones: Bones, build: Build) -> None:
     points, frames, thick = bones.points, bones.frames, build.torso
     chest, waist, throat = frames["chest"], points["waist"], points["throat"]
     breast = waist + 0.125 * chest[:, 1]
@@ -210,7 +207,7 @@ _ON_SKULL: dict[str, tuple[tuple[float, float, float], tuple[float, float, float
 """Centres and semi-axes of the pieces of the head, in semi-axes of the skull."""
 
 
-def _add_head(surfaces: Surfaces, bones: Bones, build: Build, hair: str) -> None:
+def _add_head(surfaces: SurfaceList, bones: Bones, build: Build, hair: str) -> None:
     centre, frame = bones.points["skull"], bones.frames["head"]
     skull = HEAD_SEMI * build.head
     for piece, (offset, semi) in _ON_SKULL.items():
@@ -224,7 +221,7 @@ def _add_head(surfaces: Surfaces, bones: Bones, build: Build, hair: str) -> None
         surfaces.ellipsoid(part, material, centre + frame @ (skull * offset), frame, (wide, tall, deep))
 
 
-def _add_arm(surfaces: Surfaces, bones: Bones, build: Build, side: str) -> None:
+def _add_arm(surfaces: SurfaceList, bones: Bones, build: Build, side: str) -> None:
     points, thick = bones.points, build.limbs
     upper, lower = bones.frames[f"{side}_upper_arm"], bones.frames[f"{side}_forearm"]
     shoulder, elbow, wrist = (points[f"{side}_{name}"] for name in ("shoulder", "elbow", "wrist"))
@@ -236,7 +233,7 @@ def _add_arm(surfaces: Surfaces, bones: Bones, build: Build, side: str) -> None:
     surfaces.ellipsoid(f"{side}_hand", "skin", hand, lower, (0.016, 0.048, 0.023))
 
 
-def _add_leg(surfaces: Surfaces, bones: Bones, build: Build, side: str, sign: float) -> None:
+def _add_leg(surfaces: SurfaceList, bones: Bones, build: Build, side: str, sign: float) -> None:
     points, thick = bones.points, build.limbs
     thigh, shank, foot = (bones.frames[f"{side}_{name}"] for name in ("thigh", "shank", "foot"))
     hip, knee, ankle = (points[f"{side}_{name}"] for name in ("hip", "knee", "ankle"))
@@ -251,7 +248,7 @@ def _add_leg(surfaces: Surfaces, bones: Bones, build: Build, side: str, sign: fl
     surfaces.ellipsoid(f"{side}_foot", "shoe", toes, foot, (0.027, 0.021, 0.072))
 
 
-def _add_skirt(surfaces: Surfaces, bones: Bones, build: Build) -> None:
+def _add_skirt(surfaces: SurfaceList, bones: Bones, build: Build) -> None:
     """A cone from the waist to the middle of the knees, as wide as the knees are apart."""
     knees = np.stack([bones.points["left_knee"], bones.points["right_knee"]])
     apart = math.dist(knees[0], knees[1])

@@ -104,7 +104,7 @@ def _clothes(rng: np.random.Generator, face: Face, hair: Color, skirt: bool) -> 
         "cap": Material(face.hair),
         "head": Material(skin),  # painted by `_paint_face`
         "top": trunk,
-        "yoke": Material(skin if sleeve > 0.92 else top, split=2.0),
+        "yoke": Material(shoulder),
         "shoulder": Material(shoulder),
         "upper_arm": Material(arm, sleeves, skin),
         "elbow": Material(arm if long_sleeves else skin),
@@ -123,45 +123,42 @@ class Painter:
     """Gives the surfaces of one person their colours; called by `simplepose.synth_paint.shade`."""
 
     def __init__(self, surfaces: Surfaces, materials: dict[str, Material], face: Face | None) -> None:
-        used = [materials[name] for name in surfaces.material]
-        self.base = np.array([m.base for m in used], np.float32)
-        self.beyond = np.array([m.beyond for m in used], np.float32)
-        self.split = np.array([m.split for m in used], np.float32)
-        self.panel = np.array([m.panel for m in used], np.float32)
-        self.panel_width = np.array([m.panel_width for m in used], np.float32)
-        self.stripe = np.array([m.stripe for m in used], np.float32)
-        self.stripes = np.array([m.stripes for m in used], np.float32)
-        cone, size = np.array(surfaces.cone), np.array(surfaces.size, np.float32)
-        self.wide = np.where(cone, np.float32(1), size[:, 0])
-        length = np.linalg.norm(np.subtract(surfaces.end, surfaces.start), axis=1).astype(np.float32)
-        self.tall = np.where(cone, length, size[:, 1])
-        self.lift = np.array(surfaces.start)[:, 1].astype(np.float32)
-        self.head = np.array([name == "head" for name in surfaces.material])
-        self.face = face
+        rows = {name: (*m.base, *m.beyond, *m.panel, *m.stripe, m.split, m.panel_width, m.stripes)
+                for name, m in materials.items()}  # fmt: skip
+        table = np.array([rows[name] for name in surfaces.material], np.float32)
+        self._base, self._beyond, self._panel, self._stripe = (table[:, i : i + 3] for i in (0, 3, 6, 9))
+        self._split, self._panel_width, self._stripes = (table[:, i] for i in (12, 13, 14))
+        axis = surfaces.end - surfaces.start
+        length = np.sqrt(np.einsum("ni,ni->n", axis, axis))
+        self._wide = np.where(surfaces.cone, 1, surfaces.size[:, 0]).astype(np.float32)
+        self._tall = np.where(surfaces.cone, length, surfaces.size[:, 1]).astype(np.float32)
+        self._lift = surfaces.start[:, 1].astype(np.float32)
+        self._head = surfaces.material.index("head") if face else -1
+        self._face = face
 
     def __call__(self, index: NDArray[np.intp], local: Floats) -> Floats:
-        """Colours ``[F, 3]`` of surfaces ``[F]`` at local positions ``[F, 3]``."""
-        colors = self.base[index]
-        beyond = np.flatnonzero(local[:, 1] >= self.split[index])
-        colors[beyond] = self.beyond[index[beyond]]
-        if self.stripes.any():
-            striped = np.flatnonzero(self.stripes[index] > 0)
+        """Colours ``[F, 3]`` of surfaces ``[F]`` at local positions ``[3, F]``."""
+        x, y, z = local
+        colors = self._base.take(index, 0)
+        beyond = np.flatnonzero(y >= self._split.take(index))
+        colors[beyond] = self._beyond.take(index[beyond], 0)
+        if self._stripes.any():
+            striped = np.flatnonzero(self._stripes.take(index) > 0)
             k = index[striped]
-            height = local[striped, 1] * self.tall[k] + self.lift[k]
-            striped = striped[np.mod(height * self.stripes[k], 1) < 0.5]
-            colors[striped] = self.stripe[index[striped]]
-        if self.panel_width.any():
-            front = (np.abs(local[:, 0]) * self.wide[index] < self.panel_width[index]) & (local[:, 2] > 0)
-            front = np.flatnonzero(front)
-            colors[front] = self.panel[index[front]]
-        if self.face is not None:
-            head = np.flatnonzero(self.head[index])
-            colors[head] = _paint_face(self.face, local[head])
+            height = y[striped] * self._tall[k] + self._lift[k]
+            striped = striped[np.mod(height * self._stripes[k], 1) < 0.5]
+            colors[striped] = self._stripe[index[striped]]
+        if self._panel_width.any():
+            front = np.flatnonzero((np.abs(x) * self._wide.take(index) < self._panel_width.take(index)) & (z > 0))
+            colors[front] = self._panel[index[front]]
+        if self._face is not None:
+            head = np.flatnonzero(index == self._head)
+            colors[head] = _paint_face(self._face, np.abs(x[head]), y[head], z[head])
         return colors
 
 
-def _paint_face(face: Face, local: Floats) -> Floats:
-    x, y, z = np.abs(local[:, 0]), local[:, 1], local[:, 2]
+def _paint_face(face: Face, x: Floats, y: Floats, z: Floats) -> Floats:
+    """Colours of points on the skull's unit sphere; ``x`` is the distance from the middle plane."""
     colors = np.empty((len(x), 3), np.float32)
     colors[:] = face.skin
     front = z > 0

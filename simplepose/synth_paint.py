@@ -13,7 +13,7 @@ from simplepose.synth_body import Surfaces
 
 Floats = NDArray[np.float32]
 Albedo = Callable[[NDArray[np.intp], Floats], Floats]
-"""Colours [F, 3] BGR from the surface index [F] and the local position [F, 3] of each pixel."""
+"""Colours [F, 3] BGR from the surface index [F] and the local position [3, F] of each pixel."""
 
 BEHIND = np.float32(-1e6)
 """The depth of a pixel that nothing covers."""
@@ -69,15 +69,13 @@ class Camera:
 
 def place(surfaces: Surfaces, camera: Camera) -> Quadrics:
     """The surfaces as the camera sees them."""
-    count = len(surfaces.part)
-    cone = np.array(surfaces.cone)
-    ends, magnification = camera.project(np.array(surfaces.start + surfaces.end))
+    count, cone, size = len(surfaces.part), surfaces.cone, surfaces.size
+    ends, magnification = camera.project(np.concatenate([surfaces.start, surfaces.end]))
     start, end = ends[:count], ends[count:]
     first, last = magnification[:count], magnification[count:]
-    forward = np.array([[1.0], [-1.0], [1.0]]) * (camera.view @ surfaces.local_axes())
+    forward = np.array([[1.0], [-1.0], [1.0]]) * (camera.view @ surfaces.axes)
     forward *= np.where(cone, 1.0, first)[:, None, None]
     forward[cone, :, 1] = (end - start)[cone]
-    size = np.array(surfaces.size)
     wide = np.where(cone, size[:, 0] * first, 1.0)
     slope = np.where(cone, size[:, 1] * last, 1.0) - wide
 
@@ -85,7 +83,7 @@ def place(surfaces: Surfaces, camera: Camera) -> Quadrics:
     diagonal = np.ones((count, 3))
     diagonal[:, 1] = np.where(cone, -(slope**2), 1.0)
     local = np.linalg.inv(forward)
-    matrix = np.einsum("nki,nk,nkj->nij", local, diagonal, local)
+    matrix = local.transpose(0, 2, 1) @ (diagonal[:, :, None] * local)
     vector = np.where(cone, -wide * slope, 0.0)[:, None] * local[:, 1]
     constant = -(wide**2)
 
@@ -195,31 +193,42 @@ class _Rays(NamedTuple):
         return cls(*(term.astype(np.float32) for term in terms))
 
 
-def shade(layer: Layer, quadrics: Quadrics, albedo: Albedo, light: NDArray[np.float64], ambient: float) -> Floats:
-    """The colours of a layer's covered pixels, row by row.
+def shade(
+    layer: Layer, pixels: NDArray[np.intp], quadrics: Quadrics, albedo: Albedo, light: NDArray[np.float64], ambient: float
+) -> Floats:
+    """The colours of pixels that a layer covers.
 
     Args:
         layer: from `rasterise`, of the same ``quadrics``.
+        pixels: ``[F]`` raster indices into the layer's patch, all covered.
         quadrics: the surfaces.
         albedo: the colour of a surface at a local position.
         light: unit vector towards the light in camera space.
         ambient: the share of light that comes from everywhere, 0 to 1.
 
     Returns:
-        ``[F, 3]`` float32 BGR, not clipped, for the ``F`` pixels with a surface in raster order.
+        ``[F, 3]`` float32 BGR, not clipped.
     """
-    rows, columns = np.nonzero(layer.surface >= 0)
-    index = layer.surface[rows, columns].astype(np.intp)
-    table = np.zeros((len(quadrics.centre), 6, 4))  # rows: normal, local position; columns: x, y, z, 1
-    table[:, :3, :3], table[:, 3:, :3] = quadrics.matrix, quadrics.local
-    table[:, :3, 3] = quadrics.vector
-    table[:, :, 3] -= (table[:, :, :3] @ quadrics.centre[:, :, None])[:, :, 0]
-    point = np.ones((len(index), 4), np.float32)
-    point[:, 0] = columns + layer.left
-    point[:, 1] = rows + layer.top
-    point[:, 2] = layer.depth[rows, columns]
-    values = np.einsum("fij,fj->fi", table.astype(np.float32)[index], point)
-    normal = values[:, :3]
-    facing = (normal @ light.astype(np.float32)) / np.sqrt((normal * normal).sum(1) + np.float32(1e-12))
+    table = np.empty((len(quadrics.centre), 6, 4), np.float32)  # rows: normal, local position; columns: x, y, z, 1
+    rows = np.concatenate([quadrics.matrix, quadrics.local], 1)
+    table[:, :, :3] = rows
+    table[:, :, 3] = -(rows @ quadrics.centre[:, :, None])[:, :, 0]
+    table[:, :3, 3] += quadrics.vector
+    plane = np.ascontiguousarray(table.transpose(1, 2, 0))
+    index = layer.surface.ravel().take(pixels).astype(np.intp)
+    down, right = np.divmod(pixels, layer.surface.shape[1])
+    x = (right + layer.left).astype(np.float32)
+    y = (down + layer.top).astype(np.float32)
+    z = layer.depth.ravel().take(pixels)
+    values = np.empty((6, len(pixels)), np.float32)
+    for i, out in enumerate(values):  # gathering numbers one by one is the fastest way here
+        np.multiply(plane[i, 0].take(index), x, out=out)
+        out += plane[i, 1].take(index) * y
+        out += plane[i, 2].take(index) * z
+        out += plane[i, 3].take(index)
+    normal = values[:3]
+    facing = (light.astype(np.float32) @ normal) / np.sqrt(np.einsum("if,if->f", normal, normal) + np.float32(1e-12))
     brightness = np.float32(ambient) + np.float32(1 - ambient) * np.maximum(facing, 0)
-    return albedo(index, values[:, 3:]) * brightness[:, None]
+    colors = albedo(index, values[3:])
+    colors *= brightness[:, None]
+    return colors

@@ -63,10 +63,10 @@ class Person:
             stature=self.stature * scale,
         )
 
-    def paint(self, layer: Layer, light: NDArray[np.float64], ambient: float) -> Floats:
-        """Colours of the layer's covered pixels, as `simplepose.synth_paint.shade` gives them."""
+    def paint(self, layer: Layer, pixels: NDArray[np.intp], light: NDArray[np.float64], ambient: float) -> Floats:
+        """Colours of covered pixels of the person's layer, as `simplepose.synth_paint.shade` gives them."""
         painter = Painter(self.surfaces, self.look.materials, self.look.face)
-        return shade(layer, self.quadrics, painter, light, ambient)
+        return shade(layer, pixels, self.quadrics, painter, light, ambient)
 
 
 def sample_person(rng: np.random.Generator) -> Person:
@@ -160,7 +160,7 @@ def label_keypoints(
     xy = np.round(person.keypoints[:, :2], 2)
     inside = (xy >= 0).all(1) & (xy <= [width - 1, height - 1]).all(1)
     limits = _DEPTH_OF * person.stature * max(1.0, person.look.build.limbs, person.look.build.torso)
-    parts = np.array(person.surfaces.part)
+    parts = person.surfaces.part
     for i in np.flatnonzero(inside).tolist():
         x, y = round(xy[i, 0]), round(xy[i, 1])
         if owner[y, x] == nobody:  # rounding put a keypoint of the outline beside it

@@ -101,7 +101,7 @@ class _Drawn:
     person: Person
     layer: Layer
     visible: NDArray[np.bool_]  # of the layer's pixels
-    colors: Floats  # [F, 3] of the layer's covered pixels
+    colors: Floats  # [F, 3] of the visible pixels
 
 
 def render_scene(seed: int, index: int, config: SynthConfig | None = None) -> Scene:
@@ -203,7 +203,9 @@ def _place_crowd(rng: np.random.Generator, config: SynthConfig) -> list[Person]:
     size = max(16.0, 0.6 * config.person_size[0]) * float(rng.uniform(0.9, 1.5))
     x, y = rng.uniform(0, width), rng.uniform(0.15, 0.6) * height
     spread = [size * rng.uniform(0.8, 2.0), 0.12 * size]
-    people = [sample_person(rng).moved(size, *(rng.normal([x, y], spread)).tolist()) for _ in range(rng.integers(5, 13))]
+    bodies = [sample_person(rng) for _ in range(4)]  # so small that some may stand there twice
+    places = rng.normal([x, y], spread, (int(rng.integers(5, 12)), 2))
+    people = [bodies[i % 4].moved(size, *place) for i, place in enumerate(places.tolist())]
     return sorted(people, key=lambda person: -person.box[3])
 
 
@@ -245,21 +247,23 @@ def _draw(
     if visible.sum() < max(least * covered.sum(), 16):
         return
     window[visible] = len(drawn)
-    drawn.append(_Drawn(person, layer, visible, person.paint(layer, light, ambient)))
+    drawn.append(_Drawn(person, layer, visible, person.paint(layer, np.flatnonzero(visible), light, ambient)))
 
 
 def _composite(image: NDArray[np.uint8], one: _Drawn) -> None:
     """Put a person over what is behind it, soft at the outline."""
-    patch = image[one.layer.window]
-    covered = one.layer.surface >= 0
-    share = cv2.blur(covered.astype(np.float32), (3, 3))[covered][:, None]
+    pixels = np.flatnonzero(one.visible)
+    share = cv2.blur((one.layer.surface >= 0).astype(np.float32), (3, 3)).ravel().take(pixels)[:, None]
     share = np.minimum(share * 1.3, 1)
-    behind = patch[covered]
-    colors = np.clip(one.colors, 0, 255)
+    patch = np.ascontiguousarray(image[one.layer.window])
+    flat = patch.reshape(-1, 3)
+    behind = flat.take(pixels, 0)
+    colors = np.minimum(one.colors, 255)
     colors -= behind
     colors *= share
     colors += behind
-    patch[covered] = colors
+    flat[pixels] = colors
+    image[one.layer.window] = patch
 
 
 def _annotate(one: _Drawn, owner: NDArray[np.int16], number: int, unlabelled: bool) -> dict[str, Any]:
