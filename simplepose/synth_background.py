@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from simplepose.synth_body import SurfaceList
 from simplepose.synth_looks import SKIN, Material, Painter, sample_cloth
-from simplepose.synth_paint import Camera, place, rasterise, shade
+from simplepose.synth_paint import Camera, Floats, Layer, place, rasterise, shade
 
 Image = NDArray[np.uint8]
 
@@ -39,16 +39,34 @@ def paint_background(rng: np.random.Generator, height: int, width: int, shapes: 
 def _ground(rng: np.random.Generator, height: int, width: int) -> Image:
     """Large soft patches, fine texture, and half of the time a floor."""
     cells = rng.integers(2, 7, 2).tolist()
-    coarse = rng.uniform(0, 50, (*cells, 1)) + rng.uniform(0, 20, (*cells, 3)) + np.array(sample_cloth(rng)) * 0.75
-    image = cv2.resize(coarse.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    coarse = rng.uniform(0, 50, (*cells, 1)) + rng.uniform(0, 20, (*cells, 3)) + np.array(sample_cloth(rng)) * 0.72
+    image = cv2.resize(np.clip(coarse, 0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.5:
         horizon = int(height * rng.uniform(0.3, 0.8))
-        floor = np.array(sample_cloth(rng), np.float32) * np.linspace(0.75, 1.05, height - horizon)[:, None, None]
-        image[horizon:] = 0.25 * image[horizon:] + 0.75 * floor.astype(np.float32)
+        floor = np.array(sample_cloth(rng)) * np.array([0.75, 1.0])[:, None, None]
+        floor = cv2.resize(floor.astype(np.uint8), (width, height - horizon), interpolation=cv2.INTER_LINEAR)
+        image[horizon:] = cv2.addWeighted(image[horizon:], 0.25, floor, 0.75, 0)
     side = int(rng.integers(8, 48))
-    fine = rng.normal(0, rng.uniform(2, 16), (side, side)).astype(np.float32)
-    image += cv2.resize(fine, (width, height), interpolation=cv2.INTER_LINEAR)[:, :, None]
-    return cv2.convertScaleAbs(np.maximum(image, 0, out=image))
+    return _add_noise(rng, image, (side, side), 1, float(rng.uniform(1, 12)))
+
+
+def _add_noise(
+    rng: np.random.Generator, image: Image, cells: tuple[int, int], channels: int, deviation: float
+) -> Image:
+    """Add to all channels alike, or to each of 3, independent noise for ``cells`` (rows, columns) of the image.
+
+    The mean of two random bytes has a triangular distribution of standard deviation 52 levels.
+    """
+    height, width = image.shape[:2]
+    count = cells[0] * cells[1] * channels
+    pair = np.frombuffer(rng.bytes(2 * count), np.uint8).reshape(2, *cells, channels)
+    noise = (pair[0] >> 1) + (pair[1] >> 1)
+    if cells != (height, width):
+        noise = cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR)
+    if channels == 1:
+        noise = cv2.cvtColor(noise, cv2.COLOR_GRAY2BGR)
+    scale = deviation / 52
+    return cv2.addWeighted(image, 1, noise, scale, -127 * scale)
 
 
 def _box(image: Image, rng: np.random.Generator, color: Any) -> None:
@@ -127,7 +145,22 @@ def _paint_rods(image: Image, rng: np.random.Generator, rods: int) -> None:
     if layer is not None:
         pixels = np.flatnonzero(layer.surface >= 0)
         colors = shade(layer, pixels, quadrics, Painter(surfaces, materials, None), sample_light(rng), 0.5)
-        image[layer.window][layer.surface >= 0] = np.minimum(colors, 255)
+        blend(image, layer, pixels, colors)
+
+
+def blend(image: Image, layer: Layer, pixels: NDArray[np.intp], colors: Floats) -> None:
+    """Put colours ``[F, 3]`` at raster indices ``[F]`` of a layer's patch into the image, soft at the outline."""
+    share = cv2.blur((layer.surface >= 0).astype(np.float32), (3, 3)).ravel().take(pixels)[:, None]
+    share = np.minimum(share * 1.3, 1)
+    patch = np.ascontiguousarray(image[layer.window])
+    flat = patch.reshape(-1, 3)
+    behind = flat.take(pixels, 0)
+    mixed = np.minimum(colors, 255)
+    mixed -= behind
+    mixed *= share
+    mixed += behind
+    flat[pixels] = mixed
+    image[layer.window] = patch
 
 
 def sample_light(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -140,12 +173,6 @@ def expose(rng: np.random.Generator, image: Image, blur: float, noise: float) ->
     """What a camera does: blur of standard deviation ``blur`` px, then noise of standard deviation ``noise`` levels."""
     if blur > 0.2:
         image = cv2.GaussianBlur(image, (0, 0), blur)
-    if noise <= 0:
-        return image
     height, width = image.shape[:2]
-    grain = rng.standard_normal((height, width), np.float32) * np.float32(0.85 * noise)
-    chroma = rng.standard_normal(((height + 2) // 3, (width + 2) // 3, 3), np.float32) * np.float32(0.8 * noise)
-    out = cv2.resize(chroma, (width, height), interpolation=cv2.INTER_LINEAR)
-    out += grain[:, :, None]
-    out += image
-    return cv2.convertScaleAbs(np.maximum(out, 0, out=out))
+    image = _add_noise(rng, image, (height, width), 1, 0.85 * noise)
+    return _add_noise(rng, image, (math.ceil(height / 3), math.ceil(width / 3)), 3, 0.85 * noise)

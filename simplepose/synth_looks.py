@@ -9,12 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplepose.synth_body import Build, Surfaces
+from simplepose.synth_pose import pick
 
 Floats = NDArray[np.float32]
 Color = tuple[float, float, float]
 """Blue, green, red, 0 to 255."""
 
-SKIN: tuple[Color, ...] = ((178, 204, 238), (150, 182, 228), (120, 158, 210), (88, 122, 176), (62, 88, 132), (44, 62, 96))
+SKIN: tuple[Color, ...] = (
+    (178, 204, 238),
+    (150, 182, 228),
+    (120, 158, 210),
+    (88, 122, 176),
+    (62, 88, 132),
+    (44, 62, 96),
+)
 HAIR: tuple[Color, ...] = ((24, 26, 30), (36, 48, 66), (48, 78, 118), (100, 160, 205), (42, 62, 130), (150, 152, 156))
 
 
@@ -67,7 +75,7 @@ def sample_look(rng: np.random.Generator) -> Look:
     )
     skin = _vary(SKIN[int(rng.integers(len(SKIN)))], rng)
     hair_color = _vary(HAIR[int(rng.integers(len(HAIR)))], rng)
-    hair = ("short", "long", "tail", "cap")[int(rng.choice(4, p=[0.5, 0.24, 0.12, 0.14]))]
+    hair = pick(rng, {"short": 0.5, "long": 0.24, "tail": 0.12, "cap": 0.14})
     face = Face(
         skin=skin,
         hair=sample_cloth(rng) if hair == "cap" else hair_color,
@@ -183,14 +191,19 @@ EYE = (0.38, 0.04)
 
 def sample_cloth(rng: np.random.Generator) -> Color:
     """Draw the colour of a piece of clothing."""
-    hue, saturation, value = rng.random(), rng.beta(1.2, 1.6), rng.uniform(0.1, 0.97)
-    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+    hue, grey, dark = rng.random(3).tolist()
+    red, green, blue = colorsys.hsv_to_rgb(hue, grey**1.4, 0.1 + 0.87 * dark)
     return (255 * blue, 255 * green, 255 * red)
 
 
 def _vary(color: Color, rng: np.random.Generator) -> Color:
-    blue, green, red = (np.array(color) * rng.uniform(0.88, 1.1) * rng.uniform(0.97, 1.03, 3)).tolist()
-    return (blue, green, red)
+    bright, blue, green, red = rng.random(4).tolist()
+    bright = 0.88 + 0.22 * bright
+    return (
+        color[0] * bright * (0.97 + 0.06 * blue),
+        color[1] * bright * (0.97 + 0.06 * green),
+        color[2] * bright * (0.97 + 0.06 * red),
+    )
 
 
 def _scale(color: Color, factor: float) -> Color:

@@ -134,9 +134,7 @@ def rasterise(quadrics: Quadrics, height: int, width: int) -> Layer | None:
     with np.errstate(invalid="ignore"):  # the root is NaN where a ray misses, and NaN lies in front of nothing
         for k, (index, (x0, y0, x1, y1)) in enumerate(zip(seen.tolist(), boxes, strict=True)):
             columns, rows = slice(x0, x1), slice(y0, y1)
-            z = rays.y[k, rows, None] * rays.cross[k, columns]
-            z += rays.root_x[k, columns]
-            z += rays.root_y[k, rows, None]
+            z = rays.root_y[k, rows] @ rays.root_x[k, :, columns]
             np.sqrt(z, out=z)
             z += rays.depth_x[k, columns]
             z += rays.depth_y[k, rows, None]
@@ -145,33 +143,32 @@ def rasterise(quadrics: Quadrics, height: int, width: int) -> Layer | None:
                 along = slope[k] * z
                 along += rays.along_x[k, columns]
                 along += rays.along_y[k, rows, None]
-                hit &= along >= 0
-                hit &= along <= 1
+                hit &= np.abs(along, out=along) <= _HALF
             np.copyto(depth[rows, columns], z, where=hit)
             np.copyto(surface[rows, columns], index, where=hit)
     return Layer(left, top, depth, surface)
 
 
+_HALF = np.float32(0.5)
+
+
 class _Rays(NamedTuple):
-    """The terms of depth and local second coordinate that depend on the column or the row only, ``[N, w or h]``.
+    """The terms of depth and local second coordinate that depend on the column or the row only.
 
     Along a ray a surface is ``a z^2 + 2 b z + c = 0`` with ``b`` linear and ``c`` quadratic in x and y, so that
-    ``z = -b / a + sqrt((b^2 - a c) / a^2)``. The root's argument is ``root_x + root_y + y cross``.
+    ``z = -b / a + sqrt((b^2 - a c) / a^2)``. The root's argument is a matrix product of row and column terms. The
+    second coordinate is counted from the middle of a cone.
     """
 
-    y: Floats
-    cross: Floats
-    root_x: Floats
-    root_y: Floats
-    depth_x: Floats
+    root_x: Floats  # [N, 3, w]
+    root_y: Floats  # [N, h, 3]
+    depth_x: Floats  # [N, w], and so on
     depth_y: Floats
     along_x: Floats
     along_y: Floats
 
     @classmethod
-    def of(
-        cls, quadrics: Quadrics, seen: NDArray[np.intp], x: NDArray[np.float64], y: NDArray[np.float64]
-    ) -> _Rays:
+    def of(cls, quadrics: Quadrics, seen: NDArray[np.intp], x: NDArray[np.float64], y: NDArray[np.float64]) -> _Rays:
         """The terms of the surfaces ``seen`` at columns ``x`` and rows ``y``, relative to their centres."""
         matrix, vector, constant = quadrics.matrix[seen], quadrics.vector[seen], quadrics.constant[seen]
         a = matrix[:, 2, 2]
@@ -180,21 +177,26 @@ class _Rays(NamedTuple):
         axx, axy, ayy = (matrix[:, i, j, None] / a for i, j in ((0, 0), (0, 1), (1, 1)))
         gx, gy = vector[:, 0, None] / a, vector[:, 1, None] / a
         near, local = quadrics.centre[seen, 2, None], quadrics.local[seen, 1, :, None]
+        square_x = ((bx * bx - axx) * x + 2 * (bx * b0 - gx)) * x + (b0 * b0 - constant[:, None] / a)
+        square_y = ((by * by - ayy) * y + 2 * (by * b0 - gy)) * y
         terms = (
-            y,
-            2 * (bx * by - axy) * x,
-            ((bx * bx - axx) * x + 2 * (bx * b0 - gx)) * x + (b0 * b0 - constant[:, None] / a),
-            ((by * by - ayy) * y + 2 * (by * b0 - gy)) * y,
+            np.stack([2 * (bx * by - axy) * x, square_x, np.ones_like(x)], 1),
+            np.stack([y, np.ones_like(y), square_y], 2),
             near - b0 - bx * x,
             -by * y,
-            local[:, 0] * x - local[:, 2] * near,
+            local[:, 0] * x - local[:, 2] * near - 0.5,
             local[:, 1] * y,
         )
         return cls(*(term.astype(np.float32) for term in terms))
 
 
 def shade(
-    layer: Layer, pixels: NDArray[np.intp], quadrics: Quadrics, albedo: Albedo, light: NDArray[np.float64], ambient: float
+    layer: Layer,
+    pixels: NDArray[np.intp],
+    quadrics: Quadrics,
+    albedo: Albedo,
+    light: NDArray[np.float64],
+    ambient: float,
 ) -> Floats:
     """The colours of pixels that a layer covers.
 

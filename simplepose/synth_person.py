@@ -78,7 +78,9 @@ def sample_person(rng: np.random.Generator) -> Person:
     return make_person(kind, angles, look, rotation(yaw, pitch, roll), float(rng.uniform(2.6, 9)), yaw)
 
 
-def make_person(kind: str, angles: Angles, look: Look, view: NDArray[np.float64], distance: float, yaw: float) -> Person:
+def make_person(
+    kind: str, angles: Angles, look: Look, view: NDArray[np.float64], distance: float, yaw: float
+) -> Person:
     """A person of the given pose, looks and view (see `simplepose.synth_body.rotation`), as `sample_person` draws."""
     bones = pose_bones(angles, look.build)
     surfaces = body_surfaces(bones, look.build, look.hair, look.skirt and _can_wear_skirt(angles))
@@ -91,7 +93,9 @@ def make_person(kind: str, angles: Angles, look: Look, view: NDArray[np.float64]
 
 
 def _can_wear_skirt(angles: Angles) -> bool:
-    return all(abs(angles[f"{side}_hip_flexion"]) < 45 and angles[f"{side}_knee_flexion"] < 75 for side in ("left", "right"))
+    return all(
+        abs(angles[f"{side}_hip_flexion"]) < 45 and angles[f"{side}_knee_flexion"] < 75 for side in ("left", "right")
+    )
 
 
 def _balance(kind: str, bones: Bones) -> float:
@@ -156,21 +160,19 @@ def label_keypoints(
         the person's own body or another person hides it, and (0, 0, 0) off the image.
     """
     height, width = owner.shape
-    out = np.zeros((len(person.keypoints), 3))
     xy = np.round(person.keypoints[:, :2], 2)
-    inside = (xy >= 0).all(1) & (xy <= [width - 1, height - 1]).all(1)
-    limits = _DEPTH_OF * person.stature * max(1.0, person.look.build.limbs, person.look.build.torso)
-    parts = person.surfaces.part
-    for i in np.flatnonzero(inside).tolist():
-        x, y = round(xy[i, 0]), round(xy[i, 1])
-        if owner[y, x] == nobody:  # rounding put a keypoint of the outline beside it
-            x, y = _nearest_own(owner, number, x, y)
-        seen = False
-        if owner[y, x] == number:
-            row, column = y - layer.top, x - layer.left
-            covered = layer.depth[row, column] - person.keypoints[i, 2] > limits[i] + 1
-            seen = not covered and bool(_SHOWN_BY[i, parts[layer.surface[row, column]]])
-        out[i] = *xy[i], 2 if seen else 1
+    inside = np.flatnonzero((xy >= 0).all(1) & (xy <= [width - 1, height - 1]).all(1))
+    x, y = np.round(xy[inside]).astype(int).T
+    for i in np.flatnonzero(owner[y, x] == nobody).tolist():  # rounding put a keypoint of the outline beside it
+        x[i], y[i] = _nearest_own(owner, number, int(x[i]), int(y[i]))
+    own = np.flatnonzero(owner[y, x] == number)
+    seen, rows, columns = inside[own], y[own] - layer.top, x[own] - layer.left
+    limits = _DEPTH_OF[seen] * person.stature * max(1.0, person.look.build.limbs, person.look.build.torso)
+    near = layer.depth[rows, columns] - person.keypoints[seen, 2] <= limits + 1
+    shown = _SHOWN_BY[seen, person.surfaces.part[layer.surface[rows, columns]]]
+    out = np.zeros((len(xy), 3))
+    out[inside, :2], out[inside, 2] = xy[inside], 1
+    out[seen[near & shown], 2] = 2
     return out
 
 

@@ -44,8 +44,7 @@ def sample_pose(rng: np.random.Generator) -> tuple[str, Angles]:
     Returns:
         The name of the kind (a key of `POSES`) and every angle, each within its limits.
     """
-    names = list(POSES)
-    kind = names[int(rng.choice(len(names), p=[POSES[n][0] for n in names]))]
+    kind = pick(rng, {name: weight for name, (weight, _) in POSES.items()})
     angles = {name: 0.0 for name in LIMITS if name not in PAIRED}
     angles.update({f"{side}_{name}": 0.0 for side in ("left", "right") for name in PAIRED})
     _look_around(angles, rng)
@@ -54,6 +53,16 @@ def sample_pose(rng: np.random.Generator) -> tuple[str, Angles]:
         low, high = limits_of(name)
         angles[name] = min(max(value, low), high)
     return kind, angles
+
+
+def pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
+    """Draw a name; the weights sum to 1."""
+    left = rng.random()
+    for name, weight in weights.items():
+        left -= weight
+        if left < 0:
+            return name
+    return name  # rounding: the weights fell short of 1 by less than an epsilon
 
 
 def _look_around(angles: Angles, rng: np.random.Generator) -> None:
@@ -163,7 +172,10 @@ def _arm(angles: Angles, side: str, rng: np.random.Generator, gestures: tuple[st
 
 
 def _gesture(
-    flexion: tuple[float, float], abduction: tuple[float, float], rotation: tuple[float, float], elbow: tuple[float, float]
+    flexion: tuple[float, float],
+    abduction: tuple[float, float],
+    rotation: tuple[float, float],
+    elbow: tuple[float, float],
 ) -> dict[str, tuple[float, float]]:
     return {
         "shoulder_flexion": flexion,

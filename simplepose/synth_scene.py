@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.synth_background import expose, paint_background, sample_light
+from simplepose.synth_background import blend, expose, paint_background, sample_light
 from simplepose.synth_paint import Floats, Layer
 from simplepose.synth_person import Person, cover, label_keypoints, sample_person
 
@@ -31,7 +31,7 @@ class SynthConfig:
     unlabelled: float = 0.06  # the share of people without keypoints
     crowds: float = 0.08  # the share of images with a crowd
     shapes: tuple[int, int] = (4, 16)  # flat shapes in the background
-    rods: tuple[int, int] = (0, 5)  # chains in the background that look like arms and legs
+    rods: tuple[int, int] = (0, 4)  # chains in the background that look like arms and legs
     blur: Range = (0.0, 1.1)  # standard deviation of the camera's blur
     noise: Range = (0.0, 9.0)  # standard deviation of the camera's noise, of 255 levels
     jpeg_quality: tuple[int, int] = (55, 95)
@@ -137,7 +137,7 @@ def render_scene(seed: int, index: int, config: SynthConfig | None = None) -> Sc
         for person in _place_crowd(rng, config):
             _draw(person, owner, drawn, 0.1, light, ambient)
     for one in reversed(drawn):
-        _composite(image, one)
+        blend(image, one.layer, np.flatnonzero(one.visible), one.colors)
     annotations = [_annotate(one, owner, i, rng.random() < config.unlabelled) for i, one in enumerate(drawn[:people])]
     crowd = owner >= people
     if crowd.any():
@@ -248,22 +248,6 @@ def _draw(
         return
     window[visible] = len(drawn)
     drawn.append(_Drawn(person, layer, visible, person.paint(layer, np.flatnonzero(visible), light, ambient)))
-
-
-def _composite(image: NDArray[np.uint8], one: _Drawn) -> None:
-    """Put a person over what is behind it, soft at the outline."""
-    pixels = np.flatnonzero(one.visible)
-    share = cv2.blur((one.layer.surface >= 0).astype(np.float32), (3, 3)).ravel().take(pixels)[:, None]
-    share = np.minimum(share * 1.3, 1)
-    patch = np.ascontiguousarray(image[one.layer.window])
-    flat = patch.reshape(-1, 3)
-    behind = flat.take(pixels, 0)
-    colors = np.minimum(one.colors, 255)
-    colors -= behind
-    colors *= share
-    colors += behind
-    flat[pixels] = colors
-    image[one.layer.window] = patch
 
 
 def _annotate(one: _Drawn, owner: NDArray[np.int16], number: int, unlabelled: bool) -> dict[str, Any]:
