@@ -181,17 +181,17 @@ def body_surfaces(bones: Bones, build: Build, hair: str, skirt: bool) -> Surface
 def _add_trunk(surfaces: SurfaceList, bones: Bones, build: Build) -> None:
     points, frames, thick = bones.points, bones.frames, build.torso
     chest, waist, throat = frames["chest"], points["waist"], points["throat"]
-    breast = waist + 0.125 * chest[:, 1]
+    breast, soft = waist + 0.125 * chest[:, 1], math.sqrt(thick)  # little fat sits on the shoulders
     surfaces.ellipsoid("pelvis", "bottom", points["pelvis"], frames["pelvis"], (0.098 * thick, 0.085, 0.075 * thick))
     ends = (0.01 * frames["belly"][:, 1], waist)
     surfaces.rod("torso", "top", ends, (0.092 * thick, 0.083 * thick), frames["belly"], 0.72)
     surfaces.ellipsoid("torso", "top", waist, frames["belly"], (0.083 * thick, 0.06, 0.062 * thick))
     surfaces.rod("torso", "top", (waist, breast), (0.083 * thick, 0.102 * thick), chest, 0.72)
-    surfaces.ellipsoid("torso", "top", breast, chest, (0.104 * thick, 0.062, 0.075 * thick))
+    surfaces.ellipsoid("torso", "top", breast, chest, (0.102 * thick, 0.075, 0.0735 * thick))
     for side, _ in SIDES:
         shoulder = points[f"{side}_shoulder"]
-        radii = (0.038 * math.sqrt(thick), 0.033 * thick)
-        surfaces.rod("torso", "yoke", (throat + 0.008 * chest[:, 1], shoulder), radii, chest[:, [2, 0, 1]])
+        ends = (throat - 0.014 * chest[:, 1], shoulder)
+        surfaces.rod("torso", "yoke", ends, (0.036 * soft, 0.032 * soft), chest[:, [2, 0, 1]], 1.4)
     surfaces.rod("neck", "skin", (throat - 0.01 * chest[:, 1], points["skull"]), (0.036, 0.031), chest)
 
 
@@ -225,7 +225,7 @@ def _add_arm(surfaces: SurfaceList, bones: Bones, build: Build, side: str) -> No
     points, thick = bones.points, build.limbs
     upper, lower = bones.frames[f"{side}_upper_arm"], bones.frames[f"{side}_forearm"]
     shoulder, elbow, wrist = (points[f"{side}_{name}"] for name in ("shoulder", "elbow", "wrist"))
-    surfaces.ball(f"{side}_upper_arm", "shoulder", shoulder, 0.037 * thick)
+    surfaces.ball(f"{side}_upper_arm", "shoulder", shoulder, 0.038 * math.sqrt(thick))
     surfaces.rod(f"{side}_upper_arm", "upper_arm", (shoulder, elbow), (0.035 * thick, 0.027 * thick), upper)
     surfaces.ball(f"{side}_upper_arm", "elbow", elbow, 0.027 * thick)
     surfaces.rod(f"{side}_forearm", "forearm", (elbow, wrist), (0.028 * thick, 0.018 * thick), lower)

@@ -67,8 +67,8 @@ def sample_look(rng: np.random.Generator) -> Look:
     """Draw a person's looks."""
     child = rng.random() < 0.15
     build = Build(
-        torso=float(rng.uniform(0.95, 1.4)),
-        limbs=float(rng.uniform(0.95, 1.4)),
+        torso=float(rng.uniform(1.0, 1.5)),
+        limbs=float(rng.uniform(1.05, 1.55)),
         head=float(rng.uniform(1.3, 1.6) if child else rng.uniform(1.0, 1.18)),
         legs=float(rng.uniform(0.82, 0.94) if child else rng.uniform(0.95, 1.04)),
         shoulders=float(rng.uniform(0.85, 0.95) if child else rng.uniform(0.94, 1.08)),

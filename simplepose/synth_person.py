@@ -73,7 +73,7 @@ def sample_person(rng: np.random.Generator) -> Person:
     """Draw a person whose box is at the origin, 1 pixel on its longer side; see `Person.moved`."""
     kind, angles = sample_pose(rng)
     look = sample_look(rng)
-    yaw = float(rng.uniform(-180, 180))
+    yaw = float(rng.normal(0, 45) if rng.random() < 0.3 else rng.uniform(-180, 180))  # people like to face a camera
     pitch, roll = float(rng.normal(8, 9)), float(rng.normal(0, 5))
     return make_person(kind, angles, look, rotation(yaw, pitch, roll), float(rng.uniform(2.6, 9)), yaw)
 

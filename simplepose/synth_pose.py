@@ -149,7 +149,7 @@ def _arms_up(angles: Angles, rng: np.random.Generator) -> None:
     _standing_legs(angles, rng)
     raised = ("left", "right") if rng.random() < 0.6 else (("left",) if rng.random() < 0.5 else ("right",))
     for side in ("left", "right"):
-        _arm(angles, side, rng, ("raised",) if side in raised else tuple(GESTURES))
+        _arm(angles, side, rng, ("raised",) if side in raised else ())
 
 
 def _lean(angles: Angles, rng: np.random.Generator) -> None:
@@ -166,8 +166,11 @@ def _lean(angles: Angles, rng: np.random.Generator) -> None:
 
 def _arm(angles: Angles, side: str, rng: np.random.Generator, gestures: tuple[str, ...] = ()) -> None:
     """Set one arm to a gesture, drawn from ``gestures`` or from all."""
-    names = gestures or tuple(GESTURES)
-    for name, (mean, spread) in GESTURES[names[int(rng.integers(len(names)))]].items():
+    if gestures:
+        gesture = gestures[int(rng.integers(len(gestures)))]
+    else:
+        gesture = pick(rng, GESTURE_WEIGHTS)
+    for name, (mean, spread) in GESTURES[gesture].items():
         angles[f"{side}_{name}"] = rng.normal(mean, spread)
 
 
@@ -196,6 +199,18 @@ GESTURES: dict[str, dict[str, tuple[float, float]]] = {
     "raised": _gesture((150, 18), (8, 12), (5, 20), (28, 26)),
 }
 """What an arm does: mean and standard deviation in degrees of its angles."""
+
+GESTURE_WEIGHTS = {
+    "hang": 0.34,
+    "bent": 0.18,
+    "forward": 0.07,
+    "sideways": 0.06,
+    "hip": 0.10,
+    "lap": 0.10,
+    "face": 0.09,
+    "raised": 0.06,
+}
+"""How often an arm that is free to do anything does what."""
 
 POSES: dict[str, tuple[float, Callable[[Angles, np.random.Generator], None]]] = {
     "stand": (0.30, _stand),

@@ -182,12 +182,12 @@ def _sample_centre(rng: np.random.Generator, person: Person, size: float, config
     height, width = config.shape
     left, top, right, bottom = (size * side for side in person.box)
     half_width, half_height = (right - left) / 2, (bottom - top) / 2
-    cut = 0.75 if rng.random() < 0.2 else 0.05
+    cut = 0.8 if rng.random() < 0.3 else 0.05
     x_low, x_high = (1 - cut) * half_width, width - (1 - cut) * half_width
     x = rng.uniform(min(x_low, x_high), max(x_low, x_high))
     if 2 * half_height > height:
         return x, half_height + rng.uniform(-0.1, 0.25) * height
-    y_low, y_high = (1 - 0.3 * cut) * half_height, height - (1 - cut) * half_height
+    y_low, y_high = (1 - 0.3 * cut) * half_height, height - (1 - 1.1 * cut) * half_height
     return x, min(y_low, y_high) + abs(y_high - y_low) * rng.beta(1.5, 1.0)
 
 
