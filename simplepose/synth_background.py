@@ -40,7 +40,7 @@ def _ground(rng: np.random.Generator, height: int, width: int) -> Image:
     """Large soft patches, fine texture, and half of the time a floor."""
     cells = rng.integers(2, 7, 2).tolist()
     coarse = rng.uniform(0, 50, (*cells, 1)) + rng.uniform(0, 20, (*cells, 3)) + np.array(sample_cloth(rng)) * 0.72
-    image = cv2.resize(np.clip(coarse, 0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
+    image: Any = cv2.resize(np.clip(coarse, 0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.5:
         horizon = int(height * rng.uniform(0.3, 0.8))
         floor = np.array(sample_cloth(rng)) * np.array([0.75, 1.0])[:, None, None]
@@ -60,13 +60,14 @@ def _add_noise(
     height, width = image.shape[:2]
     count = cells[0] * cells[1] * channels
     pair = np.frombuffer(rng.bytes(2 * count), np.uint8).reshape(2, *cells, channels)
-    noise = (pair[0] >> 1) + (pair[1] >> 1)
+    noise: Any = (pair[0] >> 1) + (pair[1] >> 1)
     if cells != (height, width):
         noise = cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR)
     if channels == 1:
         noise = cv2.cvtColor(noise, cv2.COLOR_GRAY2BGR)
     scale = deviation / 52
-    return cv2.addWeighted(image, 1, noise, scale, -127 * scale)
+    noisy: Any = cv2.addWeighted(image, 1, noise, scale, -127 * scale)
+    return noisy
 
 
 def _box(image: Image, rng: np.random.Generator, color: Any) -> None:
@@ -171,8 +172,7 @@ def sample_light(rng: np.random.Generator) -> NDArray[np.float64]:
 
 def expose(rng: np.random.Generator, image: Image, blur: float, noise: float) -> Image:
     """What a camera does: blur of standard deviation ``blur`` px, then noise of standard deviation ``noise`` levels."""
-    if blur > 0.2:
-        image = cv2.GaussianBlur(image, (0, 0), blur)
+    blurred: Any = cv2.GaussianBlur(image, (0, 0), blur) if blur > 0.2 else image
     height, width = image.shape[:2]
-    image = _add_noise(rng, image, (height, width), 1, 0.85 * noise)
+    image = _add_noise(rng, blurred, (height, width), 1, 0.85 * noise)
     return _add_noise(rng, image, (math.ceil(height / 3), math.ceil(width / 3)), 3, 0.85 * noise)

@@ -182,12 +182,12 @@ def _add_trunk(surfaces: SurfaceList, bones: Bones, build: Build) -> None:
     points, frames, thick = bones.points, bones.frames, build.torso
     chest, waist, throat = frames["chest"], points["waist"], points["throat"]
     breast, soft = waist + 0.125 * chest[:, 1], math.sqrt(thick)  # little fat sits on the shoulders
-    surfaces.ellipsoid("pelvis", "bottom", points["pelvis"], frames["pelvis"], (0.098 * thick, 0.085, 0.075 * thick))
+    surfaces.ellipsoid("pelvis", "pelvis", points["pelvis"], frames["pelvis"], (0.098 * thick, 0.085, 0.075 * thick))
     ends = (0.01 * frames["belly"][:, 1], waist)
     surfaces.rod("torso", "top", ends, (0.092 * thick, 0.083 * thick), frames["belly"], 0.72)
     surfaces.ellipsoid("torso", "top", waist, frames["belly"], (0.083 * thick, 0.06, 0.062 * thick))
     surfaces.rod("torso", "top", (waist, breast), (0.083 * thick, 0.102 * thick), chest, 0.72)
-    surfaces.ellipsoid("torso", "top", breast, chest, (0.102 * thick, 0.075, 0.0735 * thick))
+    surfaces.ellipsoid("torso", "breast", breast, chest, (0.102 * thick, 0.075, 0.0735 * thick))
     for side, _ in SIDES:
         shoulder = points[f"{side}_shoulder"]
         ends = (throat - 0.014 * chest[:, 1], shoulder)

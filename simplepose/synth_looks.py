@@ -35,6 +35,7 @@ class Material:
     beyond: Color = (0, 0, 0)
     panel: Color = (0, 0, 0)  # the colour of the front's middle
     panel_width: float = 0.0  # half width of the panel in statures; 0 without one
+    panel_height: float = 2.0  # the panel reaches so far in the local second coordinate, both ways
     stripes: float = 0.0  # stripes per stature, upwards; 0 without
     stripe: Color = (0, 0, 0)
 
@@ -95,11 +96,15 @@ def _clothes(rng: np.random.Generator, face: Face, hair: Color, skirt: bool) -> 
         bottom = top
     under, sleeve = sample_cloth(rng), rng.random()
     long_sleeves, bare_legs = sleeve < 0.5, skirt or rng.random() < 0.35
-    trunk = Material(top)
+    trunk = breast = Material(top)
     if rng.random() < 0.45:  # an open jacket
-        trunk = replace(trunk, panel=under, panel_width=float(rng.uniform(0.02, 0.045)))
-    elif rng.random() < 0.35:
-        trunk = replace(trunk, stripes=float(rng.uniform(12, 30)), stripe=under)
+        trunk = breast = replace(trunk, panel=under, panel_width=float(rng.uniform(0.02, 0.045)))
+    else:  # a print on the chest, a pattern all around, or both
+        printed = replace(trunk, panel=sample_cloth(rng), panel_width=float(rng.uniform(0.03, 0.06)))
+        breast = replace(printed, panel_height=float(rng.uniform(0.25, 0.5)))
+        if rng.random() < 0.35:
+            stripes = float(rng.uniform(12, 30))
+            trunk, breast = (replace(m, stripes=stripes, stripe=under) for m in (trunk, breast))
     sleeves = 2.0 if long_sleeves or sleeve > 0.92 else float(rng.uniform(0.35, 0.75))
     shoulder, arm = (skin, skin) if sleeve > 0.92 else (top, top)
     trousers = float(rng.uniform(0.55, 0.9)) if bare_legs else 2.0
@@ -112,12 +117,14 @@ def _clothes(rng: np.random.Generator, face: Face, hair: Color, skirt: bool) -> 
         "cap": Material(face.hair),
         "head": Material(skin),  # painted by `_paint_face`
         "top": trunk,
+        "breast": breast,
         "yoke": Material(shoulder),
         "shoulder": Material(shoulder),
         "upper_arm": Material(arm, sleeves, skin),
         "elbow": Material(arm if long_sleeves else skin),
         "forearm": Material(arm, 0.93, skin) if long_sleeves else Material(skin),
-        "bottom": Material(bottom, 0.62, _scale(bottom, 0.45)),
+        "pelvis": Material(bottom, 0.62, _scale(bottom, 0.45), panel=_scale(bottom, 0.6), panel_width=0.012),
+        "bottom": Material(bottom),
         "thigh": Material(bottom, trousers, skin),
         "knee": Material(lower),
         "calf": Material(lower),
@@ -131,11 +138,11 @@ class Painter:
     """Gives the surfaces of one person their colours; called by `simplepose.synth_paint.shade`."""
 
     def __init__(self, surfaces: Surfaces, materials: dict[str, Material], face: Face | None) -> None:
-        rows = {name: (*m.base, *m.beyond, *m.panel, *m.stripe, m.split, m.panel_width, m.stripes)
+        rows = {name: (*m.base, *m.beyond, *m.panel, *m.stripe, m.split, m.panel_width, m.panel_height, m.stripes)
                 for name, m in materials.items()}  # fmt: skip
         table = np.array([rows[name] for name in surfaces.material], np.float32)
         self._base, self._beyond, self._panel, self._stripe = (table[:, i : i + 3] for i in (0, 3, 6, 9))
-        self._split, self._panel_width, self._stripes = (table[:, i] for i in (12, 13, 14))
+        self._split, self._panel_width, self._panel_height, self._stripes = (table[:, i] for i in (12, 13, 14, 15))
         axis = surfaces.end - surfaces.start
         length = np.sqrt(np.einsum("ni,ni->n", axis, axis))
         self._wide = np.where(surfaces.cone, 1, surfaces.size[:, 0]).astype(np.float32)
@@ -158,7 +165,8 @@ class Painter:
             colors[striped] = self._stripe[index[striped]]
         if self._panel_width.any():
             front = np.flatnonzero((np.abs(x) * self._wide.take(index) < self._panel_width.take(index)) & (z > 0))
-            colors[front] = self._panel[index[front]]
+            front = front[np.abs(y[front]) < self._panel_height.take(index[front])]
+            colors[front] = self._panel.take(index[front], 0)
         if self._face is not None:
             head = np.flatnonzero(index == self._head)
             colors[head] = _paint_face(self._face, np.abs(x[head]), y[head], z[head])

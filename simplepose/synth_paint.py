@@ -82,7 +82,7 @@ def place(surfaces: Surfaces, camera: Camera) -> Quadrics:
     # In local coordinates: x^2 + y^2 + z^2 - 1, or x^2 + z^2 - (wide + slope y)^2.
     diagonal = np.ones((count, 3))
     diagonal[:, 1] = np.where(cone, -(slope**2), 1.0)
-    local = np.linalg.inv(forward)
+    local: NDArray[np.float64] = np.linalg.inv(forward)
     matrix = local.transpose(0, 2, 1) @ (diagonal[:, :, None] * local)
     vector = np.where(cone, -wide * slope, 0.0)[:, None] * local[:, 1]
     constant = -(wide**2)

@@ -166,10 +166,7 @@ def _lean(angles: Angles, rng: np.random.Generator) -> None:
 
 def _arm(angles: Angles, side: str, rng: np.random.Generator, gestures: tuple[str, ...] = ()) -> None:
     """Set one arm to a gesture, drawn from ``gestures`` or from all."""
-    if gestures:
-        gesture = gestures[int(rng.integers(len(gestures)))]
-    else:
-        gesture = pick(rng, GESTURE_WEIGHTS)
+    gesture = gestures[int(rng.integers(len(gestures)))] if gestures else pick(rng, GESTURE_WEIGHTS)
     for name, (mean, spread) in GESTURES[gesture].items():
         angles[f"{side}_{name}"] = rng.normal(mean, spread)
 

@@ -91,7 +91,8 @@ class Scene:
     @property
     def image(self) -> NDArray[np.uint8]:
         """``[height, width, 3]`` uint8 BGR, as read from the file."""
-        return cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        image: Any = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        return image
 
 
 @dataclass(frozen=True)
