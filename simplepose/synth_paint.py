@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,7 @@ def place(surfaces: Surfaces, camera: Camera) -> Quadrics:
     # In local coordinates: x^2 + y^2 + z^2 - 1, or x^2 + z^2 - (wide + slope y)^2.
     diagonal = np.ones((count, 3))
     diagonal[:, 1] = np.where(cone, -(slope**2), 1.0)
-    local: NDArray[np.float64] = np.linalg.inv(forward)
+    local: Any = np.linalg.inv(forward)
     matrix = local.transpose(0, 2, 1) @ (diagonal[:, :, None] * local)
     vector = np.where(cone, -wide * slope, 0.0)[:, None] * local[:, 1]
     constant = -(wide**2)

@@ -14,7 +14,7 @@ from simplepose.synth_looks import EYE, Look, Painter, sample_look
 from simplepose.synth_paint import Camera, Floats, Layer, Quadrics, place, rasterise, shade
 from simplepose.synth_pose import Angles, sample_pose
 
-_DEPTHS = {"nose": 0.03, "eye": 0.03, "ear": 0.03, "shoulder": 0.09, "elbow": 0.055, "wrist": 0.045, "hip": 0.12,
+_DEPTHS = {"nose": 0.022, "eye": 0.022, "ear": 0.022, "shoulder": 0.09, "elbow": 0.055, "wrist": 0.045, "hip": 0.12,
            "knee": 0.07, "ankle": 0.06}  # fmt: skip
 """How deep below the surface a keypoint may lie and be seen, in statures: the radius of the body there, and some."""
 
@@ -140,6 +140,7 @@ def _cover_table() -> NDArray[np.bool_]:
 
 
 _SHOWN_BY = _cover_table()
+_ON_HEAD = np.array([name.rpartition("_")[2] in ("nose", "eye", "ear") for name in COCO.dataset_keypoints])
 _DEPTH_OF = np.array([_DEPTHS[name.rpartition("_")[2]] for name in COCO.dataset_keypoints])
 
 
@@ -167,8 +168,10 @@ def label_keypoints(
         x[i], y[i] = _nearest_own(owner, number, int(x[i]), int(y[i]))
     own = np.flatnonzero(owner[y, x] == number)
     seen, rows, columns = inside[own], y[own] - layer.top, x[own] - layer.left
-    limits = _DEPTH_OF[seen] * person.stature * max(1.0, person.look.build.limbs, person.look.build.torso)
-    near = layer.depth[rows, columns] - person.keypoints[seen, 2] <= limits + 1
+    build = person.look.build
+    thick = np.where(_ON_HEAD[seen], build.head, max(build.limbs, build.torso))
+    limits = _DEPTH_OF[seen] * thick * person.stature + 0.7  # and some, as a pixel's centre is not the keypoint
+    near = layer.depth[rows, columns] - person.keypoints[seen, 2] <= limits
     shown = _SHOWN_BY[seen, person.surfaces.part[layer.surface[rows, columns]]]
     out = np.zeros((len(xy), 3))
     out[inside, :2], out[inside, 2] = xy[inside], 1
