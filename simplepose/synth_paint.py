@@ -171,23 +171,22 @@ class _Rays(NamedTuple):
     def of(cls, quadrics: Quadrics, seen: NDArray[np.intp], x: NDArray[np.float64], y: NDArray[np.float64]) -> _Rays:
         """The terms of the surfaces ``seen`` at columns ``x`` and rows ``y``, relative to their centres."""
         matrix, vector, constant = quadrics.matrix[seen], quadrics.vector[seen], quadrics.constant[seen]
+        near, local = quadrics.centre[seen, 2], quadrics.local[seen, 1].T
         a = matrix[:, 2, 2]
-        a = np.where(np.abs(a) < 1e-9, 1e-9, a)[:, None]
-        bx, by, b0 = matrix[:, 2, 0, None] / a, matrix[:, 2, 1, None] / a, vector[:, 2, None] / a
-        axx, axy, ayy = (matrix[:, i, j, None] / a for i, j in ((0, 0), (0, 1), (1, 1)))
-        gx, gy = vector[:, 0, None] / a, vector[:, 1, None] / a
-        near, local = quadrics.centre[seen, 2, None], quadrics.local[seen, 1, :, None]
-        square_x = ((bx * bx - axx) * x + 2 * (bx * b0 - gx)) * x + (b0 * b0 - constant[:, None] / a)
-        square_y = ((by * by - ayy) * y + 2 * (by * b0 - gy)) * y
-        terms = (
-            np.stack([2 * (bx * by - axy) * x, square_x, np.ones_like(x)], 1),
-            np.stack([y, np.ones_like(y), square_y], 2),
-            near - b0 - bx * x,
-            -by * y,
-            local[:, 0] * x - local[:, 2] * near - 0.5,
-            local[:, 1] * y,
-        )
-        return cls(*(term.astype(np.float32) for term in terms))
+        a = np.where(np.abs(a) < 1e-9, 1e-9, a)
+        b = (matrix[:, 2, :].T / a)[:2]
+        b0 = vector[:, 2] / a
+        square = b * b - np.stack([matrix[:, 0, 0], matrix[:, 1, 1]]) / a
+        linear = 2 * (b * b0 - vector[:, :2].T / a)
+        mixed = 2 * (b[0] * b[1] - matrix[:, 0, 1] / a)
+        level = b0 * b0 - constant / a
+        rows = [mixed, *square, *linear, level, *b, near - b0, *local[:2], local[2] * near + 0.5]
+        xy, xx, yy, x1, y1, one, bx, by, z1, lx, ly, l1 = np.array(rows, np.float32)[:, :, None]
+        x, y = x.astype(np.float32), y.astype(np.float32)
+        root_x, root_y = np.ones((len(x), 3, x.shape[1]), np.float32), np.ones((*y.shape, 3), np.float32)
+        root_x[:, 0], root_x[:, 1] = xy * x, (xx * x + x1) * x + one
+        root_y[:, :, 0], root_y[:, :, 2] = y, (yy * y + y1) * y
+        return cls(root_x, root_y, z1 - bx * x, -by * y, lx * x - l1, ly * y)
 
 
 def shade(
