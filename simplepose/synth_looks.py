@@ -46,6 +46,7 @@ class Face:
 
     skin: Color
     hair: Color
+    crown: Color  # what covers the head: hair, or a cap
     hairline: float  # height from which on the front is hair; above 1 bald
     nape: float  # height down to which the back is hair
     temple: float  # how far to the front the hair of the sides reaches
@@ -79,7 +80,8 @@ def sample_look(rng: np.random.Generator) -> Look:
     hair = pick(rng, {"short": 0.5, "long": 0.24, "tail": 0.12, "cap": 0.14})
     face = Face(
         skin=skin,
-        hair=sample_cloth(rng) if hair == "cap" else hair_color,
+        hair=hair_color,
+        crown=sample_cloth(rng) if hair == "cap" else hair_color,
         hairline=1.1 if hair == "short" and rng.random() < 0.12 else float(rng.uniform(0.34, 0.62)),
         nape=float(rng.uniform(-0.75, -0.35)),
         temple=float(rng.uniform(-0.1, 0.2)),
@@ -87,10 +89,10 @@ def sample_look(rng: np.random.Generator) -> Look:
         glasses=rng.random() < 0.15,
     )
     skirt = rng.random() < 0.16
-    return Look(build, hair, skirt, face, _clothes(rng, face, hair_color, skirt))
+    return Look(build, hair, skirt, face, _clothes(rng, face, skirt))
 
 
-def _clothes(rng: np.random.Generator, face: Face, hair: Color, skirt: bool) -> dict[str, Material]:
+def _clothes(rng: np.random.Generator, face: Face, skirt: bool) -> dict[str, Material]:
     skin, top, bottom, shoe = face.skin, sample_cloth(rng), sample_cloth(rng), sample_cloth(rng)
     if rng.random() < 0.3:  # a dress, an overall
         bottom = top
@@ -113,8 +115,8 @@ def _clothes(rng: np.random.Generator, face: Face, hair: Color, skirt: bool) -> 
         "skin": Material(skin),
         "ear": Material(_scale(skin, 0.92)),
         "nose": Material(_scale(skin, 1.06)),
-        "hair": Material(hair),
-        "cap": Material(face.hair),
+        "hair": Material(face.hair),
+        "cap": Material(face.crown),
         "head": Material(skin),  # painted by `_paint_face`
         "top": trunk,
         "breast": breast,
@@ -189,7 +191,7 @@ def _paint_face(face: Face, x: Floats, y: Floats, z: Floats) -> Floats:
         rim = np.abs(np.hypot((x - EYE[0]) / 0.26, (y - EYE[1]) / 0.2) - 1) < 0.22
         colors[front & rim] = (25, 25, 28)
     # Hair above the forehead, and behind the temples down to the nape.
-    colors[(y > face.hairline) | ((z < face.temple) & (y > np.where(z < -0.25, face.nape, 0.12)))] = face.hair
+    colors[(y > face.hairline) | ((z < face.temple) & (y > np.where(z < -0.25, face.nape, 0.12)))] = face.crown
     return colors
 
 

@@ -53,7 +53,7 @@ def standing(yaw: float, number: int = 0) -> tuple[Person, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def scenes() -> list[Scene]:
-    return [render_scene(7, i) for i in range(80)]
+    return [render_scene(7, i) for i in range(60)]
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +238,7 @@ def test_faces_are_drawn_in_front_and_hair_behind():
     """The skull's middle has the colour of skin from the front and of hair from behind."""
     person, _ = standing(0, 1)
     face = person.look.face
-    for yaw, expected in ((0, face.skin), (180, face.hair)):
+    for yaw, expected in ((0, face.skin), (180, face.crown)):
         person, _ = standing(yaw, 1)
         layer = cover(person, 200, 200)
         assert layer is not None
