@@ -1,37 +1,39 @@
-"""Weights in the layout of the paper's released checkpoints, brought to this package's names."""
+"""The released checkpoints, rewritten as this package's safetensors files."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
-import torch
-from torch import Tensor
+from simplepose.checkpoint import Checkpoint, load_released, write_checkpoint
+from simplepose.skeleton import COCO, Skeleton
 
-from simplepose.model import IMHN, ModelConfig
 
-RELEASED_PREFIX = "posenet."
+def convert_checkpoint(
+    source: str | Path,
+    target: str | Path,
+    *,
+    skeleton: Skeleton = COCO,
+    input_size: int = 512,
+    half: bool = False,
+) -> Checkpoint:
+    """Write the network of ``source`` to ``target``, whole or not at all.
 
-# (pattern of this package's names, the released name); the first that matches the start of a name replaces it.
-_PLACES = [
-    (re.compile(pattern), released)
-    for pattern, released in [
-        (r"stem\.conv\.conv", "pre.conv1"),
-        (r"stem\.conv\.norm", "pre.bn1"),
-        (r"stem\.widen", "pre.res1"),
-        (r"stem\.refine", "pre.res2"),
-        (r"stem\.dilated", "pre.dilation"),
-        (r"stacks\.(\d+)\.hourglass\.depths\.(\d+)\.skip", r"hourglass.\1.hg.\2.0"),
-        (r"stacks\.(\d+)\.hourglass\.depths\.(\d+)\.widen", r"hourglass.\1.hg.\2.1"),
-        (r"stacks\.(\d+)\.hourglass\.depths\.(\d+)\.narrow", r"hourglass.\1.hg.\2.2"),
-        (r"stacks\.(\d+)\.hourglass\.depths\.(\d+)\.upsample\.block", r"hourglass.\1.hg.\2.3"),
-        (r"stacks\.(\d+)\.hourglass\.deepest", r"hourglass.\1.hg.3.4"),
-        (r"stacks\.(\d+)\.heads\.(\d+)\.refine", r"features.\1.before_regress.\2"),
-        (r"stacks\.(\d+)\.heads\.(\d+)\.attention\.squeeze", r"features.\1.before_regress.\2.2.fc.0"),
-        (r"stacks\.(\d+)\.heads\.(\d+)\.attention\.excite", r"features.\1.before_regress.\2.2.fc.2"),
-        (r"stacks\.(\d+)\.heads\.(\d+)\.predict", r"outs.\1.\2.conv"),
-        (r"stacks\.(\d+)\.merges\.(\d+)\.features", r"merge_features.\1.\2.conv"),
-        (r"stacks\.(\d+)\.merges\.(\d+)\.maps", r"merge_preds.\1.\2.conv"),
-    ]
-]
+    Args:
+        source: a ``.pth`` file of the released layout, as published or with ``module.`` before its names, or the bare
+            tensors.
+        skeleton: what its channels mean.
+        input_size: image height in pixels that the weights were trained for.
+        half: store floats as float16.
+
+    Returns:
+        What was written; ``.config`` are the settings that the tensors' shapes tell.
+
+    Raises:
+        FileNotFoundError: there is no ``source``, or no folder for ``target``.
+        CheckpointError: ``source`` is damaged or not of that layout; every missing, unknown and misshapen tensor is
+            listed.
+    """
+    converted = replace(load_released(source, skeleton, input_size), notes={"converted_from": Path(source).name})
+    write_checkpoint(target, converted, half=half)
+    return converted

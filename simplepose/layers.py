@@ -1,4 +1,4 @@
-"""The building blocks of the network: convolution blocks, Residual, Stem, Hourglass, Head and Merge (DESIGN section 5)."""
+"""The building blocks of the network, from one convolution to an hourglass (DESIGN section 5)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ DILATIONS = (3, 3, 4, 4, 5, 5)
 """Of the stem's 3x3 convolutions, one after the other."""
 
 
+def activate(x: Tensor) -> Tensor:
+    """LeakyReLU, in place, except under the compiler and exporter, which do better with whole operations."""
+    return functional.leaky_relu(x, SLOPE, inplace=not torch.compiler.is_compiling())
+
+
 class ConvBlock(nn.Module):
-    """Convolution without bias, batch norm and, unless ``activate`` is off, LeakyReLU; keeps the map size at stride 1."""
+    """Convolution without bias, batch norm, LeakyReLU unless ``activate`` is off; stride 1 keeps the map size."""
 
     def __init__(
         self,
@@ -36,7 +41,7 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # [B, inputs, H, W] -> [B, outputs, H/stride, W/stride]
         x = self.norm(self.conv(x))
-        return functional.leaky_relu_(x, SLOPE) if self.activate else x
+        return activate(x) if self.activate else x
 
 
 class Residual(nn.Module):
@@ -51,7 +56,7 @@ class Residual(nn.Module):
         self.shortcut = ConvBlock(inputs, outputs, 1, activate=False) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:  # [B, inputs, H, W] -> [B, outputs, H, W]
-        return functional.leaky_relu_(self.expand(self.spatial(self.reduce(x))) + self.shortcut(x), SLOPE)
+        return activate(self.expand(self.spatial(self.reduce(x))) + self.shortcut(x))
 
 
 class Stem(nn.Module):
@@ -113,9 +118,7 @@ class Hourglass(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         widths = config.scale_channels
-        self.depths = nn.ModuleList(
-            Depth(widths[k], widths[k + 1], plain=config.plain_hourglass) for k in range(ORDER)
-        )
+        self.depths = nn.ModuleList(Depth(widths[k], widths[k + 1], plain=config.plain_hourglass) for k in range(ORDER))
         self.deepest = Residual(widths[-1], widths[-1])
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -141,7 +144,7 @@ class SqueezeExcitation(nn.Module):
         self.excite = nn.Linear(channels // SQUEEZE, channels)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, channels, H, W], the same out
-        hidden = functional.leaky_relu(self.squeeze(x.mean((2, 3))), SLOPE)  # [B, channels / SQUEEZE]
+        hidden = activate(self.squeeze(x.mean((2, 3))))  # [B, channels / SQUEEZE]
         return x * self.excite(hidden).sigmoid()[:, :, None, None]
 
 
