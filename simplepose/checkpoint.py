@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,15 +32,6 @@ __all__ = [
     "load_released",
     "save_checkpoint",
     "write_checkpoint",
-]
-    "SHIPPED",
-    "Checkpoint",
-    "CheckpointError",
-    "find_checkpoint",
-    "load_checkpoint",
-    "load_model",
-    "load_released",
-    "save_checkpoint",
 ]
 
 FORMAT_VERSION = 1
@@ -204,7 +196,9 @@ def _read_safetensors(path: Path) -> Checkpoint:
 
 def _read_released(path: Path, skeleton: Skeleton, input_size: int) -> Checkpoint:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols of files that are refused anyway
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
         if named:
@@ -212,7 +206,7 @@ def _read_released(path: Path, skeleton: Skeleton, input_size: int) -> Checkpoin
                 f"refused: its pickle asks for {named[1]}, and only tensors and plain values are read, "
                 "since anything else could run code"
             ) from None
-        raise CheckpointError("damaged, or a pickle that is no PyTorch checkpoint") from None
+        raise CheckpointError("damaged, or a pickle of something else than tensors; nothing in it was run") from None
     except Exception as error:  # a damaged pickle can fail in any way
         reason = (str(error) or repr(error)).splitlines()[0]
         raise CheckpointError(f"damaged or cut short ({reason})") from None

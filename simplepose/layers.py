@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -109,7 +112,7 @@ class Depth(nn.Module):
         self.skip = Residual(outer, outer)
         self.widen = Residual(outer, inner)
         self.narrow = Residual(inner, outer)
-        self.upsample = Upsample(outer, plain=plain)
+        self.upsample: nn.Module = Upsample(outer, plain=plain)
 
 
 class Hourglass(nn.Module):
@@ -118,7 +121,9 @@ class Hourglass(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         widths = config.scale_channels
-        self.depths = nn.ModuleList(Depth(widths[k], widths[k + 1], plain=config.plain_hourglass) for k in range(ORDER))
+        plain = config.plain_hourglass
+        depths = nn.ModuleList(Depth(widths[k], widths[k + 1], plain=plain) for k in range(ORDER))
+        self.depths = cast(Sequence[Depth], depths)  # what mypy cannot tell
         self.deepest = Residual(widths[-1], widths[-1])
 
     def forward(self, x: Tensor) -> list[Tensor]:

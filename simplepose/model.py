@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 from torch import Tensor, nn
 
 from simplepose.layers import SLOPE, Head, Hourglass, Merge, PlainStem, Residual, Stem
@@ -20,8 +23,8 @@ class Stack(nn.Module):
         super().__init__()
         widths = config.scale_channels[: config.num_scales]
         self.hourglass = Hourglass(config)
-        self.heads = nn.ModuleList(Head(width, config) for width in widths)
-        self.merges = nn.ModuleList(Merge(width, config) for width in widths if not last)
+        self.heads = cast(Sequence[Head], nn.ModuleList(Head(width, config) for width in widths))
+        self.merges = cast(Sequence[Merge], nn.ModuleList(Merge(width, config) for width in widths if not last))
 
 
 class IMHN(nn.Module):
@@ -35,7 +38,8 @@ class IMHN(nn.Module):
         super().__init__()
         self.config = config
         self.stem = PlainStem(config) if config.plain_hourglass else Stem(config)
-        self.stacks = nn.ModuleList(Stack(config, last=i == config.stacks - 1) for i in range(config.stacks))
+        stacks = nn.ModuleList(Stack(config, last=i == config.stacks - 1) for i in range(config.stacks))
+        self.stacks = cast(Sequence[Stack], stacks)  # what mypy cannot tell
         self._initialise()
 
     def forward(self, x: Tensor, all_outputs: bool = False) -> Tensor | list[list[Tensor]]:
@@ -79,10 +83,10 @@ class IMHN(nn.Module):
                 nn.init.kaiming_normal_(module.weight, a=SLOPE, mode="fan_out", nonlinearity="leaky_relu")
         for module in self.modules():
             if isinstance(module, Residual):
-                nn.init.zeros_(module.expand.norm.weight)
+                nn.init.zeros_(module.expand.norm.get_parameter("weight"))
             elif isinstance(module, Head):
                 nn.init.normal_(module.predict.weight, std=MAP_STD)
-                nn.init.zeros_(module.predict.bias)
+                nn.init.zeros_(module.predict.get_parameter("bias"))
 
 
 def _check_input(x: Tensor) -> None:

@@ -79,10 +79,10 @@ class InferenceModel(nn.Module):
         return maps.to(torch.float32, memory_format=torch.contiguous_format, copy=self._copy)
 
 
-def fold_network(model: IMHN) -> IMHN:
+def fold_network(model: IMHN, *, upsampling: bool = True) -> IMHN:
     """A copy in eval mode without batch norms: each norm, and each upsampling, is in its convolution's weights.
 
-    Equal to ``model.eval()`` up to rounding; it can no longer be trained, saved or loaded as a checkpoint.
+    ``upsampling=False`` folds the norms alone. Equal to ``model.eval()`` up to rounding; it can no longer be trained, saved or loaded as a checkpoint.
     """
     folded = copy.deepcopy(model).eval()
     for module in folded.modules():
@@ -90,7 +90,7 @@ def fold_network(model: IMHN) -> IMHN:
             module.conv = fuse_conv_bn_eval(module.conv, module.norm)
             module.norm = nn.Identity()
     for module in folded.modules():
-        if isinstance(module, Depth) and isinstance(module.upsample.block, ConvBlock):
+        if upsampling and isinstance(module, Depth) and isinstance(module.upsample.block, ConvBlock):
             module.upsample = UpsampledConv(module.upsample.block.conv)
     return folded
 
