@@ -143,9 +143,8 @@ def main() -> None:
         for name in steps
     ]
     for row in rows:
-        print(
-            f"{row['step']:22} {row['median_s']:8.3f} s {row['times_as_fast']:6.2f} x  error {row['relative_error']:.1e}"
-        )
+        error = f"error {row['relative_error']:.1e}"
+        print(f"{row['step']:22} {row['median_s']:8.3f} s {row['times_as_fast']:6.2f} x  {error}")
     if options.json:
         result = {
             "what": f"network only: {options.preset}, {options.batch} x 3 x {size} x {size}, random weights, float32",

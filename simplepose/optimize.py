@@ -82,7 +82,8 @@ class InferenceModel(nn.Module):
 def fold_network(model: IMHN, *, upsampling: bool = True) -> IMHN:
     """A copy in eval mode without batch norms: each norm, and each upsampling, is in its convolution's weights.
 
-    ``upsampling=False`` folds the norms alone. Equal to ``model.eval()`` up to rounding; it can no longer be trained, saved or loaded as a checkpoint.
+    ``upsampling=False`` folds the norms alone. Equal to ``model.eval()`` up to rounding; it can no longer be trained,
+    saved or loaded as a checkpoint.
     """
     folded = copy.deepcopy(model).eval()
     for module in folded.modules():
