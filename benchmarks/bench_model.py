@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -66,18 +67,44 @@ def check(steps: dict[str, Callable[[Tensor], Tensor]], image: Tensor) -> dict[s
     return errors
 
 
-def measure(steps: dict[str, Callable[[Tensor], Tensor]], image: Tensor, repetitions: int) -> dict[str, list[float]]:
-    """Seconds of each repetition of each step, taken in turns."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
+class Times(NamedTuple):
+    """One repetition of one step."""
+
+    wall: float  # seconds
+    cpu: float  # seconds of this process on all its threads, which other processes on the machine do not add to
+
+
+def measure(steps: dict[str, Callable[[Tensor], Tensor]], image: Tensor, repetitions: int) -> dict[str, list[Times]]:
+    """The times of each step, taken in turns."""
+    times: dict[str, list[Times]] = {name: [] for name in steps}
     for repetition in range(repetitions):
         for name, step in steps.items():
             synchronize(image.device)
-            start = time.perf_counter()
+            wall, cpu = time.perf_counter(), time.process_time()
             step(image)
             synchronize(image.device)
-            times[name].append(time.perf_counter() - start)
-            print(f"{repetition + 1}/{repetitions} {name}: {times[name][-1]:.3f} s", file=sys.stderr, flush=True)
+            times[name].append(Times(time.perf_counter() - wall, time.process_time() - cpu))
+            last = times[name][-1]
+            print(f"{repetition + 1}/{repetitions} {name}: {last.wall:.3f} s, CPU {last.cpu:.3f} s", file=sys.stderr)
     return times
+
+
+def summarise(times: dict[str, list[Times]], errors: dict[str, float]) -> list[dict[str, object]]:
+    """A row a step; how many times as fast is the median over the repetitions of the ratio within each."""
+    plain = times["plain, all outputs"]
+    return [
+        {
+            "step": name,
+            "median_wall_s": round(statistics.median(t.wall for t in own), 4),
+            "median_cpu_s": round(statistics.median(t.cpu for t in own), 4),
+            "times_as_fast_wall": round(statistics.median(p.wall / t.wall for p, t in zip(plain, own, strict=True)), 3),
+            "times_as_fast_cpu": round(statistics.median(p.cpu / t.cpu for p, t in zip(plain, own, strict=True)), 3),
+            "relative_error": errors[name],
+            "wall_s": [round(t.wall, 4) for t in own],
+            "cpu_s": [round(t.cpu, 4) for t in own],
+        }
+        for name, own in times.items()
+    ]
 
 
 def synchronize(device: torch.device) -> None:
@@ -130,21 +157,12 @@ def main() -> None:
         errors = check(steps, image)
         times = measure(steps, image, options.repetitions)
 
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    plain = medians["plain, all outputs"]
-    rows = [
-        {
-            "step": name,
-            "median_s": round(medians[name], 4),
-            "times_as_fast": round(plain / medians[name], 3),
-            "relative_error": errors[name],
-            "seconds": [round(value, 4) for value in times[name]],
-        }
-        for name in steps
-    ]
+    rows = summarise(times, errors)
     for row in rows:
-        error = f"error {row['relative_error']:.1e}"
-        print(f"{row['step']:22} {row['median_s']:8.3f} s {row['times_as_fast']:6.2f} x  {error}")
+        print(
+            "{step:22} {median_wall_s:8.3f} s {times_as_fast_wall:6.2f} x   CPU {median_cpu_s:8.3f} s "
+            "{times_as_fast_cpu:6.2f} x   error {relative_error:.1e}".format(**row)
+        )
     if options.json:
         result = {
             "what": f"network only: {options.preset}, {options.batch} x 3 x {size} x {size}, random weights, float32",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -108,7 +109,7 @@ def from_released(weights: Mapping[str, Any], input_size: int = 512) -> tuple[Mo
         if bare in found:
             raise CheckpointError(f"two tensors are called {bare} once their prefixes are off")
         found[bare] = value
-    config = _infer_config(found, input_size)
+    config = replace(_infer_config(found), input_size=input_size)
     check_tensors(expected_released_names(config), found)
     return config, {name: found[released_name(name)] for name in _expected(config)}
 
@@ -131,7 +132,7 @@ def check_tensors(expected: Shapes, found: Mapping[str, Any]) -> None:
         raise CheckpointError("\n".join([counts, *missing, *unknown, *misshapen]))
 
 
-def _infer_config(found: Mapping[str, Any], input_size: int) -> ModelConfig:
+def _infer_config(found: Mapping[str, Any]) -> ModelConfig:
     """The settings that the sizes of a few telling tensors amount to; whether all others fit is checked afterwards."""
     skip = "posenet.hourglass.0.hg.0.0.convBlock.6.weight"
     widen = "posenet.hourglass.0.hg.0.1.convBlock.6.weight"
@@ -150,7 +151,6 @@ def _infer_config(found: Mapping[str, Any], input_size: int) -> ModelConfig:
             channels=len(found[predict]),
             spatial_attention=any(_indices(found, r"posenet\.outs\.0\.(\d+)\.")),
             channel_attention=any(".fc." in name for name in found),
-            input_size=input_size,
         )
     except ValueError as error:
         raise CheckpointError(f"no network has these shapes: {error}") from None
