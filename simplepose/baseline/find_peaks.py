@@ -41,8 +41,8 @@ def find_peaks(maps: Tensor, config: DecodeConfig) -> list[Peaks]:
     xy = torch.stack([x + dx, y + dy], 1)[order].float().cpu()
     types, scores = kind[order].int().cpu(), score[order].cpu()
     counts = torch.bincount(image, minlength=len(maps)).tolist()
-    columns = zip(types.split(counts), xy.split(counts), scores.split(counts), cut, strict=True)
-    return [Peaks(t.numpy(), p.numpy(), s.numpy(), truncated) for t, p, s, truncated in columns]
+    columns = (torch.split(column, counts) for column in (types, xy, scores))
+    return [Peaks(*(c.numpy() for c in rows), truncated) for *rows, truncated in zip(*columns, cut, strict=True)]
 
 
 def _wins_ties(maps: Tensor, at: Tensor) -> Tensor:
