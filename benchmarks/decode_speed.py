@@ -19,6 +19,7 @@ from scenes import crowd_maps, scene_maps
 
 import simplepose as sp
 from simplepose import coco
+from simplepose.atomic import write_json
 from simplepose.info import machine
 
 PEOPLE = (1, 5, 10, 20, 30)
@@ -116,7 +117,7 @@ def main() -> None:
             "two_threads": threads,
             "noise_ms": noise,
         }
-        coco.write_json(options.out, report)
+        write_json(options.out, report)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -57,8 +55,11 @@ def load_annotations(path: str | Path, skeleton: Skeleton = COCO) -> Annotations
         ValueError: the file is not JSON, lacks a field, or its keypoints are not those of the skeleton; the message
             begins with the path.
     """
-    path = Path(path)
-    data = load_json(path)
+    return annotations_from(load_json(path), Path(path), skeleton)
+
+
+def annotations_from(data: Any, path: Path, skeleton: Skeleton = COCO) -> Annotations:
+    """The content of an annotation file, checked as `load_annotations` does; ``path`` is for messages."""
     if not isinstance(data, dict) or not all(isinstance(data.get(k), list) for k in ("images", "annotations")):
         raise ValueError(f"{path}: expected an object with the lists 'images' and 'annotations'")
     length = 3 * len(skeleton.dataset_keypoints)
@@ -83,25 +84,6 @@ def load_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: not a JSON file ({error})") from None
-
-
-def write_json(path: str | Path, data: Any) -> None:
-    """Write JSON so that the file is either the old one or the whole new one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(data, file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
 
 
 def evaluate_keypoints(

@@ -41,8 +41,8 @@ def find_peaks(maps: Tensor, config: DecodeConfig) -> list[Peaks]:
     xy = torch.stack([x + dx, y + dy], 1)[order].float().cpu()
     types, scores = kind[order].int().cpu(), score[order].cpu()
     counts = torch.bincount(image, minlength=len(maps)).tolist()
-    columns = (torch.split(column, counts) for column in (types, xy, scores))
-    return [Peaks(*(c.numpy() for c in rows), truncated) for *rows, truncated in zip(*columns, cut, strict=True)]
+    rows = [[part.numpy() for part in torch.split(column, counts)] for column in (types, xy, scores)]
+    return [Peaks(rows[0][i], rows[1][i], rows[2][i], truncated) for i, truncated in enumerate(cut)]
 
 
 def _wins_ties(maps: Tensor, at: Tensor) -> Tensor:
