@@ -109,7 +109,7 @@ def draw_heatmaps(
     height, width = image.shape[:2]
     x, y = cell_size or (width / strongest.shape[1], height / strongest.shape[0])
     # Cell i lies at (i + 1/2) * cell - 1/2 (DESIGN section 2), here read backwards for each pixel.
-    place = np.float32([[1 / x, 0, 0.5 / x - 0.5], [0, 1 / y, 0.5 / y - 0.5]])
+    place = np.array([[1 / x, 0, 0.5 / x - 0.5], [0, 1 / y, 0.5 / y - 0.5]], np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     values = cv2.warpAffine(strongest, place, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     colors = cv2.applyColorMap(np.round(values * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
@@ -193,11 +193,11 @@ class _Person:
         inside = self.found & (np.abs(self.xy) < 1e6).all(1)  # the rest overflows OpenCV's coordinates
         for segment, width, opacity, _ in drawn:
             layer.line(*segment, width + 2 * rim, RIM, 0.6 * opacity)
-        for j in np.flatnonzero(inside):
+        for j in np.flatnonzero(inside).tolist():
             layer.dot(self.xy[j], radii[j] + rim, RIM, 0.8 * self.opacity[j])
         for segment, width, opacity, end in drawn:
             layer.line(*segment, width, self.colors[end], opacity)
-        for j in np.flatnonzero(inside):
+        for j in np.flatnonzero(inside).tolist():
             layer.dot(self.xy[j], radii[j] + 0.6 * rim, RIM, 0.9 * self.opacity[j])
             layer.dot(self.xy[j], radii[j], _lighter(self.colors[j]), self.opacity[j])
         layer.blend_onto(canvas)
@@ -225,7 +225,7 @@ class _Person:
         if config.scores:
             _write(canvas, f"{self.score:.2f}", left, top - 4, color, 1.0, taken)
         if config.names:
-            for j in np.flatnonzero(seen):
+            for j in np.flatnonzero(seen).tolist():
                 x, y = self.xy[j] + [2 * self.width, 0]
                 name = self.skeleton.keypoints[j].replace("_", " ")
                 _write(canvas, name, x, y, _lighter(self.colors[j]), 0.75, taken)
