@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -181,7 +180,6 @@ def _shares(weights: Sequence[float], count: int, name: str) -> list[float]:
     return [w / sum(weights) for w in weights]
 
 
-@lru_cache(maxsize=16)
 def _channel_weights(skeleton: Skeleton, config: LossConfig, device: torch.device, dtype: torch.dtype) -> Tensor:
     """``[L + J + 2]``: part channels, keypoint channels, person mask, envelope."""
     weights = [config.part_weight] * skeleton.num_parts + [config.keypoint_weight] * skeleton.num_keypoints
