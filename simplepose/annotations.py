@@ -135,11 +135,11 @@ def _image_of(entry: Mapping[str, Any], people: Mapping[int, Any], index: int) -
 
 
 def _image_record(entry: Mapping[str, Any], images: Path, people: Mapping[int, list[Person]]) -> ImageRecord:
-    for key in ("file_name", "height", "width"):
-        if key not in entry:
-            raise ValueError(f"image {entry['id']}: expected {key!r}, got {sorted(entry)}")
-    key = int(entry["id"])
-    return ImageRecord(key, images / entry["file_name"], int(entry["height"]), int(entry["width"]), tuple(people[key]))
+    for field in ("file_name", "height", "width"):
+        if field not in entry:
+            raise ValueError(f"image {entry['id']}: expected {field!r}, got {sorted(entry)}")
+    image, path = int(entry["id"]), images / entry["file_name"]
+    return ImageRecord(image, path, int(entry["height"]), int(entry["width"]), tuple(people[image]))
 
 
 def _person(entry: Mapping[str, Any], skeleton: Skeleton) -> Person:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from simplepose.annotations import ImageRecord, Person, find_data, read_annotations
 from simplepose.augment import AugmentConfig, Transform, draw_outlines, draw_transform, transform_keypoints, warp_image
@@ -204,9 +204,25 @@ def collate(samples: Sequence[Sample]) -> Batch:
     )
 
 
-def init_worker(worker: int) -> None:
-    """For a loader's ``worker_init_fn``: one thread a worker, or OpenCV takes all cores in each of them."""
-    cv2.setNumThreads(1)
+def make_loader(dataset: Dataset[Sample], *, workers: int = 0, **options: Any) -> DataLoader[Sample]:
+    """A `DataLoader` that gives `Batch` objects, its workers kept between epochs and with one thread each.
+
+    With workers, OpenCV is set to one thread in this process too, and for good: its thread pool does not live on in a
+    forked process, where the next call that touches it waits forever.
+
+    Args:
+        dataset: a `COCODataset` or a subset of one.
+        workers: how many processes; 0 loads in this one.
+        options: the loader's other arguments: batch_size, sampler, shuffle, drop_last, pin_memory, ...
+    """
+    if workers > 0:
+        cv2.setNumThreads(1)
+        options = {"persistent_workers": True, "worker_init_fn": _init_worker, **options}
+    return DataLoader(dataset, num_workers=workers, collate_fn=collate, **options)
+
+
+def _init_worker(worker: int) -> None:
+    cv2.setNumThreads(1)  # for workers that were spawned, which do not inherit it
 
 
 def read_image(record: ImageRecord, reduced: int = 1) -> NDArray[np.uint8]:
