@@ -1,5 +1,7 @@
 """Samples a second of one data worker, and where its time goes.
 
+Processor time of one thread, files in the page cache: what a worker with a core of its own does.
+
 python -m benchmarks.bench_data DATA --sizes 384 512
 """
 
@@ -23,13 +25,13 @@ def samples_a_second(dataset: COCODataset, repeats: int) -> tuple[float, float]:
     rates, decoding = [], []
     for epoch in range(repeats):
         dataset.set_epoch(epoch)
-        start = time.perf_counter()
+        start = time.process_time()
         collate([dataset[i] for i in range(len(dataset))])
-        rates.append(len(dataset) / (time.perf_counter() - start))
-        start = time.perf_counter()
+        rates.append(len(dataset) / (time.process_time() - start))
+        start = time.process_time()
         for record, _ in dataset.samples:
             read_image(dataset.records[record])
-        decoding.append(len(dataset) / (time.perf_counter() - start))
+        decoding.append(len(dataset) / (time.process_time() - start))
     return statistics.median(rates), statistics.median(decoding)
 
 

@@ -167,24 +167,28 @@ def draw_outlines(
         size: the input's side.
         image_size: height and width of the image.
     """
+    people = list(people)
     canvas = np.zeros((size, size), np.uint8)
-    encoded = []
-    for person in people:
-        for polygon in person.polygons:
-            # COCO's polygons count from a pixel's corner, the matrix from its centre
-            points = (polygon - 0.5) @ matrix[:, :2].T + matrix[:, 2]
-            points = np.clip(points, -16 * size, 17 * size) * (1 << POLYGON_BITS)
-            cv2.fillPoly(canvas, [np.rint(points).astype(np.int32)], 255, shift=POLYGON_BITS)
-        if person.rle is not None:
-            encoded.append(person.rle)
+    polygons = [polygon for person in people for polygon in person.polygons]
+    if polygons:
+        # COCO's polygons count from a pixel's corner, the matrix from its centre
+        points = (np.concatenate(polygons) - 0.5) @ matrix[:, :2].T + matrix[:, 2]
+        points = np.rint(np.clip(points, -16 * size, 17 * size) * (1 << POLYGON_BITS)).astype(np.int32)
+        start = 0
+        for polygon in polygons:  # one at a time: drawn together, they would cut holes where they overlap
+            cv2.fillPoly(canvas, [points[start : start + len(polygon)]], 255, shift=POLYGON_BITS)
+            start += len(polygon)
+    encoded = [person.rle for person in people if person.rle is not None]
     if encoded:
-        mask = decode_masks(encoded, image_size) * np.uint8(255)
-        np.maximum(canvas, cv2.warpAffine(mask, matrix, (size, size), flags=cv2.INTER_NEAREST), out=canvas)
+        # the mask comes column by column: warped as its transpose it needs no copy
+        transposed = decode_masks(encoded, image_size).T
+        warped = cv2.warpAffine(transposed, matrix[:, [1, 0, 2]], (size, size), flags=cv2.INTER_NEAREST)
+        canvas[warped > 0] = 255
     return canvas
 
 
 def decode_masks(encoded: Sequence[dict[str, Any]], image_size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The union ``[H, W]`` (0 and 1) of COCO run-length masks, compressed or as lists of counts."""
+    """The union ``[H, W]`` (0 and 1, columns contiguous) of COCO run-length masks, compressed or as counts."""
     from pycocotools import mask as coco_mask
 
     compressed = [
@@ -193,4 +197,4 @@ def decode_masks(encoded: Sequence[dict[str, Any]], image_size: tuple[int, int])
     for rle in compressed:
         if tuple(rle["size"]) != tuple(image_size):
             raise ValueError(f"segmentation: expected a mask of the image's size {image_size}, got {rle['size']}")
-    return np.ascontiguousarray(coco_mask.decode(coco_mask.merge(compressed)))
+    return np.asarray(coco_mask.decode(coco_mask.merge(compressed)), np.uint8)

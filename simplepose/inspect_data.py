@@ -64,14 +64,17 @@ def inspect_data(
 def draw_people(image: Image, keypoints: NDArray[np.float32], skeleton: Skeleton) -> Image:
     """A copy of ``image [H, W, 3]`` with ``keypoints [P, J, 3]``: visible ones filled, hidden ones hollow."""
     canvas: Any = image.copy()
+    radius = max(2, image.shape[0] // 96)
     for person in keypoints:
         for start, end in skeleton.drawn_index:
             if person[start, 2] > 0 and person[end, 2] > 0:
-                cv2.line(canvas, _pixel(person[start]), _pixel(person[end]), _bgr(skeleton, end), 1, cv2.LINE_AA)
+                cv2.line(
+                    canvas, _pixel(person[start]), _pixel(person[end]), _bgr(skeleton, end), radius // 2, cv2.LINE_AA
+                )
         for kind, keypoint in enumerate(person):
             if keypoint[2] > 0:
                 filled = cv2.FILLED if keypoint[2] == 2 else 1
-                cv2.circle(canvas, _pixel(keypoint), 3, _bgr(skeleton, kind), filled, cv2.LINE_AA)
+                cv2.circle(canvas, _pixel(keypoint), radius, _bgr(skeleton, kind), filled, cv2.LINE_AA)
     return np.asarray(canvas, np.uint8)
 
 
