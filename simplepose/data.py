@@ -129,10 +129,9 @@ class COCODataset(Dataset[Sample]):
         record_index, person = self.samples[index]
         record = self.records[record_index]
         transform = self._draw(record, person, np.random.default_rng((self.seed, int(self._epoch), index)))
-        reduced = _reduction(transform)
-        image = self._cache.get(record, reduced)
-        # a cached image of another size serves as well
-        reduced = round(record.width / image.shape[1]) if image.shape[1] > 1 else reduced
+        image = self._cache.get(record, _reduction(transform))
+        # a cached image, or one that is no JPEG, comes in full
+        reduced = round(max(record.height, record.width) / max(image.shape[:2]))
         return Sample(
             warp_image(image, transform, self.size, self.augment.border, reduced),
             self._keypoints(record, transform),
