@@ -14,4 +14,6 @@ PYBIND11_MODULE(_native, module) {
   module.attr("has_cuda") = false;
 #endif
   module.def("default_threads", &sp::default_threads, "Processors this process may run on.");
+  sp::bind_decode(module);
+  sp::bind_targets(module);
 }

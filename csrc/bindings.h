@@ -1,4 +1,11 @@
-// What the files of the Python module share.
+// What the files of the Python module share: each registers its functions with one call.
 #pragma once
 
 #include "arrays.h"
+
+namespace simplepose {
+
+void bind_decode(py::module_& module);
+void bind_targets(py::module_& module);
+
+}  // namespace simplepose

@@ -22,9 +22,9 @@ class TargetConfig:
     shape: Shape = "ellipse"  # "ellipse": the paper; "line": the released code, to reproduce its training
 
     def __post_init__(self) -> None:
-        _check_number(self, "keypoint_sigma", above=0.0)
-        _check_number(self, "part_sigma", above=0.0)
-        _check_number(self, "threshold", above=0.0, below=1.0)
+        _check_number(self, "keypoint_sigma", least=0.01, most=1e5)  # float32 holds the squares and their inverses
+        _check_number(self, "part_sigma", least=0.01, most=1e5)
+        _check_number(self, "threshold", least=1e-6, below=1.0)
         _check_count(self, "stride", 1)
         _check_choice(self, "shape", get_args(Shape))
 
@@ -58,7 +58,7 @@ class DecodeConfig:
 
     def __post_init__(self) -> None:
         _check_number(self, "peak_threshold", above=0.0)
-        _check_count(self, "max_peaks", 1)
+        _check_count(self, "max_peaks", 1, 4096)
         _check_number(self, "part_threshold", least=0.0)
         _check_count(self, "samples", 2, 64)
         _check_number(self, "share", above=0.0, most=1.0)

@@ -11,6 +11,7 @@ from torch import Tensor
 from simplepose.config import Backend, TargetConfig
 from simplepose.data import Batch
 from simplepose.skeleton import Skeleton
+from simplepose.targets import render_targets
 
 EROSION = 3
 """The side of the window, in cells, that the person mask is eroded by."""
@@ -35,8 +36,6 @@ def make_targets(
         scales: how many scales, each half the one before: the adaptive average pools of the full-size maps.
         backend: which implementation renders.
     """
-    from simplepose.targets import render_targets
-
     height, width = batch.images.shape[1:3]
     rendered = render_targets(
         batch.keypoints,

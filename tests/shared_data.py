@@ -1,4 +1,6 @@
-"""Where tests find the data and golden files that lie beside the repository, not in it."""
+"""Where the data sets lie that tests read but the repository does not hold."""
+
+from __future__ import annotations
 
 import os
 from pathlib import Path
@@ -9,8 +11,8 @@ ROOT = Path(os.environ.get("SIMPLEPOSE_SHARED", Path(__file__).resolve().parents
 
 
 def shared(path: str) -> Path:
-    """The file or folder ``path`` of the shared data; skips the test where it is missing."""
+    """The file or folder ``path`` of the shared data; the test is skipped where it is missing."""
     found = ROOT / path
     if not found.exists():
-        pytest.skip(f"{found} is not there (set SIMPLEPOSE_SHARED)")
+        pytest.skip(f"{found} is missing (SIMPLEPOSE_SHARED names the folder)")
     return found

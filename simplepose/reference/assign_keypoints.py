@@ -44,7 +44,7 @@ def assign_keypoints(
     poses = unite(peaks, parts)
     if config.recheck:
         recheck(poses, peaks, links)
-    poses = [pose for pose in poses if pose]
+    poses = sorted((pose for pose in poses if pose), key=first_peak)
     poses = [p for p in poses if len(p) > 1 or peaks.score[first_peak(p)] >= f32(config.single_threshold)]
     if config.reach > 0:
         poses = join_near_pieces(poses, peaks, links, skeleton, config)

@@ -1,0 +1,396 @@
+// assign_keypoints on the CPU: a union-find, one pass over the peaks, a heap of near pieces.
+#include "assign_keypoints.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace simplepose {
+namespace {
+
+constexpr float kLeastGain = 1e-6f;  // rule 4 moves a keypoint only for a gain in evidence above this
+
+class Assignment {
+ public:
+  Assignment(const Peaks& peaks, const CandidateParts& candidates, const Skeleton& skeleton,
+             const DecodeSettings& settings, AssignScratch& scratch)
+      : peaks_(peaks), candidates_(candidates), skeleton_(skeleton), settings_(settings), s_(scratch) {}
+
+  void run(People& people) {
+    unite();
+    fill_table();
+    if (settings_.recheck || settings_.reach > 0.0f || settings_.share_taken) link();
+    if (settings_.recheck) recheck();
+    collect_pieces();
+    if (settings_.reach > 0.0f) join_near_pieces();
+    if (settings_.share_taken) share_taken_peaks();
+    emit(people);
+  }
+
+ private:
+  static size_t at(int32_t index) { return static_cast<size_t>(index); }
+  int32_t* row(int32_t pose) { return s_.table.data() + at(pose) * at(skeleton_.keypoints); }
+  const Link* links_begin(int32_t peak) const { return s_.links.data() + s_.link_first[at(peak)]; }
+  const Link* links_end(int32_t peak) const { return s_.links.data() + s_.link_first[at(peak) + 1]; }
+
+  int32_t root(int32_t peak) {
+    int32_t* parent = s_.parent.data();
+    while (parent[peak] != peak) peak = parent[peak] = parent[parent[peak]];
+    return peak;
+  }
+
+  // Rule 3. The root of a set is its smallest peak.
+  void unite() {
+    const int32_t count = peaks_.size();
+    s_.parent.resize(at(count));
+    s_.types.assign(at(count), TypeSet{});
+    for (int32_t peak = 0; peak < count; ++peak) {
+      s_.parent[at(peak)] = peak;
+      s_.types[at(peak)].add(peaks_.type[at(peak)]);
+    }
+    for (int32_t i = 0; i < candidates_.size(); ++i) {
+      const int32_t a = root(candidates_.from[at(i)]), b = root(candidates_.to[at(i)]);
+      const int32_t kept = std::min(a, b), gone = std::max(a, b);
+      if (kept == gone || s_.types[at(kept)].meets(s_.types[at(gone)])) continue;
+      s_.parent[at(gone)] = kept;
+      s_.types[at(kept)].merge(s_.types[at(gone)]);
+    }
+  }
+
+  void fill_table() {
+    const int32_t count = peaks_.size();
+    int32_t poses = 0;
+    s_.pose_of.resize(at(count));
+    for (int32_t peak = 0; peak < count; ++peak) {
+      const int32_t first = root(peak);  // stands before every other peak of its pose
+      s_.pose_of[at(peak)] = first == peak ? poses++ : s_.pose_of[at(first)];
+    }
+    s_.table.assign(at(poses) * at(skeleton_.keypoints), -1);
+    for (int32_t peak = 0; peak < count; ++peak) row(s_.pose_of[at(peak)])[peaks_.type[at(peak)]] = peak;
+    poses_ = poses;
+  }
+
+  // The links of each peak, in the order of the candidates: sums over them round alike in every backend.
+  void link() {
+    const int32_t count = peaks_.size(), parts = candidates_.size();
+    s_.link_first.assign(at(count) + 2, 0);
+    int32_t* next = s_.link_first.data() + 1;  // shifted by one while filling
+    for (int32_t i = 0; i < parts; ++i) {
+      ++next[at(candidates_.from[at(i)]) + 1], ++next[at(candidates_.to[at(i)]) + 1];
+    }
+    for (int32_t peak = 0; peak < count; ++peak) next[at(peak) + 1] += next[at(peak)];
+    s_.links.resize(2 * at(parts));
+    for (int32_t i = 0; i < parts; ++i) {
+      const int32_t a = candidates_.from[at(i)], b = candidates_.to[at(i)];
+      const float evidence = candidates_.evidence[at(i)];
+      s_.links[at(next[a]++)] = {b, evidence};
+      s_.links[at(next[b]++)] = {a, evidence};
+    }
+  }
+
+  float evidence(int32_t peak, int32_t pose) const {
+    float total = 0.0f;
+    for (const Link* link = links_begin(peak); link != links_end(peak); ++link) {
+      if (s_.pose_of[at(link->other)] == pose) total = total + link->evidence;
+    }
+    return total;
+  }
+
+  int32_t first_peak(int32_t pose) {
+    const int32_t* peaks = row(pose);
+    int32_t first = INT32_MAX;
+    for (int type = 0; type < skeleton_.keypoints; ++type) {
+      if (peaks[type] >= 0) first = std::min(first, peaks[type]);
+    }
+    return first;
+  }
+
+  // evidence(peak, its own pose), summed anew only after the pose has changed.
+  float own_evidence(int32_t peak) {
+    const int32_t pose = s_.pose_of[at(peak)], version = s_.version[at(pose)];
+    if (s_.own_version[at(peak)] != version) {
+      s_.own_version[at(peak)] = version;
+      s_.own_evidence[at(peak)] = evidence(peak, pose);
+    }
+    return s_.own_evidence[at(peak)];
+  }
+
+  // Rule 4.
+  void recheck() {
+    s_.stamp.assign(at(poses_), -1);
+    s_.sums.resize(at(poses_));
+    s_.version.resize(at(poses_));
+    std::iota(s_.version.begin(), s_.version.end(), 0);
+    versions_ = poses_;
+    s_.own_version.assign(at(peaks_.size()), -1);
+    s_.own_evidence.resize(at(peaks_.size()));
+    s_.all_evidence.resize(at(peaks_.size()));
+    for (int32_t peak = 0; peak < peaks_.size(); ++peak) {
+      float total = 0.0f;
+      for (const Link* link = links_begin(peak); link != links_end(peak); ++link) total += std::fabs(link->evidence);
+      s_.all_evidence[at(peak)] = total;
+    }
+    for (int32_t peak = 0; peak < peaks_.size(); ++peak) {
+      const int32_t home = s_.pose_of[at(peak)];
+      s_.touched.clear();
+      s_.stamp[at(home)] = peak, s_.sums[at(home)] = 0.0f;
+      for (const Link* link = links_begin(peak); link != links_end(peak); ++link) {
+        const int32_t pose = s_.pose_of[at(link->other)];
+        if (s_.stamp[at(pose)] != peak) {
+          s_.stamp[at(pose)] = peak, s_.sums[at(pose)] = 0.0f;
+          s_.touched.push_back(pose);
+        }
+        s_.sums[at(pose)] = s_.sums[at(pose)] + link->evidence;
+      }
+      if (!s_.touched.empty()) move_to_best(peak, home);
+    }
+  }
+
+  void move_to_best(int32_t peak, int32_t home) {
+    const int32_t type = peaks_.type[at(peak)];
+    int32_t best = -1;
+    float best_gain = kLeastGain;
+    for (const int32_t pose : s_.touched) {
+      const int32_t rival = row(pose)[type];
+      const float here = s_.sums[at(home)], there = s_.sums[at(pose)];
+      float gain;
+      if (rival < 0) {
+        gain = there - here;
+      } else {
+        const float lost = own_evidence(rival), all = s_.all_evidence[at(rival)];
+        // What the rival could bring to `home` is at most all it has elsewhere. Most pairs end here; the slack
+        // covers rounding, so that no exchange is missed.
+        const float slack = 1e-4f * (std::fabs(there) + std::fabs(here) + all);
+        if (there - here + (all - std::fabs(lost)) - lost < best_gain - slack) continue;
+        gain = (there + evidence(rival, home)) - (here + lost);
+      }
+      if (gain > best_gain || (gain == best_gain && best >= 0 && first_peak(pose) < first_peak(best))) {
+        best = pose, best_gain = gain;
+      }
+    }
+    if (best < 0) return;
+    const int32_t rival = row(best)[type];
+    row(home)[type] = rival;
+    if (rival >= 0) s_.pose_of[at(rival)] = home;
+    row(best)[type] = peak;
+    s_.pose_of[at(peak)] = best;
+    s_.version[at(home)] = versions_++;
+    s_.version[at(best)] = versions_++;
+  }
+
+  // What rule 5 calls pieces: poses, single peaks only from a score on.
+  void collect_pieces() {
+    s_.pieces.clear();
+    for (int32_t pose = 0; pose < poses_; ++pose) {
+      const int32_t* peaks = row(pose);
+      Piece piece{{}, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, pose, INT32_MAX, 0};
+      int count = 0;
+      for (int type = 0; type < skeleton_.keypoints; ++type) {
+        if (peaks[type] < 0) continue;
+        const float x = peaks_.x[at(peaks[type])], y = peaks_.y[at(peaks[type])];
+        if (count++ == 0) piece.left = piece.right = x, piece.top = piece.bottom = y;
+        piece.left = std::min(piece.left, x), piece.right = std::max(piece.right, x);
+        piece.top = std::min(piece.top, y), piece.bottom = std::max(piece.bottom, y);
+        piece.types.add(type);
+        piece.first_peak = std::min(piece.first_peak, peaks[type]);
+      }
+      if (count == 0) continue;
+      if (count == 1 && !(peaks_.score[at(piece.first_peak)] >= settings_.single_threshold)) continue;
+      const float width = piece.right - piece.left, height = piece.bottom - piece.top;
+      piece.size = std::max(std::sqrt(width * width + height * height), settings_.minimum_size);
+      s_.pieces.push_back(piece);
+    }
+    // Poses may have changed their smallest peak in rule 4.
+    std::sort(s_.pieces.begin(), s_.pieces.end(),
+              [](const Piece& a, const Piece& b) { return a.first_peak < b.first_peak; });
+  }
+
+  // Rule 5. Later is better: std::push_heap keeps the largest on top.
+  static bool later(const JoinCandidate& a, const JoinCandidate& b) {
+    if (a.cost != b.cost) return a.cost > b.cost;
+    if (a.first_a != b.first_a) return a.first_a > b.first_a;
+    return a.first_b > b.first_b;
+  }
+
+  void join_near_pieces() {
+    s_.heap.clear();
+    const auto count = static_cast<int32_t>(s_.pieces.size());
+    for (int32_t a = 0; a < count; ++a) {
+      for (int32_t b = a + 1; b < count; ++b) judge(a, b);
+    }
+    std::make_heap(s_.heap.begin(), s_.heap.end(), later);
+    while (!s_.heap.empty()) {
+      std::pop_heap(s_.heap.begin(), s_.heap.end(), later);
+      const JoinCandidate top = s_.heap.back();
+      s_.heap.pop_back();
+      if (s_.pieces[at(top.a)].version != top.version_a || s_.pieces[at(top.b)].version != top.version_b) continue;
+      join(top.a, top.b);
+      for (int32_t other = 0; other < count; ++other) {
+        if (other == top.a || s_.pieces[at(other)].version < 0) continue;
+        if (judge(std::min(top.a, other), std::max(top.a, other))) {
+          std::push_heap(s_.heap.begin(), s_.heap.end(), later);
+        }
+      }
+    }
+    s_.pieces.erase(
+        std::remove_if(s_.pieces.begin(), s_.pieces.end(), [](const Piece& piece) { return piece.version < 0; }),
+        s_.pieces.end());
+  }
+
+  void join(int32_t kept, int32_t gone) {
+    Piece &to = s_.pieces[at(kept)], &from = s_.pieces[at(gone)];
+    int32_t *to_row = row(to.pose), *from_row = row(from.pose);
+    for (int type = 0; type < skeleton_.keypoints; ++type) {
+      if (from_row[type] >= 0) to_row[type] = from_row[type];
+    }
+    to.types.merge(from.types);
+    to.size = std::max(to.size, from.size);  // no growth, so no chain reaction
+    to.left = std::min(to.left, from.left), to.right = std::max(to.right, from.right);
+    to.top = std::min(to.top, from.top), to.bottom = std::max(to.bottom, from.bottom);
+    ++to.version;
+    from.version = -1;
+  }
+
+  // Pushes the pair a < b (by first peak, as the pieces are sorted) onto the heap's end if it may join.
+  bool judge(int32_t a, int32_t b) {
+    const Piece &p = s_.pieces[at(a)], &q = s_.pieces[at(b)];
+    if (p.types.meets(q.types)) return false;
+    const float limit = settings_.reach * std::max(p.size, q.size);
+    const float gap_x = std::max({0.0f, q.left - p.right, p.left - q.right});
+    const float gap_y = std::max({0.0f, q.top - p.bottom, p.top - q.bottom});
+    if (gap_x > limit || gap_y > limit) return false;  // the boxes are already too far apart
+    const float near = distance(p.pose, q.pose);
+    if (!(near <= limit)) return false;
+    const float cost = near * static_cast<float>(1 + contradictions(p.pose, q.pose));
+    if (!(cost <= limit)) return false;
+    s_.heap.push_back({cost, a, b, p.first_peak, q.first_peak, p.version, q.version});
+    return true;
+  }
+
+  // Between the nearest keypoints of two poses, at least 1 cell.
+  float distance(int32_t pose_a, int32_t pose_b) {
+    const int32_t *a = row(pose_a), *b = row(pose_b);
+    float least = INFINITY;
+    for (int i = 0; i < skeleton_.keypoints; ++i) {
+      if (a[i] < 0) continue;
+      const float x = peaks_.x[at(a[i])], y = peaks_.y[at(a[i])];
+      for (int j = 0; j < skeleton_.keypoints; ++j) {
+        if (b[j] < 0) continue;
+        const float dx = x - peaks_.x[at(b[j])], dy = y - peaks_.y[at(b[j])];
+        least = std::min(least, dx * dx + dy * dy);
+      }
+    }
+    return std::max(1.0f, std::sqrt(least));
+  }
+
+  bool linked(int32_t a, int32_t b) const {
+    if (links_end(a) - links_begin(a) > links_end(b) - links_begin(b)) std::swap(a, b);
+    return std::any_of(links_begin(a), links_end(a), [b](const Link& link) { return link.other == b; });
+  }
+
+  // Pairs of keypoints, one of each pose, that the skeleton has a part for but no candidate was found.
+  int contradictions(int32_t pose_a, int32_t pose_b) {
+    const int32_t *a = row(pose_a), *b = row(pose_b);
+    int count = 0;
+    for (int part = 0; part < skeleton_.parts(); ++part) {
+      const int32_t i = skeleton_.from[at(part)], j = skeleton_.to[at(part)];
+      if (a[i] >= 0 && b[j] >= 0) count += !linked(a[i], b[j]);
+      if (a[j] >= 0 && b[i] >= 0) count += !linked(a[j], b[i]);
+    }
+    return count;
+  }
+
+  // Rule 7. The shared peaks go into the poses' rows after all have been judged.
+  void share_taken_peaks() {
+    s_.shared.clear();  // (pose, peak) pairs
+    std::vector<uint8_t> taken(at(peaks_.size()), 0);
+    for (const Piece& piece : s_.pieces) {
+      for (int type = 0; type < skeleton_.keypoints; ++type) {
+        if (row(piece.pose)[type] >= 0) taken[at(row(piece.pose)[type])] = 1;
+      }
+    }
+    for (const Piece& piece : s_.pieces) {
+      const int32_t* members = row(piece.pose);
+      if (skeleton_.keypoints - std::count(members, members + skeleton_.keypoints, -1) < 2) continue;
+      for (int type = 0; type < skeleton_.keypoints; ++type) {
+        if (members[type] >= 0) continue;
+        const int32_t peak = most_evident(members, type, taken);
+        if (peak >= 0) s_.shared.push_back(piece.pose), s_.shared.push_back(peak);
+      }
+    }
+    for (size_t i = 0; i < s_.shared.size(); i += 2) {
+      row(s_.shared[i])[peaks_.type[at(s_.shared[i + 1])]] = s_.shared[i + 1];
+    }
+  }
+
+  int32_t most_evident(const int32_t* members, int type, const std::vector<uint8_t>& taken) {
+    int32_t best = -1;
+    float best_total = 0.0f;
+    for (int32_t peak = peaks_.first[at(type)]; peak < peaks_.first[at(type) + 1]; ++peak) {
+      if (!taken[at(peak)]) continue;
+      bool found = false;
+      float total = 0.0f;
+      for (const Link* link = links_begin(peak); link != links_end(peak); ++link) {
+        if (members[peaks_.type[at(link->other)]] != link->other) continue;
+        total = total + link->evidence;
+        found = true;
+      }
+      if (!found || (best >= 0 && !(total > best_total))) continue;
+      int contradicting = 0;
+      for (int other = 0; other < skeleton_.keypoints; ++other) {
+        const bool part = skeleton_.has_part[at(type) * at(skeleton_.keypoints) + at(other)];
+        contradicting += part && members[other] >= 0 && !linked(peak, members[other]);
+      }
+      if (contradicting <= 1) best = peak, best_total = total;
+    }
+    return best;
+  }
+
+  // Rule 6.
+  void emit(People& people) {
+    s_.order.clear(), s_.totals.clear();
+    for (size_t i = 0; i < s_.pieces.size(); ++i) {
+      const int32_t* members = row(s_.pieces[i].pose);
+      int count = 0;
+      float total = 0.0f;
+      for (int type = 0; type < skeleton_.keypoints; ++type) {
+        if (members[type] < 0) continue;
+        ++count;
+        total = total + peaks_.score[at(members[type])];
+        s_.pieces[i].first_peak = std::min(s_.pieces[i].first_peak, members[type]);
+      }
+      s_.totals.push_back(total);
+      if (count >= settings_.min_keypoints) s_.order.push_back(static_cast<int32_t>(i));
+    }
+    std::sort(s_.order.begin(), s_.order.end(), [this](int32_t a, int32_t b) {
+      if (s_.totals[at(a)] != s_.totals[at(b)]) return s_.totals[at(a)] > s_.totals[at(b)];
+      if (s_.pieces[at(a)].first_peak != s_.pieces[at(b)].first_peak) {
+        return s_.pieces[at(a)].first_peak < s_.pieces[at(b)].first_peak;
+      }
+      return a < b;
+    });
+    people.peak.clear(), people.score.clear();
+    for (const int32_t i : s_.order) {
+      const int32_t* members = row(s_.pieces[at(i)].pose);
+      people.peak.insert(people.peak.end(), members, members + skeleton_.keypoints);
+      people.score.push_back(s_.totals[at(i)]);
+    }
+  }
+
+  const Peaks& peaks_;
+  const CandidateParts& candidates_;
+  const Skeleton& skeleton_;
+  const DecodeSettings& settings_;
+  AssignScratch& s_;
+  int32_t poses_ = 0;
+  int32_t versions_ = 0;  // given out by recheck, each once
+};
+
+}  // namespace
+
+void assign_keypoints(const Peaks& peaks, const CandidateParts& candidates, const Skeleton& skeleton,
+                      const DecodeSettings& settings, People& people, AssignScratch& scratch) {
+  Assignment(peaks, candidates, skeleton, settings, scratch).run(people);
+}
+
+}  // namespace simplepose

@@ -1,0 +1,28 @@
+// The three decoding ops in a row, for one image, in memory that is kept from call to call.
+#pragma once
+
+#include "assign_keypoints.h"
+#include "find_peaks.h"
+#include "match_parts.h"
+
+namespace simplepose {
+
+struct Workspace {
+  Peaks peaks;
+  CandidateParts candidates;
+  People people;
+  std::vector<uint64_t> peak_keys;
+  MatchScratch match;
+  AssignScratch assign;
+};
+
+// Maps [L + J (or more), height, width]: part maps, then keypoint maps. The result is in workspace.people.
+inline void decode(const float* maps, int height, int width, const Skeleton& skeleton, const DecodeSettings& settings,
+                   Workspace& workspace) {
+  const float* keypoint_maps = maps + static_cast<int64_t>(skeleton.parts()) * height * width;
+  find_peaks(keypoint_maps, skeleton.keypoints, height, width, settings, workspace.peaks, workspace.peak_keys);
+  match_parts(maps, height, width, workspace.peaks, skeleton, settings, workspace.candidates, workspace.match);
+  assign_keypoints(workspace.peaks, workspace.candidates, skeleton, settings, workspace.people, workspace.assign);
+}
+
+}  // namespace simplepose

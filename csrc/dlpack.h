@@ -1,0 +1,79 @@
+// The structs of DLPack's stable ABI (the capsules named "dltensor"), and tensors borrowed from them.
+//
+// A borrowed capsule is read during one call: it is not renamed and its deleter is not called, so that it stays its
+// owner's, who frees it with the capsule.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace simplepose {
+
+struct DLDevice {
+  int32_t device_type;
+  int32_t device_id;
+};
+
+struct DLDataType {
+  uint8_t code;
+  uint8_t bits;
+  uint16_t lanes;
+};
+
+struct DLTensor {
+  void* data;
+  DLDevice device;
+  int32_t ndim;
+  DLDataType dtype;
+  int64_t* shape;
+  int64_t* strides;  // null: C-contiguous
+  uint64_t byte_offset;
+};
+
+struct DLManagedTensor {
+  DLTensor tensor;
+  void* manager_context;
+  void (*deleter)(DLManagedTensor*);
+};
+
+constexpr int32_t kDLCuda = 2;
+constexpr uint8_t kDLInt = 0;
+constexpr uint8_t kDLFloat = 2;
+
+// A C-contiguous CUDA tensor of 32-bit elements with `ndim` dimensions; anything else is an error that says so.
+inline const DLTensor& borrowed_tensor(const char* name, const pybind11::handle& object, uint8_t code, int32_t ndim) {
+  const std::string expected = std::string(name) + ": expected a contiguous CUDA tensor of " +
+                               (code == kDLFloat ? "float32" : "int32") + " with " + std::to_string(ndim) +
+                               " dimensions";
+  auto* managed = PyCapsule_IsValid(object.ptr(), "dltensor")
+                      ? static_cast<DLManagedTensor*>(PyCapsule_GetPointer(object.ptr(), "dltensor"))
+                      : nullptr;
+  if (!managed) throw pybind11::type_error(expected + " as an unused DLPack capsule");
+  const DLTensor& tensor = managed->tensor;
+  if (tensor.device.device_type != kDLCuda || tensor.dtype.code != code || tensor.dtype.bits != 32 ||
+      tensor.dtype.lanes != 1 || tensor.ndim != ndim)
+    throw pybind11::value_error(expected + ", got device type " + std::to_string(tensor.device.device_type) + ", " +
+                                std::to_string(tensor.dtype.bits) + " bits, " + std::to_string(tensor.ndim) +
+                                " dimensions");
+  int64_t step = 1;
+  for (int32_t axis = ndim - 1; axis >= 0; --axis) {
+    if (tensor.strides && tensor.shape[axis] > 1 && tensor.strides[axis] != step)
+      throw pybind11::value_error(expected + ", got one that is not contiguous");
+    step *= tensor.shape[axis];
+  }
+  return tensor;
+}
+
+template <typename T>
+T* data_of(const DLTensor& tensor) {
+  return reinterpret_cast<T*>(static_cast<char*>(tensor.data) + tensor.byte_offset);
+}
+
+inline std::vector<int64_t> shape_of(const DLTensor& tensor) {
+  return std::vector<int64_t>(tensor.shape, tensor.shape + tensor.ndim);
+}
+
+}  // namespace simplepose

@@ -1,0 +1,48 @@
+// find_peaks: heatmap NMS with sub-pixel positions (rule 1). Reference: simplepose/reference/find_peaks.py.
+//
+// A cell is a peak if it reaches the threshold and beats its 8 neighbours under (value, then lower raster index);
+// cells outside the map do not count, and non-finite values read as 0. Sub-pixel offsets are the vertices of
+// parabolas through logarithms, rounded to 1/256 cell.
+#pragma once
+
+#include <vector>
+
+#include "hd.h"
+#include "types.h"
+
+namespace simplepose {
+
+// Keypoint maps [J, height, width], row by row; threshold > 0. `keys` is scratch that keeps its memory.
+void find_peaks(const float* maps, int keypoints, int height, int width, const DecodeSettings& settings, Peaks& peaks,
+                std::vector<uint64_t>& keys);
+
+// Whether cell (x, y), whose value is at least the threshold, is a peak.
+SP_HD bool is_peak(const float* map, int height, int width, int y, int x) {
+  const float value = finite(map[static_cast<int64_t>(y) * width + x]);
+  for (int dy = -1; dy <= 1; ++dy) {
+    if (y + dy < 0 || y + dy >= height) continue;
+    const float* row = map + static_cast<int64_t>(y + dy) * width;
+    for (int dx = -1; dx <= 1; ++dx) {
+      if ((dy == 0 && dx == 0) || x + dx < 0 || x + dx >= width) continue;
+      const float other = finite(row[x + dx]);
+      const bool earlier = dy < 0 || (dy == 0 && dx < 0);  // an earlier neighbour wins a tie
+      if (earlier ? other >= value : other > value) return false;
+    }
+  }
+  return true;
+}
+
+constexpr float kLogFloor = 1e-3f;  // samples below it count as it before their logarithm is taken
+
+// The vertex of the parabola through three logarithms, in cells from the middle one: within half a cell, rounded to
+// 1/256; 0 where the second difference is not negative.
+SP_HD float parabola_vertex(float before, float middle, float after) {
+  const float curvature = (before - middle) + (after - middle);
+  if (!(curvature < 0.0f)) return 0.0f;
+  float offset = (0.5f * (before - after)) / curvature;
+  offset = offset < -0.5f ? -0.5f : (offset > 0.5f ? 0.5f : offset);
+  const float rounded = (offset * 256.0f + 12582912.0f) - 12582912.0f;  // half to even, as rint
+  return rounded * (1.0f / 256.0f);
+}
+
+}  // namespace simplepose

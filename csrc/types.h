@@ -1,0 +1,57 @@
+// What the decoding ops hand on to one another, all of one image. simplepose/results.py says the same in Python.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace simplepose {
+
+// The part of a skeleton that decoding needs.
+struct Skeleton {
+  int keypoints = 0;              // J
+  std::vector<int32_t> from, to;  // [L] keypoint types of each part
+  std::vector<uint8_t> has_part;  // [J * J] whether a part joins two types, in either direction
+  int parts() const { return static_cast<int>(from.size()); }
+};
+
+// simplepose/config.py's DecodeConfig, with thresholds rounded to float32.
+struct DecodeSettings {
+  float peak_threshold, part_threshold, single_threshold, reach, minimum_size;
+  int max_peaks, samples, samples_needed, min_keypoints;
+  bool rank_product, recheck, share_taken;
+};
+
+// Candidate keypoints by type, then score descending, then raster index; x, y in grid cells.
+struct Peaks {
+  std::vector<float> x, y, score;
+  std::vector<int32_t> type;
+  std::vector<int32_t> first;  // [J + 1] where each type begins
+  bool truncated = false;
+  int32_t size() const { return static_cast<int32_t>(x.size()); }
+};
+
+// Scored pairs of peaks by part type, then evidence descending, then peak indices.
+struct CandidateParts {
+  std::vector<int32_t> from, to;
+  std::vector<float> response, evidence;
+  std::vector<int32_t> first;  // [L + 1] where each part type begins
+  int32_t size() const { return static_cast<int32_t>(from.size()); }
+};
+
+// People by score descending.
+struct People {
+  std::vector<int32_t> peak;  // [N * J] peak index, -1 where the keypoint is missing
+  std::vector<float> score;   // [N]
+  int32_t size() const { return static_cast<int32_t>(score.size()); }
+};
+
+// Maps float order to unsigned integer order, descending, so that keys sort as integers: the largest first.
+inline uint32_t descending_bits(float value) {
+  uint32_t bits;
+  static_assert(sizeof bits == sizeof value, "float32");
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  const uint32_t ascending = (bits & 0x80000000u) ? ~bits : bits | 0x80000000u;
+  return ~ascending;
+}
+
+}  // namespace simplepose

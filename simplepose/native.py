@@ -1,0 +1,62 @@
+"""The compiled module and what it makes of skeletons and settings; what to say where there is none."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+from simplepose.config import DecodeConfig
+from simplepose.skeleton import Skeleton
+
+BUILD_HINT = "build it with 'pip install .' in the source tree, which needs a C++17 compiler and CMake 3.25"
+
+
+@lru_cache(maxsize=1)
+def load_native() -> tuple[Any, str]:
+    """The module ``simplepose._native`` or None, and why it is missing."""
+    try:
+        return importlib.import_module("simplepose._native"), ""
+    except ImportError as error:
+        return None, f"the native ops do not load ({error}); {BUILD_HINT}"
+
+
+def require_native() -> Any:
+    """The module ``simplepose._native``.
+
+    Raises:
+        RuntimeError: it is not built or does not load; the message says how to build it.
+    """
+    module, reason = load_native()
+    if module is None:
+        raise RuntimeError(f"backend 'native': {reason}")
+    return module
+
+
+@lru_cache(maxsize=64)
+def why_no_cuda(device: int) -> str:
+    """Why the CUDA ops cannot run on a device, in one line; empty if they can. The answer is kept."""
+    module, reason = load_native()
+    if module is None:
+        return reason
+    status = module.cuda_status(device)
+    return "" if status["usable"] else f"the CUDA ops cannot run on device {device}: {status['reason']}"
+
+
+@lru_cache(maxsize=64)
+def decoder(skeleton: Skeleton, config: DecodeConfig) -> Any:
+    """The native form of a skeleton and its settings."""
+    values = {**asdict(config), "samples_needed": config.samples_needed}
+    return require_native().Decoder(skeleton.num_keypoints, skeleton.part_index, values)
+
+
+@lru_cache(maxsize=1)
+def default_threads() -> int:
+    """The processors this process may run on."""
+    return int(require_native().default_threads())
+
+
+def use_native(backend: str) -> bool:
+    """Whether a call takes the native op: unless the reference was asked for, or nothing native was built."""
+    return backend == "native" or (backend == "auto" and load_native()[0] is not None)

@@ -1,0 +1,183 @@
+"""The decoding ops, one call each: find_peaks, match_parts, assign_keypoints. `decode` does the three in a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplepose import native, reference
+from simplepose.arguments import (
+    all_maps,
+    check_backend,
+    check_count,
+    check_instance,
+    check_threads,
+    describe,
+    image_maps,
+)
+from simplepose.config import DecodeConfig
+from simplepose.poses import Poses
+from simplepose.results import CandidateParts, Peaks
+from simplepose.skeleton import COCO, Skeleton
+
+DEFAULT_CONFIG = DecodeConfig()
+
+
+def find_peaks(
+    heatmaps: Any,
+    skeleton: Skeleton = COCO,
+    config: DecodeConfig = DEFAULT_CONFIG,
+    backend: str = "auto",
+    threads: int | None = None,
+) -> list[Peaks]:
+    """Candidate keypoints: heatmap NMS with sub-pixel positions (rule 1; DESIGN section 4).
+
+    Args:
+        heatmaps: ``[C, H, W]`` or ``[B, C, H, W]`` with C = J keypoint maps, or all maps as `decode` takes them.
+        skeleton: what the channels are.
+        config: ``peak_threshold`` and ``max_peaks`` are used.
+        backend: "auto" and "native" are the C++ op, "reference" the plain NumPy one; they agree exactly.
+        threads: at most so many; default: all processors.
+
+    Returns:
+        One `Peaks` an image, positions in grid cells.
+    """
+    _check_call(skeleton, config, backend, threads)
+    maps = image_maps("heatmaps", heatmaps, {skeleton.num_keypoints: "keypoints alone", **all_maps(skeleton)})
+    if maps.shape[1] != skeleton.num_keypoints:
+        maps = maps[:, skeleton.num_parts : skeleton.num_parts + skeleton.num_keypoints]
+    if native.use_native(backend):
+        decoder = native.decoder(skeleton, config)
+        found = decoder.find_peaks(np.ascontiguousarray(maps), threads or native.default_threads())
+        return [Peaks(*peaks) for peaks in found]
+    return [reference.find_peaks(image, config) for image in maps]
+
+
+def match_parts(
+    heatmaps: Any,
+    peaks: Peaks | list[Peaks],
+    skeleton: Skeleton = COCO,
+    config: DecodeConfig = DEFAULT_CONFIG,
+    backend: str = "auto",
+) -> list[CandidateParts]:
+    """Candidate parts: pairs of peaks with a response of the part map between them (rule 2; paper section 3.4).
+
+    Args:
+        heatmaps: ``[C, H, W]`` or ``[B, C, H, W]`` with C = L part maps, or all maps as `decode` takes them.
+        peaks: what `find_peaks` gave for the same images.
+        skeleton: what the channels are.
+        config: ``part_threshold``, ``samples``, ``share`` and ``rank`` are used.
+        backend: as in `find_peaks`.
+
+    Returns:
+        One `CandidateParts` an image.
+    """
+    _check_call(skeleton, config, backend, None)
+    maps = image_maps("heatmaps", heatmaps, {skeleton.num_parts: "parts alone", **all_maps(skeleton)})
+    peak_list = _per_image("peaks", peaks, Peaks, len(maps))
+    for one in peak_list:
+        _check_peaks(one, skeleton)
+    parts = maps[:, : skeleton.num_parts]
+    if not native.use_native(backend):
+        return [reference.match_parts(m, p, skeleton, config) for m, p in zip(parts, peak_list, strict=True)]
+    decoder = native.decoder(skeleton, config)
+    pairs = zip(parts, peak_list, strict=True)
+    return [CandidateParts(*decoder.match_parts(m, p.type, p.xy, p.score)) for m, p in pairs]
+
+
+def assign_keypoints(
+    peaks: Peaks | list[Peaks],
+    parts: CandidateParts | list[CandidateParts],
+    skeleton: Skeleton = COCO,
+    config: DecodeConfig = DEFAULT_CONFIG,
+    stride: int = 4,
+    backend: str = "auto",
+) -> list[Poses]:
+    """People: the greedy assignment (rules 3 to 7; paper section 3.4, with what docs/decoding.md adds).
+
+    Args:
+        peaks: what `find_peaks` gave.
+        parts: what `match_parts` gave for the same images.
+        skeleton: what keypoints and parts are.
+        config: everything but the peak and sample settings is used.
+        stride: image pixels between two cells of the maps.
+        backend: as in `find_peaks`.
+
+    Returns:
+        One `Poses` an image, in image pixels.
+    """
+    _check_call(skeleton, config, backend, None)
+    stride = check_count("stride", stride)
+    peak_list = [peaks] if isinstance(peaks, Peaks) else list(peaks)
+    part_list = _per_image("parts", parts, CandidateParts, len(peak_list))
+    out = []
+    for peak, part in zip(_per_image("peaks", peaks, Peaks, len(peak_list)), part_list, strict=True):
+        _check_peaks(peak, skeleton)
+        _check_parts(part, len(peak.type))
+        if native.use_native(backend):
+            keypoints, scores = native.decoder(skeleton, config).assign_keypoints(
+                peak.type, peak.xy, peak.score, part.from_peak, part.to_peak, part.evidence, *grid_to_image(stride)
+            )
+        else:
+            keypoints, scores = reference.assign_keypoints(peak, part, skeleton, config)
+            keypoints = cells_to_pixels(keypoints, stride)
+        out.append(Poses(keypoints, scores, skeleton, peak.truncated))
+    return out
+
+
+def grid_to_image(stride: int) -> tuple[float, float]:
+    """(scale, shift): cell ``i`` of the maps lies at image pixel ``i * scale + shift``."""
+    return float(stride), stride / 2 - 0.5
+
+
+def cells_to_pixels(keypoints: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
+    """``[..., 3]`` x, y, score from grid cells to image pixels."""
+    scale, shift = grid_to_image(stride)
+    return keypoints * np.array([scale, scale, 1], np.float32) + np.array([shift, shift, 0], np.float32)
+
+
+def _check_call(skeleton: Skeleton, config: DecodeConfig, backend: str, threads: int | None) -> None:
+    check_instance("skeleton", skeleton, Skeleton)
+    check_instance("config", config, DecodeConfig)
+    check_backend(backend)
+    check_threads(threads)
+
+
+def _per_image(name: str, value: Any, kind: type, count: int) -> list[Any]:
+    values = [value] if isinstance(value, kind) else value
+    if not isinstance(values, list) or not all(isinstance(v, kind) for v in values):
+        raise TypeError(f"{name}: expected {kind.__name__} or a list of them, got {describe(value)}")
+    if len(values) != count:
+        raise ValueError(f"{name}: expected one {kind.__name__} for each of {count} images, got {len(values)}")
+    return values
+
+
+def _check_peaks(peaks: Peaks, skeleton: Skeleton) -> None:
+    count = len(peaks.type)
+    _check_column("peaks.type", peaks.type, np.int32, (count,))
+    _check_column("peaks.xy", peaks.xy, np.float32, (count, 2))
+    _check_column("peaks.score", peaks.score, np.float32, (count,))
+    if not (np.isfinite(peaks.xy).all() and np.isfinite(peaks.score).all()):
+        raise ValueError("peaks: expected finite positions and scores")
+    if count and not (
+        peaks.type[0] >= 0 and peaks.type[-1] < skeleton.num_keypoints and (np.diff(peaks.type) >= 0).all()
+    ):
+        raise ValueError(f"peaks.type: expected ascending keypoint types below {skeleton.num_keypoints}")
+
+
+def _check_parts(parts: CandidateParts, peaks: int) -> None:
+    count = len(parts.from_peak)
+    for name in ("from_peak", "to_peak"):
+        index = getattr(parts, name)
+        _check_column(f"parts.{name}", index, np.int32, (count,))
+        if count and not (index.min() >= 0 and index.max() < peaks):
+            raise ValueError(f"parts.{name}: expected indices of the {peaks} peaks, got {index.min()} to {index.max()}")
+    _check_column("parts.evidence", parts.evidence, np.float32, (count,))
+
+
+def _check_column(name: str, array: Any, dtype: type, shape: tuple[int, ...]) -> None:
+    good = isinstance(array, np.ndarray) and array.dtype == dtype and array.shape == shape and array.flags.c_contiguous
+    if not good:
+        raise TypeError(f"{name}: expected a contiguous {np.dtype(dtype)} array {list(shape)}, got {describe(array)}")

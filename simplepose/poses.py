@@ -1,0 +1,161 @@
+"""Poses: the people of one image, and how they are stored and exported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplepose.skeleton import COCO, Skeleton, load_skeleton
+
+if TYPE_CHECKING:
+    from simplepose.draw import DrawConfig
+
+FORMAT = "simplepose.poses"
+FORMAT_VERSION = 1
+
+
+class Poses:
+    """The people that were found in one image, best first.
+
+    Args:
+        keypoints: ``[N, J, 3]`` float32: x and y in image pixels (pixel centres at integers) and the score of each
+            keypoint, in network order; a missing one is (NaN, NaN, 0).
+        scores: ``[N]`` float32, descending.
+        skeleton: what the ``J`` keypoints are.
+        truncated: whether the image had more candidate keypoints of a type than ``DecodeConfig.max_peaks``.
+    """
+
+    __slots__ = ("keypoints", "scores", "skeleton", "truncated")
+
+    def __init__(
+        self,
+        keypoints: NDArray[np.float32],
+        scores: NDArray[np.float32],
+        skeleton: Skeleton = COCO,
+        truncated: bool = False,
+    ) -> None:
+        self.keypoints = keypoints
+        self.scores = scores
+        self.skeleton = skeleton
+        self.truncated = truncated
+
+    @classmethod
+    def empty(cls, skeleton: Skeleton = COCO) -> Poses:
+        """No people."""
+        return cls(np.empty((0, skeleton.num_keypoints, 3), np.float32), np.empty(0, np.float32), skeleton)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, index: int | slice | NDArray[Any]) -> Poses:
+        """Some of the people, as Poses again; an integer picks one."""
+        if isinstance(index, int | np.integer):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"pose {index} of {len(self)}")
+            index = slice(index, index + 1 or None)
+        return Poses(self.keypoints[index], self.scores[index], self.skeleton, self.truncated)
+
+    def __iter__(self) -> Iterator[Poses]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        cut = ", truncated" if self.truncated else ""
+        return f"Poses({len(self)} people, skeleton {self.skeleton.name!r}{cut})"
+
+    @property
+    def visible(self) -> NDArray[np.bool_]:
+        """``[N, J]``: which keypoints were found."""
+        return self.keypoints[..., 2] > 0
+
+    @property
+    def boxes(self) -> NDArray[np.float32]:
+        """``[N, 4]`` float32: left, top, right, bottom of each person's keypoints, in image pixels."""
+        if not len(self):
+            return np.empty((0, 4), np.float32)
+        xy = self.keypoints[..., :2]
+        found = self.visible[..., None]
+        low, high = np.where(found, xy, np.inf).min(1), np.where(found, xy, -np.inf).max(1)
+        return np.concatenate([low, high], 1).astype(np.float32)
+
+    def at_least(self, keypoints: int = 1, score: float = 0.0) -> Poses:
+        """Only the people with that many keypoints and that score; pictures show those with 3 keypoints or more."""
+        return self[(self.visible.sum(1) >= keypoints) & (self.scores >= score)]
+
+    def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
+        """Keypoint results as COCO stores them, in dataset order; missing keypoints are zeros.
+
+        A person without any keypoint of the data set (a lone neck) is left out.
+        """
+        rows = self.keypoints[:, self.skeleton.dataset_index].astype(float)
+        rows[rows[..., 2] <= 0] = 0
+        return [
+            {
+                "image_id": image_id,
+                "category_id": category_id,
+                "keypoints": [round(v, 3) for v in row.ravel().tolist()],
+                "score": float(score),
+            }
+            for row, score in zip(rows, self.scores, strict=True)
+            if (row[:, 2] > 0).any()
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, all keypoints in network order; ``from_dict`` reads them back without loss.
+
+        ``{"format": "simplepose.poses", "version": 1, "skeleton": name, "keypoint_names": [J], "truncated": bool,
+        "people": [{"score": float, "keypoints": [J x ([x, y, score] or None)]}]}``
+        """
+        people = []
+        for row, score in zip(self.keypoints.tolist(), self.scores.tolist(), strict=True):
+            people.append({"score": score, "keypoints": [k if k[2] > 0 else None for k in row]})
+        return {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "skeleton": self.skeleton.name,
+            "keypoint_names": list(self.skeleton.keypoints),
+            "truncated": self.truncated,
+            "people": people,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], skeleton: Skeleton | None = None) -> Poses:
+        """Poses from what ``to_dict`` gave.
+
+        Args:
+            data: the dictionary.
+            skeleton: needed for skeletons that do not ship with the package.
+
+        Raises:
+            ValueError: the format, its version, the skeleton or a person is not what it should be.
+        """
+        if not isinstance(data, Mapping) or data.get("format") != FORMAT:
+            raise ValueError(f"data: expected a dictionary with format {FORMAT!r}")
+        if data.get("version") != FORMAT_VERSION:
+            raise ValueError(f"data: expected version {FORMAT_VERSION}, got {data.get('version')!r}")
+        skeleton = load_skeleton(str(data.get("skeleton"))) if skeleton is None else skeleton
+        if list(skeleton.keypoints) != data.get("keypoint_names"):
+            raise ValueError(f"data: its keypoint_names are not those of skeleton {skeleton.name!r}")
+        poses = cls.empty(skeleton)
+        people = data.get("people", [])
+        missing = [float("nan"), float("nan"), 0.0]
+        try:
+            rows = [[missing if k is None else k for k in person["keypoints"]] for person in people]
+            keypoints = np.array(rows, np.float32).reshape(-1, skeleton.num_keypoints, 3)
+            scores = np.array([person["score"] for person in people], np.float32)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"data: people are not [score, {skeleton.num_keypoints} keypoints] each: {error}"
+            ) from None
+        if len(people) != len(keypoints):
+            raise ValueError(f"data: expected {skeleton.num_keypoints} keypoints for each of {len(people)} people")
+        poses.keypoints, poses.scores, poses.truncated = keypoints, scores, bool(data.get("truncated", False))
+        return poses
+
+    def draw(self, image: NDArray[np.uint8], config: DrawConfig | None = None) -> NDArray[np.uint8]:
+        """A copy of ``image`` (``[H, W, 3]`` uint8, BGR) with the people drawn on it; see `simplepose.draw`."""
+        from simplepose.draw import DrawConfig, draw_poses
+
+        return draw_poses(image, self, config or DrawConfig())
