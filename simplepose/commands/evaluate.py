@@ -56,7 +56,8 @@ def run(options: argparse.Namespace) -> int:
 
         paths = list(paths)
         found = predictor.predict_many(paths, batch_size=options.batch)
-        return iter(tqdm(found, "evaluate", len(paths), unit="image", disable=None if first else True))
+        shown = tqdm(found, "evaluate", len(paths), unit="image", disable=None if first and not options.json else True)
+        return (prediction.error or prediction.poses for prediction in shown)
 
     settings = {name: getattr(options, name) for name in ("checkpoint", "scales", "flip", "size", "paper", "set")}
     report = evaluate_images(
