@@ -71,7 +71,7 @@ def video_writer(path: Path | None, rate: float) -> Iterator[Callable[[Image], N
             nonlocal writer
             if writer is None:
                 size = (frame.shape[1], frame.shape[0])
-                writer = cv2.VideoWriter(str(target), cv2.VideoWriter_fourcc(*"mp4v"), rate, size)
+                writer = cv2.VideoWriter(str(target), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
                 if not writer.isOpened():
                     raise OSError(f"{path}: OpenCV cannot write this video")
             writer.write(frame)

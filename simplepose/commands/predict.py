@@ -110,8 +110,8 @@ class _Session:
             print(f"{shown} in {len(self.images)} images")
             if self.options.out:
                 print(f"results: {report['results']}")
-        for name, reason in self.failed.items():
-            print(f"skipped {name}: {reason}", file=sys.stderr)
+        for reason in self.failed.values():
+            print(f"skipped {reason}", file=sys.stderr)
         if self.failed:
             print(f"{len(self.failed)} of {len(self.failed) + len(self.images)} inputs were skipped", file=sys.stderr)
         return 1 if self.failed else 0
@@ -154,4 +154,4 @@ def _run_video(path: Path, session: _Session) -> None:
             if write:
                 write(session.picture(prediction.image, prediction.poses))
     if not session.images:
-        session.failed[str(path)] = "the video has no frame that can be read"
+        session.failed[str(path)] = f"{path}: the video has no frame that can be read"
