@@ -106,8 +106,8 @@ def _array_name(path: str, names: list[str], wanted: str | None) -> str:
 
 def _draw(image_path: str, found: list[Poses], out: Path) -> None:
 
-    from simplepose.draw import DrawConfig, draw_poses, write_image
-    from simplepose.images import read_image
+    from simplepose.draw import DrawConfig, draw_poses
+    from simplepose.images import read_image, write_image
 
     image = read_image(image_path)
     write_image(out, draw_poses(image, found[0], DrawConfig()) if found else image)

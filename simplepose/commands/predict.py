@@ -17,8 +17,8 @@ from simplepose.commands import (
     print_json,
     usage_errors,
 )
-from simplepose.draw import DrawConfig, draw_heatmaps, draw_poses, side_by_side, write_image
-from simplepose.images import ImageError, list_images
+from simplepose.draw import DrawConfig, draw_heatmaps, draw_poses, side_by_side
+from simplepose.images import ImageError, list_images, write_image
 from simplepose.poses import Poses
 from simplepose.video import VIDEO_SUFFIXES, Frames, camera_window, video_writer
 
