@@ -77,7 +77,7 @@ def write_image(path: str | os.PathLike[str], image: Image) -> None:
     try:
         good, data = cv2.imencode(suffix, image)
     except cv2.error:
-        good, data = False, None
+        good, data = False, np.empty(0, np.uint8)
     if not good:
         raise ImageError(f"{os.fspath(path)}: cannot write {suffix or 'a file without suffix'!r}; use .jpg or .png")
     with atomic_write(Path(path)) as temporary:
