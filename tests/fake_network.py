@@ -40,13 +40,13 @@ def blob_image(height: int, width: int, spacing: float = 52.0) -> tuple[NDArray[
 
 
 def blob_network(x: Tensor) -> Tensor:
-    """``[B, 3, H, W]`` -> ``[B, 6, H/4, W/4]``: no parts, and of each colour how much it exceeds the mean of the others.
+    """``[B, 3, H, W]`` -> ``[B, 6, H/4, W/4]``: no parts; how much each colour exceeds the mean of the others.
 
     Gray gives 0. As a network sees the right eye of a mirrored face as a left one, green and red change places where
     the image gets darker to the right.
     """
     response = functional.avg_pool2d(functional.relu(x - (x.sum(1, keepdim=True) - x) / 2), 4)
-    ramp = torch.linspace(-1, 1, x.shape[3])
+    ramp = torch.linspace(-1, 1, x.shape[3], device=x.device)
     mirrored = (x.amin(1) * ramp).sum((1, 2)) < 0
     swapped = response[:, [0, 2, 1]]
     response = torch.where(mirrored[:, None, None, None], swapped, response)

@@ -28,7 +28,7 @@ SCALES = [(1.0,), (0.5,), (1.5,), (2.0,), (0.77,), (0.5, 1.0, 1.5, 2.0)]
 
 
 def worst_error(shape: tuple[int, int], scales: tuple[float, ...], flip: bool) -> float:
-    """How far the worst keypoint of a blob image lies from its blob, in pixels; infinite if one lacks or is too many."""
+    """How far the worst keypoint lies from its blob, in pixels; infinite if one lacks or is too many."""
     image, places = blob_image(*shape)
     predictor = Predictor(
         blob_network, FACE, size=SIZE, scales=scales, flip=flip, config=DecodeConfig(peak_threshold=0.2, reach=0.0)
