@@ -257,10 +257,7 @@ class Predictor:
 
     def _run_batch(self, batch: Sequence[Prepared]) -> list[_Running]:
         heatmaps = self.average(batch, self.run_network(batch))
-        done = None
-        if self.device.type == "cuda":
-            done = torch.cuda.Event()
-            done.record(torch.cuda.current_stream(self.device))
+        done = torch.cuda.current_stream(self.device).record_event() if self.device.type == "cuda" else None
         return [_Running(one, done) for one in heatmaps]
 
     def _finish(self, prepared: Prepared, running: _Running | None) -> Prediction:
