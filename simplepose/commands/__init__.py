@@ -7,10 +7,13 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simplepose.config import DecodeConfig
 from simplepose.skeleton import Skeleton, load_skeleton
+
+if TYPE_CHECKING:
+    from simplepose.predict import Predictor
 
 
 class UsageError(Exception):
@@ -75,3 +78,30 @@ def table(rows: list[list[str]]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def add_predictor_options(parser: argparse.ArgumentParser) -> None:
+    """--scales, --flip, --size, --batch, --device, --precision: how the network is run."""
+    parser.add_argument("--scales", type=float, nargs="+", default=[1.0], help="sizes relative to --size, averaged")
+    parser.add_argument("--flip", action="store_true", help="average with the mirrored image")
+    parser.add_argument("--size", type=int, help="network input height in pixels; default: what the weights expect")
+    parser.add_argument("--batch", type=int, default=1, help="images of equal size in the network at once")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "float16"])
+
+
+def make_predictor(options: argparse.Namespace) -> Predictor:
+    """The predictor that ``options.checkpoint``, the predictor options and the decode options describe."""
+    from simplepose.predict import Predictor
+
+    config = chosen_decode_config(options)
+    with usage_errors():
+        return Predictor.from_checkpoint(
+            options.checkpoint,
+            device=options.device,
+            scales=tuple(options.scales),
+            flip=options.flip,
+            size=options.size,
+            config=config,
+            precision=options.precision,
+        )
