@@ -94,7 +94,11 @@ def read_maps(path: str, name: str | None) -> NDArray[Any]:
         if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError) or str(error).startswith(path):
             raise
         raise ValueError(f"{path}: not an NPZ or NPY file of numbers ({error})") from None
-    return maps.astype(np.float32) * np.float32(1 / 1024) if maps.dtype == np.int16 else maps
+    if maps.dtype == np.int16:
+        return maps.astype(np.float32) * np.float32(1 / 1024)
+    if not np.issubdtype(maps.dtype, np.floating):
+        raise ValueError(f"{path}: expected numbers with a point, or int16 in 1/1024, got {maps.dtype}")
+    return maps.astype(np.float32, copy=False)
 
 
 def _array_name(path: str, names: list[str], wanted: str | None) -> str:
