@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import replace
 from typing import NamedTuple
@@ -119,7 +118,7 @@ def make_case(
         maps = people_maps(people, cells, seed, bones)
     else:
         maps = noise_maps(kind, (bones.num_parts + bones.num_keypoints, *cells), seed)
-    if kind in ("uniform", "normal") or people > 12:  # else the reference takes seconds
+    if kind in ("uniform", "normal") or people > 12 or dirt != "clean":  # peaks abound: the reference would take seconds
         config = replace(config, max_peaks=min(config.max_peaks, 5 if bones.num_keypoints < 30 else 2))
     if levels:
         maps = np.round(maps * np.float32(levels)) / np.float32(levels)
@@ -164,9 +163,9 @@ configs = st.one_of(
 
 _common = {
     "seed": st.integers(0, 2**32 - 1),
-    "skeleton": st.sampled_from(["coco", "coco", "coco", "coco", "tree", "crowdpose14", "hand21", "wide70"]),
-    "levels": st.sampled_from([0, 0, 0, 2, 5, 16]),
-    "dirt": st.sampled_from(["clean", "clean", "clean", *DIRT]),
+    "skeleton": st.sampled_from(["coco"] * 8 + ["tree", "crowdpose14", "hand21", "wide70"]),
+    "levels": st.sampled_from([0, 0, 0, 16, 5, 2]),
+    "dirt": st.sampled_from(["clean"] * 5 + list(DIRT)),
     "half": st.sampled_from([False, False, True]),
     "extra": st.booleans(),
     "config": configs,
@@ -175,7 +174,7 @@ crowds = st.builds(
     make_case,
     kind=st.just("people"),
     cells=st.tuples(roomy, roomy),
-    people=st.sampled_from([2, 3, 4, 5, 6, 8, 10, 60]),
+    people=st.sampled_from([3, 4, 5, 6, 8, 10, 60]),
     **_common,
 )
 oddities = st.builds(
@@ -202,8 +201,3 @@ def gaussian(cells: tuple[int, int], x: float, y: float, sigma: float = 2.25, he
     """``[H, W]`` one Gaussian around (x, y), in cells."""
     ys, xs = np.mgrid[: cells[0], : cells[1]]
     return (height * np.exp(-((xs - x) ** 2 + (ys - y) ** 2) / (2 * sigma**2))).astype(np.float32)
-
-
-def ceil_share(config: sp.DecodeConfig) -> int:
-    """GROUPING rule 2's ceil(share x samples), in exact arithmetic of the decimal share."""
-    return max(1, math.ceil(round(config.share * config.samples, 6)))
