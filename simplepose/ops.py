@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from simplepose import native, reference
 from simplepose.arguments import (
+    MOST_CELLS,
     all_maps,
     check_backend,
     check_count,
@@ -159,8 +160,8 @@ def _check_peaks(peaks: Peaks, skeleton: Skeleton) -> None:
     _check_column("peaks.type", peaks.type, np.int32, (count,))
     _check_column("peaks.xy", peaks.xy, np.float32, (count, 2))
     _check_column("peaks.score", peaks.score, np.float32, (count,))
-    if not (np.isfinite(peaks.xy).all() and np.isfinite(peaks.score).all()):
-        raise ValueError("peaks: expected finite positions and scores")
+    if not ((np.abs(peaks.xy) <= MOST_CELLS).all() and np.isfinite(peaks.score).all()):  # NaN is not less either
+        raise ValueError(f"peaks: expected positions up to {MOST_CELLS} cells and finite scores")
     if count and not (
         peaks.type[0] >= 0 and peaks.type[-1] < skeleton.num_keypoints and (np.diff(peaks.type) >= 0).all()
     ):
@@ -175,6 +176,8 @@ def _check_parts(parts: CandidateParts, peaks: int) -> None:
         if count and not (index.min() >= 0 and index.max() < peaks):
             raise ValueError(f"parts.{name}: expected indices of the {peaks} peaks, got {index.min()} to {index.max()}")
     _check_column("parts.evidence", parts.evidence, np.float32, (count,))
+    if not np.isfinite(parts.evidence).all():
+        raise ValueError("parts.evidence: expected finite numbers")
 
 
 def _check_column(name: str, array: Any, dtype: type, shape: tuple[int, ...]) -> None:
