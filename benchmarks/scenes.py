@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import simplepose as sp
+from simplepose import oracle
+from simplepose.coco import Annotations
 
 # x, y of an upright person of height 1 in COCO order, seen from the front.
 FIGURE = np.array(
@@ -26,3 +28,24 @@ def people(count: int, seed: int, size: int = 512) -> NDArray[np.float32]:
     figure = FIGURE - (0, 0.5) + rng.normal(0, 0.02, (count, 17, 2))
     xy = np.einsum("nij,nkj->nki", turn, figure) * height + rng.uniform(0.1, 0.9, (count, 1, 2)) * size
     return sp.COCO.from_dataset(np.concatenate([xy, np.full((count, 17, 1), 2.0)], -1))
+
+
+def scene_maps(count: int, seed: int) -> NDArray[np.float32]:
+    """``[48, 128, 128]``: the maps of such a scene."""
+    return sp.render_targets(people(count, seed), (512, 512))
+
+
+def crowd_maps(annotations: Annotations, count: int, noisy: bool) -> list[NDArray[np.float32]]:
+    """``count`` crowds of 22 to 29 people: the annotated people of several images, squeezed into 512 x 512."""
+    crowds = []
+    ids = iter(annotations.with_keypoints() * 8)
+    for seed in range(count):
+        target, group = 22 + seed % 8, np.empty((0, sp.COCO.num_keypoints, 3), np.float32)
+        while len(group) < target:
+            image = annotations.images[next(ids)]
+            found = oracle.image_keypoints(annotations, image["id"])
+            found[..., 0] *= 512 / image["width"]
+            found[..., 1] *= 512 / image["height"]
+            group = np.concatenate([group, found])
+        crowds.append(oracle.oracle_maps(group[:target], (512, 512), noise_seed=seed if noisy else None))
+    return crowds

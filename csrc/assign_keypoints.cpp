@@ -9,6 +9,7 @@ namespace simplepose {
 namespace {
 
 constexpr float kLeastGain = 1e-6f;  // rule 4 moves a keypoint only for a gain in evidence above this
+constexpr int kFewRivals = 5;        // so many are summed one by one; for more, all of the type are summed at once
 
 class Assignment {
  public:
@@ -30,6 +31,9 @@ class Assignment {
  private:
   static size_t at(int32_t index) { return static_cast<size_t>(index); }
   int32_t* row(int32_t pose) { return s_.table.data() + at(pose) * at(skeleton_.keypoints); }
+  int part_between(int32_t a, int32_t b) const {
+    return skeleton_.part_between[at(a) * at(skeleton_.keypoints) + at(b)];
+  }
   const Link* links_begin(int32_t peak) const { return s_.links.data() + s_.link_first[at(peak)]; }
   const Link* links_end(int32_t peak) const { return s_.links.data() + s_.link_first[at(peak) + 1]; }
 
@@ -146,8 +150,30 @@ class Assignment {
     }
   }
 
+  // evidence(peak, home) of all peaks of a type at once, through the links of the home's members. Each part adds at
+  // most one link to a peak's sum, and parts come in their order, so the sums round as evidence() does.
+  void sum_rivals(int32_t type, int32_t home) {
+    const int32_t begin = peaks_.first[at(type)], end = peaks_.first[at(type) + 1];
+    s_.rival_evidence.assign(at(end - begin), 0.0f);
+    for (int part = 0; part < skeleton_.parts(); ++part) {
+      const int32_t from = skeleton_.from[at(part)], to = skeleton_.to[at(part)];
+      if (from != type && to != type) continue;
+      const int32_t member = row(home)[from == type ? to : from];
+      if (member < 0) continue;
+      const int32_t kind = peaks_.type[at(member)];  // its links come by part
+      const Link* link = std::partition_point(links_begin(member), links_end(member), [&](const Link& other) {
+        return part_between(kind, peaks_.type[at(other.other)]) < part;
+      });
+      for (; link != links_end(member) && link->other >= begin && link->other < end; ++link) {
+        float& sum = s_.rival_evidence[at(link->other - begin)];
+        sum = sum + link->evidence;
+      }
+    }
+  }
+
   void move_to_best(int32_t peak, int32_t home) {
     const int32_t type = peaks_.type[at(peak)];
+    int rivals = 0;
     int32_t best = -1;
     float best_gain = kLeastGain;
     for (const int32_t pose : s_.touched) {
@@ -162,7 +188,10 @@ class Assignment {
         // covers rounding, so that no exchange is missed.
         const float slack = 1e-4f * (std::fabs(there) + std::fabs(here) + all);
         if (there - here + (all - std::fabs(lost)) - lost < best_gain - slack) continue;
-        gain = (there + evidence(rival, home)) - (here + lost);
+        if (++rivals == kFewRivals) sum_rivals(type, home);
+        const float brought =
+            rivals < kFewRivals ? evidence(rival, home) : s_.rival_evidence[at(rival - peaks_.first[at(type)])];
+        gain = (there + brought) - (here + lost);
       }
       if (gain > best_gain || (gain == best_gain && best >= 0 && first_peak(pose) < first_peak(best))) {
         best = pose, best_gain = gain;
@@ -338,8 +367,7 @@ class Assignment {
       if (!found || (best >= 0 && !(total > best_total))) continue;
       int contradicting = 0;
       for (int other = 0; other < skeleton_.keypoints; ++other) {
-        const bool part = skeleton_.has_part[at(type) * at(skeleton_.keypoints) + at(other)];
-        contradicting += part && members[other] >= 0 && !linked(peak, members[other]);
+        contradicting += part_between(type, other) >= 0 && members[other] >= 0 && !linked(peak, members[other]);
       }
       if (contradicting <= 1) best = peak, best_total = total;
     }

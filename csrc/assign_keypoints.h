@@ -58,10 +58,11 @@ struct AssignScratch {
   std::vector<int32_t> stamp;    // [poses] the last peak that touched the pose
   std::vector<float> sums;       // [poses]
   std::vector<int32_t> touched;
-  std::vector<int32_t> version;      // [poses] changes with every change of the pose
-  std::vector<int32_t> own_version;  // [peaks] the pose's version that own_evidence was summed for
-  std::vector<float> own_evidence;   // [peaks] evidence for the pose that has the peak
-  std::vector<float> all_evidence;   // [peaks] sum of the absolute evidence of all links
+  std::vector<int32_t> version;       // [poses] changes with every change of the pose
+  std::vector<int32_t> own_version;   // [peaks] the pose's version that own_evidence was summed for
+  std::vector<float> own_evidence;    // [peaks] evidence for the pose that has the peak
+  std::vector<float> all_evidence;    // [peaks] sum of the absolute evidence of all links
+  std::vector<float> rival_evidence;  // [peaks of one type] evidence for the home of the peak that is rechecked
   std::vector<Piece> pieces;
   std::vector<JoinCandidate> heap;
   std::vector<int32_t> order, shared;

@@ -30,7 +30,7 @@ SHIPPED = Path(__file__).parent / "skeletons"
 Color = tuple[int, int, int]
 
 
-@dataclass(frozen=True, eq=True)
+@dataclass(frozen=True, repr=False)
 class Skeleton:
     """The contract that rendering, the loss, decoding, evaluation and drawing share.
 
@@ -81,6 +81,9 @@ class Skeleton:
 
     def __hash__(self) -> int:
         return self._hash  # skeletons key the caches of compiled tables, once a decode call
+
+    def __repr__(self) -> str:
+        return f"Skeleton({self.name!r}, {self.num_keypoints} keypoints, {self.num_parts} parts)"
 
     @property
     def num_keypoints(self) -> int:

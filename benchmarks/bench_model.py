@@ -1,0 +1,178 @@
+"""What each inference speed-up of the network gains over a plain eager float32 forward with all outputs, network only.
+
+    python benchmarks/bench_model.py --threads 1 --json benchmarks/results/model_cpu.json
+
+All steps run interleaved in one process, after a check that they give the plain network's maps. Each step includes
+those above it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from simplepose.atomic import atomic_write
+from simplepose.model import IMHN, PRESETS, ModelConfig
+from simplepose.optimize import cpu_has_bfloat16, fold_network, optimize_for_inference
+
+TOLERANCE = 1e-4
+"""Of the largest value; for bfloat16, which has 3 digits, see HALF_TOLERANCE."""
+
+HALF_TOLERANCE = 0.1
+
+
+def build_steps(model: IMHN, *, compiled: bool, device: torch.device) -> dict[str, Callable[[Tensor], Tensor]]:
+    """The ways to the last stack's maps, by name, each with the speed-ups before it."""
+    norms_folded = fold_network(model, upsampling=False)
+    folded = optimize_for_inference(model, channels_last=False)
+    fast = optimize_for_inference(model)
+    steps: dict[str, Callable[[Tensor], Tensor]] = {
+        "plain, all outputs": lambda x: model(x, all_outputs=True)[-1][0],
+        "last maps only": model,
+        "+ norms folded": norms_folded,
+        "+ upsampling folded": folded,
+        "+ channels_last": fast,
+    }
+    if compiled:
+        steps["+ torch.compile"] = optimize_for_inference(model, compile=True)
+    if compiled and device.type == "cuda":
+        steps["+ CUDA graphs"] = optimize_for_inference(model, compile=True, cuda_graphs=True)
+    if device.type == "cuda" or cpu_has_bfloat16():
+        steps["+ bfloat16 (eager)"] = optimize_for_inference(model, precision="bfloat16")
+    return steps
+
+
+def check(steps: dict[str, Callable[[Tensor], Tensor]], image: Tensor) -> dict[str, float]:
+    """Largest difference of each step's maps from the first step's, relative to the largest value; also a warm-up."""
+    errors: dict[str, float] = {}
+    expected: Tensor | None = None
+    for name, step in steps.items():
+        maps = step(image)
+        expected = maps if expected is None else expected
+        errors[name] = float((maps - expected).abs().max() / expected.abs().max())
+        limit = HALF_TOLERANCE if "bfloat16" in name else TOLERANCE
+        if not errors[name] < limit:
+            raise SystemExit(f"{name}: maps differ by {errors[name]:.2e} of the largest value, expected < {limit:g}")
+    return errors
+
+
+class Times(NamedTuple):
+    """One repetition of one step."""
+
+    wall: float  # seconds
+    cpu: float  # seconds of this process on all its threads, which other processes on the machine do not add to
+
+
+def measure(steps: dict[str, Callable[[Tensor], Tensor]], image: Tensor, repetitions: int) -> dict[str, list[Times]]:
+    """The times of each step, taken in turns."""
+    times: dict[str, list[Times]] = {name: [] for name in steps}
+    for repetition in range(repetitions):
+        for name, step in steps.items():
+            synchronize(image.device)
+            wall, cpu = time.perf_counter(), time.process_time()
+            step(image)
+            synchronize(image.device)
+            times[name].append(Times(time.perf_counter() - wall, time.process_time() - cpu))
+            last = times[name][-1]
+            print(f"{repetition + 1}/{repetitions} {name}: {last.wall:.3f} s, CPU {last.cpu:.3f} s", file=sys.stderr)
+    return times
+
+
+def summarise(times: dict[str, list[Times]], errors: dict[str, float]) -> list[dict[str, object]]:
+    """A row a step; how many times as fast is the median over the repetitions of the ratio within each."""
+    plain = times["plain, all outputs"]
+    return [
+        {
+            "step": name,
+            "median_wall_s": round(statistics.median(t.wall for t in own), 4),
+            "median_cpu_s": round(statistics.median(t.cpu for t in own), 4),
+            "times_as_fast_wall": round(statistics.median(p.wall / t.wall for p, t in zip(plain, own, strict=True)), 3),
+            "times_as_fast_cpu": round(statistics.median(p.cpu / t.cpu for p, t in zip(plain, own, strict=True)), 3),
+            "relative_error": errors[name],
+            "wall_s": [round(t.wall, 4) for t in own],
+            "cpu_s": [round(t.cpu, 4) for t in own],
+        }
+        for name, own in times.items()
+    ]
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def machine(device: torch.device) -> dict[str, object]:
+    """What the times were taken on."""
+    cpu = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "bfloat16_instructions": cpu_has_bfloat16(),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "load_average_before": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="imhn4-512", choices=list(PRESETS))
+    parser.add_argument("--size", type=int, help="height and width of the input; default: the preset's")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--compile", action="store_true", help="measure torch.compile too, which takes minutes to build"
+    )
+    parser.add_argument("--json", type=Path, help="where to write the result")
+    options = parser.parse_args()
+
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    device = torch.device(options.device)
+    conditions = machine(device)
+    model = IMHN(ModelConfig.preset(options.preset)).eval().to(device)
+    size = options.size or model.config.input_size
+    image = torch.rand(options.batch, 3, size, size, device=device)
+    with torch.inference_mode():
+        steps = build_steps(model, compiled=options.compile, device=device)
+        errors = check(steps, image)
+        times = measure(steps, image, options.repetitions)
+
+    rows = summarise(times, errors)
+    for row in rows:
+        print(
+            "{step:22} {median_wall_s:8.3f} s {times_as_fast_wall:6.2f} x   CPU {median_cpu_s:8.3f} s "
+            "{times_as_fast_cpu:6.2f} x   error {relative_error:.1e}".format(**row)
+        )
+    if options.json:
+        result = {
+            "what": f"network only: {options.preset}, {options.batch} x 3 x {size} x {size}, random weights, float32",
+            "command": " ".join(["python", *sys.argv]),
+            "machine": conditions,
+            "rows": rows,
+        }
+        with atomic_write(options.json) as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

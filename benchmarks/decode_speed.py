@@ -1,0 +1,124 @@
+"""How fast decode is, as multiples of a copy of the 18 keypoint maps, in one interleaved run on one thread.
+
+python benchmarks/decode_speed.py [--annotations COCO.json] [--out benchmarks/results/decode_cpu.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scenes import crowd_maps, scene_maps
+
+import simplepose as sp
+from simplepose import coco
+from simplepose.atomic import write_json
+from simplepose.info import machine
+
+PEOPLE = (1, 5, 10, 20, 30)
+SCENES = 12
+Maps = NDArray[np.float32]
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def copy_ratios(sets: dict[str, Sequence[Maps]], rounds: int) -> dict[str, dict[str, float]]:
+    """Median times of decode and of the copy, scenes and sets in turn, and their ratio."""
+    target = np.empty_like(next(iter(sets.values()))[0][30:])
+    copies: dict[str, list[float]] = {name: [] for name in sets}
+    decodes: dict[str, list[float]] = {name: [] for name in sets}
+    for _ in range(rounds):
+        for name, scenes in sets.items():
+            half = len(scenes) // 2
+            for i in range(len(scenes)):
+                source = scenes[(i + half) % len(scenes)]  # not the one that decode has just read
+                copies[name].append(seconds(lambda source=source: np.copyto(target, source[30:])))
+                decodes[name].append(seconds(lambda maps=scenes[i]: sp.decode(maps, threads=1)))
+    rows = {}
+    for name in sets:
+        copy, decode = np.median(copies[name]), np.median(decodes[name])
+        rows[name] = {
+            "ratio": decode / copy,
+            "ratio_p95": np.percentile(decodes[name], 95) / copy,
+            "copy_us": 1e6 * copy,
+            "decode_us": 1e6 * decode,
+            "images_per_second": 1 / decode,
+        }
+    return rows
+
+
+def reference_ratio(scenes: Sequence[Maps]) -> float:
+    """How many times slower the plain Python reference is."""
+    slow = [seconds(lambda maps=maps: sp.decode(maps, backend="reference")) for maps in scenes[:3]]
+    fast = [seconds(lambda maps=maps: sp.decode(maps, threads=1)) for maps in scenes]
+    return float(np.median(slow) / np.median(fast))
+
+
+def thread_ratio(rounds: int) -> float:
+    """How much faster two threads decode a batch of 32 images of 10 people."""
+    batch = np.stack([scene_maps(10, seed) for seed in range(32)])
+    times: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(rounds):
+        for threads, values in times.items():
+            values.append(seconds(lambda threads=threads: sp.decode(batch, threads=threads)))
+    return float(np.median(times[1]) / np.median(times[2]))
+
+
+def noise_milliseconds() -> dict[str, float]:
+    """One decode of maps that are nothing but noise, the worst there is."""
+    rng = np.random.default_rng(0)
+    kinds = {"uniform": rng.random((48, 128, 128)), "normal": rng.standard_normal((48, 128, 128))}
+    out = {}
+    for name, noise in kinds.items():
+        maps = noise.astype(np.float32)
+        assert sp.decode(maps)[0].truncated
+        out[name] = 1000 * float(np.median([seconds(lambda maps=maps: sp.decode(maps)) for _ in range(5)]))
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--annotations", help="COCO keypoint annotations, for crowds of real people")
+    parser.add_argument("--out", type=Path, help="write the numbers as JSON")
+    parser.add_argument("--rounds", type=int, default=40)
+    options = parser.parse_args()
+    sets: dict[str, Sequence[Maps]] = {f"{n} people": [scene_maps(n, seed) for seed in range(SCENES)] for n in PEOPLE}
+    if options.annotations:
+        annotations = coco.load_annotations(options.annotations)
+        for noisy in (False, True):
+            sets[f"crowds, {'noisy' if noisy else 'clean'}"] = crowd_maps(annotations, 24, noisy)
+    rows = copy_ratios(sets, options.rounds)
+    for name, row in rows.items():
+        row["reference_ratio"] = reference_ratio(sets[name])
+        print(
+            f"{name:14s} {row['ratio']:6.2f} x copy (p95 {row['ratio_p95']:.2f}), "
+            f"{row['reference_ratio']:6.0f} x faster than the reference"
+        )
+    threads, noise = thread_ratio(options.rounds), noise_milliseconds()
+    print(f"batch of 32 on 2 threads: {threads:.2f} x one thread")
+    print("pure noise: " + ", ".join(f"{name} {ms:.0f} ms" for name, ms in noise.items()))
+    if options.out:
+        report = {
+            "command": " ".join(["python", *sys.argv]),
+            "machine": machine(),
+            "python": platform.python_version(),
+            "decode": rows,
+            "two_threads": threads,
+            "noise_ms": noise,
+        }
+        write_json(options.out, report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""What each rule of grouping is worth: AP on clean and noisy oracle maps and on learned maps, as a Markdown table.
+
+python benchmarks/grouping_table.py ANNOTATIONS [--learned-maps MAPS.npz --learned-annotations JSON]
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import simplepose as sp
+from simplepose import coco, oracle
+
+VARIANTS = {
+    "**the defaults**": sp.DecodeConfig(),
+    "no recheck (rule 4)": sp.DecodeConfig(recheck=False),
+    "no joining (rule 5)": sp.DecodeConfig(reach=0.0, min_keypoints=2),
+    "the paper's weighted-sum rank": sp.DecodeConfig(rank="weighted_sum"),
+    "all samples must respond": sp.DecodeConfig(share=1.0),
+    "shared peaks (rule 7)": sp.DecodeConfig(share_taken=True),
+    "`DecodeConfig.paper()`": sp.DecodeConfig.paper(),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("annotations", help="COCO keypoint annotation file")
+    parser.add_argument("--learned-maps", help="NPZ file with maps and image_ids")
+    parser.add_argument("--learned-annotations", help="the truth of the learned maps")
+    options = parser.parse_args()
+    annotations = coco.load_annotations(options.annotations)
+    judges = {
+        name: (annotations, annotations.with_keypoints(), oracle.annotation_maps(annotations, name == "noisy"))
+        for name in ("clean", "noisy")
+    }
+    if options.learned_maps:
+        ids, maps = oracle.stored_maps(options.learned_maps)
+        judges["learned"] = (coco.load_annotations(options.learned_annotations), ids, maps)
+    print("| variant | " + " | ".join(judges) + " |\n|---|" + "---|" * len(judges))
+    for name, config in VARIANTS.items():
+        cells = []
+        for truth, ids, maps in judges.values():
+            report = oracle.run_oracle(truth, maps, ids, config=config)
+            cells.append(f"{report.metrics['AP']:.3f}")
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+    for name, (_, ids, _) in judges.items():
+        print(f"{name}: {len(ids)} images")
+
+
+if __name__ == "__main__":
+    main()

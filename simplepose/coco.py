@@ -1,0 +1,144 @@
+"""COCO keypoint files: annotations in, results out, and the official evaluation by pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplepose.skeleton import COCO, Skeleton
+
+METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
+"""pycocotools' ten keypoint numbers, in its order."""
+
+Result = dict[str, Any]
+"""One detected person: image_id, category_id, keypoints [D * 3], score."""
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What a COCO keypoint file says, by image."""
+
+    path: Path
+    images: dict[int, dict[str, Any]]  # by id, in file order
+    people: dict[int, list[dict[str, Any]]]  # annotations by image id
+    data: dict[str, Any]  # the whole file
+
+    def keypoints(self, image_id: int, skeleton: Skeleton = COCO) -> NDArray[np.float32]:
+        """``[P, J, 3]`` float32 in network order: the people of an image that have labelled keypoints."""
+        rows = [a["keypoints"] for a in self.people.get(image_id, ()) if is_labelled(a)]
+        return skeleton.from_dataset(np.array(rows, np.float32).reshape(-1, len(skeleton.dataset_keypoints), 3))
+
+    def with_keypoints(self) -> list[int]:
+        """The ids of the images that show at least one person with labelled keypoints."""
+        return [i for i in self.images if any(is_labelled(a) for a in self.people.get(i, ()))]
+
+
+def is_labelled(annotation: dict[str, Any]) -> bool:
+    """Whether an annotation is of one person with at least one labelled keypoint."""
+    return not annotation.get("iscrowd") and any(v > 0 for v in annotation.get("keypoints", ())[2::3])
+
+
+def load_annotations(path: str | Path, skeleton: Skeleton = COCO) -> Annotations:
+    """Read a COCO keypoint annotation file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not JSON, lacks a field, or its keypoints are not those of the skeleton; the message
+            begins with the path.
+    """
+    return annotations_from(load_json(path), Path(path), skeleton)
+
+
+def annotations_from(data: Any, path: Path, skeleton: Skeleton = COCO) -> Annotations:
+    """The content of an annotation file, checked as `load_annotations` does; ``path`` is for messages."""
+    if not isinstance(data, dict) or not all(isinstance(data.get(k), list) for k in ("images", "annotations")):
+        raise ValueError(f"{path}: expected an object with the lists 'images' and 'annotations'")
+    length = 3 * len(skeleton.dataset_keypoints)
+    people: dict[int, list[dict[str, Any]]] = {}
+    try:
+        images = {image["id"]: image for image in data["images"]}
+        for annotation in data["annotations"]:
+            if len(annotation.get("keypoints", ())) not in (0, length):
+                raise ValueError(
+                    f"{path}: annotation {annotation.get('id')} has {len(annotation['keypoints'])} keypoint values, "
+                    f"skeleton {skeleton.name!r} has {length}"
+                )
+            people.setdefault(annotation["image_id"], []).append(annotation)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: not a COCO annotation file ({error!r})") from None
+    return Annotations(path, images, people, data)
+
+
+def load_json(path: str | Path) -> Any:
+    """The content of a JSON file; ValueError with the path if it is none."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not a JSON file ({error})") from None
+
+
+def evaluate_keypoints(
+    annotations: Annotations,
+    results: Sequence[Result],
+    image_ids: Iterable[int] | None = None,
+    skeleton: Skeleton = COCO,
+) -> dict[str, float]:
+    """COCO's OKS AP and AR, 20 detections an image, by pycocotools.
+
+    Args:
+        annotations: the truth.
+        results: detected people, as `Poses.to_coco` gives them.
+        image_ids: the images to count, also those without results; default: all of the annotations.
+        skeleton: its OKS sigmas are used.
+
+    Returns:
+        The numbers of `METRICS`; those without any annotated person are -1, as pycocotools has them.
+    """
+    from pycocotools.coco import COCO as Dataset
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools' own, under NumPy 2
+        truth = Dataset()
+        truth.dataset = annotations.data
+        truth.createIndex()
+        found = truth.loadRes(list(results)) if results else Dataset()
+        evaluation = COCOeval(truth, found, "keypoints")
+        evaluation.params.kpt_oks_sigmas = np.array(skeleton.sigmas)
+        evaluation.params.imgIds = sorted(annotations.images if image_ids is None else image_ids)
+        if annotations.data.get("categories"):
+            evaluation.params.catIds = [person_category(annotations)]
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return dict(zip(METRICS, map(float, evaluation.stats), strict=True))
+
+
+def person_category(annotations: Annotations) -> int:
+    """The id of the category whose keypoints are judged: "person", or the only one with keypoints.
+
+    Raises:
+        ValueError: there is no such category, or more than one.
+    """
+    categories = annotations.data.get("categories", [])
+    people = [c["id"] for c in categories if c.get("name") == "person"]
+    people = people or [c["id"] for c in categories if c.get("keypoints")]
+    if len(people) != 1:
+        raise ValueError(f"{annotations.path}: expected one category with keypoints, got {len(people)}")
+    return int(people[0])
+
+
+def metrics_table(metrics: dict[str, float]) -> str:
+    """The ten numbers in two lines, for people."""
+    names = "  ".join(f"{name:>5}" for name in metrics)
+    values = "  ".join(f"{value:5.3f}" for value in metrics.values())
+    return f"{names}\n{values}"

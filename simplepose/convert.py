@@ -1,0 +1,39 @@
+"""The released checkpoints, rewritten as this package's safetensors files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from simplepose.checkpoint import Checkpoint, load_released, write_checkpoint
+from simplepose.skeleton import COCO, Skeleton
+
+
+def convert_checkpoint(
+    source: str | Path,
+    target: str | Path,
+    *,
+    skeleton: Skeleton = COCO,
+    input_size: int = 512,
+    half: bool = False,
+) -> Checkpoint:
+    """Write the network of ``source`` to ``target``, whole or not at all.
+
+    Args:
+        source: a ``.pth`` file of the released layout, as published or with ``module.`` before its names, or the bare
+            tensors.
+        skeleton: what its channels mean.
+        input_size: image height in pixels that the weights were trained for.
+        half: store floats as float16.
+
+    Returns:
+        What was written; ``.config`` are the settings that the tensors' shapes tell.
+
+    Raises:
+        FileNotFoundError: there is no ``source``, or no folder for ``target``.
+        CheckpointError: ``source`` is damaged or not of that layout; every missing, unknown and misshapen tensor is
+            listed.
+    """
+    converted = replace(load_released(source, skeleton, input_size), notes={"converted_from": Path(source).name})
+    write_checkpoint(target, converted, half=half)
+    return converted

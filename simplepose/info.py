@@ -1,0 +1,52 @@
+"""What this installation is and can do: versions, the native build, CUDA, threads."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any
+
+from simplepose import native
+
+PACKAGES = ("numpy", "torch", "opencv-python", "pycocotools", "safetensors")
+
+
+def info() -> dict[str, Any]:
+    """Versions, the native module and whether CUDA ops run here, and if not, why."""
+    module, reason = native.load_native()
+    why_no_cuda = native.why_no_cuda(0)
+    return {
+        "simplepose": metadata.version("simplepose") if _installed("simplepose") else "source tree",
+        "python": platform.python_version(),
+        **{name: metadata.version(name) if _installed(name) else "not installed" for name in PACKAGES},
+        "machine": machine(),
+        "native": module is not None,
+        "native_reason": reason,
+        "native_version": getattr(module, "version", ""),
+        "avx2": bool(module and module.uses_avx2()),
+        "threads": native.default_threads() if module else 1,
+        "cuda_compiled": bool(module and module.has_cuda),
+        "cuda_architectures": getattr(module, "cuda_architectures", ""),
+        "cuda_usable": not why_no_cuda,
+        "cuda_reason": why_no_cuda,
+    }
+
+
+def machine() -> str:
+    """The processor and how many cores this process may use."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            name = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), name)
+    except OSError:
+        pass
+    cores = native.default_threads() if native.load_native()[0] else 1
+    return f"{name}, {cores} cores, {platform.system()} {platform.machine()}"
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
