@@ -136,7 +136,8 @@ SP_AVX2 SP_INLINE __m256 sample_lines(const Part& part, const Lines& lines, int 
 }
 
 // For each cell that bilinear() may start from, whether any of its four values could lift a sample above the threshold
-// (with a margin for rounding; a value that is not finite may pass). One pass in memory order, which costs less than
+// (with a margin for rounding, which a deep negative value widens beyond it, so that it may pass as well as one that is
+// not finite). One pass in memory order, which costs less than
 // the scattered reads that it spares once there are some pairs.
 SP_AVX2 void fill_reach(const Part& part, std::vector<uint8_t>& reach) {
   const auto width = static_cast<size_t>(part.width), height = static_cast<size_t>(part.height);
@@ -148,7 +149,7 @@ SP_AVX2 void fill_reach(const Part& part, std::vector<uint8_t>& reach) {
     uint8_t *current = row_bits[y & 1], *previous = row_bits[~y & 1];
     for (size_t x = 0; x < width; x += 16)
       _mm_prefetch(reinterpret_cast<const char*>(row + x + kPrefetch), _MM_HINT_T0);
-    for (size_t x = 0; x < width; ++x) current[x] = row[x] > threshold ? 0xff : 0;
+    for (size_t x = 0; x < width; ++x) current[x] = std::fabs(row[x]) > threshold ? 0xff : 0;
     if (y == 0) continue;
     uint8_t* out = reach.data() + (y - 1) * width;
     for (size_t x = 0; x < width; ++x) previous[x] = static_cast<uint8_t>(previous[x] | current[x]);

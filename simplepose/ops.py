@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from simplepose import native, reference
 from simplepose.arguments import (
+    MOST_CELLS,
     all_maps,
     check_backend,
     check_count,
@@ -159,8 +160,8 @@ def _check_peaks(peaks: Peaks, skeleton: Skeleton) -> None:
     _check_column("peaks.type", peaks.type, np.int32, (count,))
     _check_column("peaks.xy", peaks.xy, np.float32, (count, 2))
     _check_column("peaks.score", peaks.score, np.float32, (count,))
-    if not (np.isfinite(peaks.xy).all() and np.isfinite(peaks.score).all()):
-        raise ValueError("peaks: expected finite positions and scores")
+    if not ((np.abs(peaks.xy) <= MOST_CELLS).all() and np.isfinite(peaks.score).all()):  # NaN is not less either
+        raise ValueError(f"peaks: expected positions up to {MOST_CELLS} cells and finite scores")
     if count and not (
         peaks.type[0] >= 0 and peaks.type[-1] < skeleton.num_keypoints and (np.diff(peaks.type) >= 0).all()
     ):
@@ -172,13 +173,16 @@ def _check_parts(parts: CandidateParts, peaks: Peaks, skeleton: Skeleton) -> Non
     for name in ("type", "from_peak", "to_peak"):
         _check_column(f"parts.{name}", getattr(parts, name), np.int32, (count,))
     _check_column("parts.evidence", parts.evidence, np.float32, (count,))
+    if not np.isfinite(parts.evidence).all():
+        raise ValueError("parts.evidence: expected finite numbers")
     if not count:
         return
     if not (parts.type[0] >= 0 and parts.type[-1] < skeleton.num_parts and (np.diff(parts.type) >= 0).all()):
         raise ValueError(f"parts.type: expected ascending part types below {skeleton.num_parts}")
     for name, index, column in (("from_peak", parts.from_peak, 0), ("to_peak", parts.to_peak, 1)):
-        if not (index.min() >= 0 and index.max() < len(peaks.type)):
-            raise ValueError(f"parts.{name}: expected indices of the {len(peaks.type)} peaks, got {index}")
+        low, high = index.min(), index.max()
+        if not (low >= 0 and high < len(peaks.type)):
+            raise ValueError(f"parts.{name}: expected indices of the {len(peaks.type)} peaks, got {low} to {high}")
         if not np.array_equal(peaks.type[index], skeleton.part_index[parts.type, column]):
             raise ValueError(f"parts.{name}: a peak is not of the keypoint type that its part joins")
 
