@@ -26,7 +26,7 @@ ORDER = [
     "synth_pose", "synth_body", "synth_looks", "synth_paint", "synth_background", "synth_person", "synth_scene",
     "synth",
     "",
-    "commands", "commands.bench", "commands.convert", "commands.decode", "commands.demo", "commands.evaluate", "commands.export",
+    "commands", "commands.convert", "commands.decode", "commands.demo", "commands.bench", "commands.evaluate", "commands.export",
     "commands.info", "commands.predict", "commands.synth", "cli",
 ]  # fmt: skip
 """The modules of the package: each imports only what stands before it. The empty name is ``simplepose`` itself."""
