@@ -241,11 +241,13 @@ class Assignment {
   }
 
   // Rule 5. Later is better: std::push_heap keeps the largest on top.
-  static bool later(const JoinCandidate& a, const JoinCandidate& b) {
-    if (a.cost != b.cost) return a.cost > b.cost;
-    if (a.first_a != b.first_a) return a.first_a > b.first_a;
-    return a.first_b > b.first_b;
-  }
+  struct Later {  // a type, so that the heap's functions take it inline
+    bool operator()(const JoinCandidate& a, const JoinCandidate& b) const {
+      if (a.cost != b.cost) return a.cost > b.cost;
+      if (a.first_a != b.first_a) return a.first_a > b.first_a;
+      return a.first_b > b.first_b;
+    }
+  };
 
   void join_near_pieces() {
     s_.heap.clear();
@@ -253,9 +255,9 @@ class Assignment {
     for (int32_t a = 0; a < count; ++a) {
       for (int32_t b = a + 1; b < count; ++b) judge(a, b);
     }
-    std::make_heap(s_.heap.begin(), s_.heap.end(), later);
+    std::make_heap(s_.heap.begin(), s_.heap.end(), Later{});
     while (!s_.heap.empty()) {
-      std::pop_heap(s_.heap.begin(), s_.heap.end(), later);
+      std::pop_heap(s_.heap.begin(), s_.heap.end(), Later{});
       const JoinCandidate top = s_.heap.back();
       s_.heap.pop_back();
       if (s_.pieces[at(top.a)].version != top.version_a || s_.pieces[at(top.b)].version != top.version_b) continue;
@@ -263,7 +265,7 @@ class Assignment {
       for (int32_t other = 0; other < count; ++other) {
         if (other == top.a || s_.pieces[at(other)].version < 0) continue;
         if (judge(std::min(top.a, other), std::max(top.a, other))) {
-          std::push_heap(s_.heap.begin(), s_.heap.end(), later);
+          std::push_heap(s_.heap.begin(), s_.heap.end(), Later{});
         }
       }
     }
