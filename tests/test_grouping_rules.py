@@ -41,7 +41,9 @@ def group(request):
             members = []
             for kind, row in enumerate(keypoints):
                 if row[2] > 0:
-                    same = [n for n in names if n[0] == skeleton.keypoints[kind] and (np.float32(peaks[n]) == row).all()]
+                    same = [
+                        n for n in names if n[0] == skeleton.keypoints[kind] and (np.float32(peaks[n]) == row).all()
+                    ]
                     members += same
                 else:
                     assert np.isnan(row[:2]).all()
