@@ -209,10 +209,11 @@ class Assignment {
 
   // What rule 5 calls pieces: poses, single peaks only from a score on.
   void collect_pieces() {
-    s_.pieces.clear();
+    s_.pieces.clear(), s_.members.clear();
     for (int32_t pose = 0; pose < poses_; ++pose) {
       const int32_t* peaks = row(pose);
-      Piece piece{{}, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, pose, INT32_MAX, 0};
+      Piece piece{{}, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, pose, INT32_MAX, 0, 0, 0};
+      piece.begin = static_cast<int32_t>(s_.members.size());
       int count = 0;
       for (int type = 0; type < skeleton_.keypoints; ++type) {
         if (peaks[type] < 0) continue;
@@ -221,10 +222,15 @@ class Assignment {
         piece.left = std::min(piece.left, x), piece.right = std::max(piece.right, x);
         piece.top = std::min(piece.top, y), piece.bottom = std::max(piece.bottom, y);
         piece.types.add(type);
+        s_.members.push_back({x, y, type, peaks[type]});
         piece.first_peak = std::min(piece.first_peak, peaks[type]);
       }
       if (count == 0) continue;
-      if (count == 1 && !(peaks_.score[at(piece.first_peak)] >= settings_.single_threshold)) continue;
+      if (count == 1 && !(peaks_.score[at(piece.first_peak)] >= settings_.single_threshold)) {
+        s_.members.pop_back();
+        continue;
+      }
+      piece.end = piece.begin + count;
       const float width = piece.right - piece.left, height = piece.bottom - piece.top;
       piece.size = std::max(std::sqrt(width * width + height * height), settings_.minimum_size);
       s_.pieces.push_back(piece);
@@ -235,11 +241,13 @@ class Assignment {
   }
 
   // Rule 5. Later is better: std::push_heap keeps the largest on top.
-  static bool later(const JoinCandidate& a, const JoinCandidate& b) {
-    if (a.cost != b.cost) return a.cost > b.cost;
-    if (a.first_a != b.first_a) return a.first_a > b.first_a;
-    return a.first_b > b.first_b;
-  }
+  struct Later {  // a type, so that the heap's functions take it inline
+    bool operator()(const JoinCandidate& a, const JoinCandidate& b) const {
+      if (a.cost != b.cost) return a.cost > b.cost;
+      if (a.first_a != b.first_a) return a.first_a > b.first_a;
+      return a.first_b > b.first_b;
+    }
+  };
 
   void join_near_pieces() {
     s_.heap.clear();
@@ -247,9 +255,9 @@ class Assignment {
     for (int32_t a = 0; a < count; ++a) {
       for (int32_t b = a + 1; b < count; ++b) judge(a, b);
     }
-    std::make_heap(s_.heap.begin(), s_.heap.end(), later);
+    std::make_heap(s_.heap.begin(), s_.heap.end(), Later{});
     while (!s_.heap.empty()) {
-      std::pop_heap(s_.heap.begin(), s_.heap.end(), later);
+      std::pop_heap(s_.heap.begin(), s_.heap.end(), Later{});
       const JoinCandidate top = s_.heap.back();
       s_.heap.pop_back();
       if (s_.pieces[at(top.a)].version != top.version_a || s_.pieces[at(top.b)].version != top.version_b) continue;
@@ -257,7 +265,7 @@ class Assignment {
       for (int32_t other = 0; other < count; ++other) {
         if (other == top.a || s_.pieces[at(other)].version < 0) continue;
         if (judge(std::min(top.a, other), std::max(top.a, other))) {
-          std::push_heap(s_.heap.begin(), s_.heap.end(), later);
+          std::push_heap(s_.heap.begin(), s_.heap.end(), Later{});
         }
       }
     }
@@ -276,6 +284,11 @@ class Assignment {
     to.size = std::max(to.size, from.size);  // no growth, so no chain reaction
     to.left = std::min(to.left, from.left), to.right = std::max(to.right, from.right);
     to.top = std::min(to.top, from.top), to.bottom = std::max(to.bottom, from.bottom);
+    const auto begin = static_cast<int32_t>(s_.members.size());
+    for (const Piece* piece : {&to, &from}) {
+      for (int32_t i = piece->begin; i < piece->end; ++i) s_.members.push_back(Member(s_.members[at(i)]));
+    }
+    to.begin = begin, to.end = static_cast<int32_t>(s_.members.size());
     ++to.version;
     from.version = -1;
   }
@@ -288,24 +301,22 @@ class Assignment {
     const float gap_x = std::max({0.0f, q.left - p.right, p.left - q.right});
     const float gap_y = std::max({0.0f, q.top - p.bottom, p.top - q.bottom});
     if (gap_x > limit || gap_y > limit) return false;  // the boxes are already too far apart
-    const float near = distance(p.pose, q.pose);
+    const float near = distance(p, q);
     if (!(near <= limit)) return false;
-    const float cost = near * static_cast<float>(1 + contradictions(p.pose, q.pose));
+    const float cost = near * static_cast<float>(1 + contradictions(p, q, near, limit));
     if (!(cost <= limit)) return false;
     s_.heap.push_back({cost, a, b, p.first_peak, q.first_peak, p.version, q.version});
     return true;
   }
 
-  // Between the nearest keypoints of two poses, at least 1 cell.
-  float distance(int32_t pose_a, int32_t pose_b) {
-    const int32_t *a = row(pose_a), *b = row(pose_b);
+  // Between the nearest keypoints of two pieces, at least 1 cell.
+  float distance(const Piece& p, const Piece& q) const {
     float least = INFINITY;
-    for (int i = 0; i < skeleton_.keypoints; ++i) {
-      if (a[i] < 0) continue;
-      const float x = peaks_.x[at(a[i])], y = peaks_.y[at(a[i])];
-      for (int j = 0; j < skeleton_.keypoints; ++j) {
-        if (b[j] < 0) continue;
-        const float dx = x - peaks_.x[at(b[j])], dy = y - peaks_.y[at(b[j])];
+    for (int32_t i = p.begin; i < p.end; ++i) {
+      const Member& a = s_.members[at(i)];
+      for (int32_t j = q.begin; j < q.end; ++j) {
+        const Member& b = s_.members[at(j)];
+        const float dx = a.x - b.x, dy = a.y - b.y;
         least = std::min(least, dx * dx + dy * dy);
       }
     }
@@ -317,14 +328,18 @@ class Assignment {
     return std::any_of(links_begin(a), links_end(a), [b](const Link& link) { return link.other == b; });
   }
 
-  // Pairs of keypoints, one of each pose, that the skeleton has a part for but no candidate was found.
-  int contradictions(int32_t pose_a, int32_t pose_b) {
-    const int32_t *a = row(pose_a), *b = row(pose_b);
+  // Pairs of keypoints, one of each piece, that the skeleton has a part for but no candidate was found. It stops at the
+  // first that makes the cost exceed the limit.
+  int contradictions(const Piece& p, const Piece& q, float near, float limit) const {
     int count = 0;
-    for (int part = 0; part < skeleton_.parts(); ++part) {
-      const int32_t i = skeleton_.from[at(part)], j = skeleton_.to[at(part)];
-      if (a[i] >= 0 && b[j] >= 0) count += !linked(a[i], b[j]);
-      if (a[j] >= 0 && b[i] >= 0) count += !linked(a[j], b[i]);
+    for (int32_t i = p.begin; i < p.end; ++i) {
+      const Member& a = s_.members[at(i)];
+      for (int32_t j = q.begin; j < q.end; ++j) {
+        const Member& b = s_.members[at(j)];
+        if (part_between(a.type, b.type) < 0 || linked(a.peak, b.peak)) continue;
+        ++count;
+        if (!(near * static_cast<float>(1 + count) <= limit)) return count;
+      }
     }
     return count;
   }

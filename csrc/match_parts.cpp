@@ -135,10 +135,9 @@ SP_AVX2 SP_INLINE __m256 sample_lines(const Part& part, const Lines& lines, int 
   return value;
 }
 
-// For each cell that bilinear() may start from, whether any of its four values could lift a sample above the threshold
-// (with a margin for rounding, which a deep negative value widens beyond it, so that it may pass as well as one that is
-// not finite). One pass in memory order, which costs less than
-// the scattered reads that it spares once there are some pairs.
+// For each cell that bilinear() may start from, whether any of its four values could lift a sample above the threshold:
+// with a margin for rounding, which a deep negative value exceeds, so that it may pass as one that is not finite may.
+// One pass in memory order, which costs less than the scattered reads that it spares once there are some pairs.
 SP_AVX2 void fill_reach(const Part& part, std::vector<uint8_t>& reach) {
   const auto width = static_cast<size_t>(part.width), height = static_cast<size_t>(part.height);
   const float threshold = part.threshold - 1e-6f * part.threshold;

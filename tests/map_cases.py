@@ -118,7 +118,9 @@ def make_case(
         maps = people_maps(people, cells, seed, bones)
     else:
         maps = noise_maps(kind, (bones.num_parts + bones.num_keypoints, *cells), seed)
-    if kind in ("uniform", "normal") or people > 12 or dirt != "clean":  # peaks abound: the reference would take seconds
+    if (
+        kind in ("uniform", "normal") or people > 12 or dirt != "clean"
+    ):  # peaks abound: the reference would take seconds
         config = replace(config, max_peaks=min(config.max_peaks, 5 if bones.num_keypoints < 30 else 2))
     if levels:
         maps = np.round(maps * np.float32(levels)) / np.float32(levels)

@@ -61,7 +61,9 @@ def test_the_ops_in_a_row_are_decode(expected):
         np.testing.assert_array_equal(alone.xy, peaks[0].xy)
         for given in (peaks, peaks[0]):
             parts = sp.match_parts(MAPS, given, backend=backend)
-            np.testing.assert_array_equal(sp.match_parts(MAPS[:30], given, backend=backend)[0].response, parts[0].response)
+            np.testing.assert_array_equal(
+                sp.match_parts(MAPS[:30], given, backend=backend)[0].response, parts[0].response
+            )
         assert_same_poses(sp.assign_keypoints(peaks[0], parts[0], backend=backend)[0], expected)
 
 
@@ -165,9 +167,21 @@ def bare(message):
 
 F32 = np.zeros((48, 8, 8), np.float32)
 REFUSED_MAPS = {
-    "integers": (F32.astype(np.int32), TypeError, "heatmaps: expected float32, float16 or bfloat16, got NumPy int32 arr"),
-    "float64": (F32.astype(float), TypeError, "heatmaps: expected float32, float16 or bfloat16, got NumPy float64 array"),
-    "big-endian": (F32.astype(">f4"), TypeError, "heatmaps: expected float32, float16 or bfloat16, got NumPy >f4 array"),
+    "integers": (
+        F32.astype(np.int32),
+        TypeError,
+        "heatmaps: expected float32, float16 or bfloat16, got NumPy int32 arr",
+    ),
+    "float64": (
+        F32.astype(float),
+        TypeError,
+        "heatmaps: expected float32, float16 or bfloat16, got NumPy float64 array",
+    ),
+    "big-endian": (
+        F32.astype(">f4"),
+        TypeError,
+        "heatmaps: expected float32, float16 or bfloat16, got NumPy >f4 array",
+    ),
     "list": ([[1.0]], TypeError, "heatmaps: expected a NumPy array or torch tensor, got list [[1.0]]"),
     "none": (None, TypeError, "heatmaps: expected a NumPy array or torch tensor, got NoneType None"),
     "path": ("a.npz", TypeError, "heatmaps: expected a NumPy array or torch tensor, got str 'a.npz'"),
@@ -178,7 +192,11 @@ REFUSED_MAPS = {
         ValueError,
         "heatmaps: expected 48 (parts and keypoints) or 50 (and mask and envelope) channels, got 47 in NumPy float32",
     ),
-    "no rows": (F32[:, :0], ValueError, "heatmaps: expected maps with at least one cell, got NumPy float32 array [48, 0"),
+    "no rows": (
+        F32[:, :0],
+        ValueError,
+        "heatmaps: expected maps with at least one cell, got NumPy float32 array [48, 0",
+    ),
     "no columns": (F32[..., :0], ValueError, "heatmaps: expected maps with at least one cell"),
 }
 REFUSED_OPTIONS = {
@@ -237,16 +255,56 @@ def changed(**columns):
 REFUSED_PEAKS = {
     "tuple": (lambda: (1, 2), TypeError, "peaks: expected Peaks or a list of them, got tuple (1, 2)"),
     "two images": (lambda: [changed()] * 2, ValueError, "peaks: expected one Peaks for each of 1 images, got 2"),
-    "types as int64": (lambda: changed(type=lambda t: t.astype(int)), TypeError, "peaks.type: expected a contiguous int32"),
-    "fewer scores": (lambda: changed(score=lambda s: s[1:]), TypeError, "peaks.score: expected a contiguous float32 arra"),
-    "xy in rows": (lambda: changed(xy=lambda xy: xy.T.copy()), TypeError, "peaks.xy: expected a contiguous float32 array"),
-    "xy apart": (lambda: changed(xy=lambda xy: xy[:, ::-1]), TypeError, "peaks.xy: expected a contiguous float32 array"),
-    "xy nan": (lambda: changed(xy=lambda xy: xy * np.nan), ValueError, "peaks: expected positions up to 2147483647 cells"),
-    "xy far": (lambda: changed(xy=lambda xy: xy + 1e38), ValueError, "peaks: expected positions up to 2147483647 cells"),
-    "score inf": (lambda: changed(score=lambda s: s * np.inf), ValueError, "peaks: expected positions up to 2147483647 c"),
-    "descending": (lambda: changed(type=lambda t: t[::-1].copy()), ValueError, "peaks.type: expected ascending keypoint"),
-    "type 18": (lambda: changed(type=lambda t: t + np.int32(18)), ValueError, "peaks.type: expected ascending keypoint ty"),
-    "type -1": (lambda: changed(type=lambda t: t - np.int32(1)), ValueError, "peaks.type: expected ascending keypoint ty"),
+    "types as int64": (
+        lambda: changed(type=lambda t: t.astype(int)),
+        TypeError,
+        "peaks.type: expected a contiguous int32",
+    ),
+    "fewer scores": (
+        lambda: changed(score=lambda s: s[1:]),
+        TypeError,
+        "peaks.score: expected a contiguous float32 arra",
+    ),
+    "xy in rows": (
+        lambda: changed(xy=lambda xy: xy.T.copy()),
+        TypeError,
+        "peaks.xy: expected a contiguous float32 array",
+    ),
+    "xy apart": (
+        lambda: changed(xy=lambda xy: xy[:, ::-1]),
+        TypeError,
+        "peaks.xy: expected a contiguous float32 array",
+    ),
+    "xy nan": (
+        lambda: changed(xy=lambda xy: xy * np.nan),
+        ValueError,
+        "peaks: expected positions up to 2147483647 cells",
+    ),
+    "xy far": (
+        lambda: changed(xy=lambda xy: xy + 1e38),
+        ValueError,
+        "peaks: expected positions up to 2147483647 cells",
+    ),
+    "score inf": (
+        lambda: changed(score=lambda s: s * np.inf),
+        ValueError,
+        "peaks: expected positions up to 2147483647 c",
+    ),
+    "descending": (
+        lambda: changed(type=lambda t: t[::-1].copy()),
+        ValueError,
+        "peaks.type: expected ascending keypoint",
+    ),
+    "type 18": (
+        lambda: changed(type=lambda t: t + np.int32(18)),
+        ValueError,
+        "peaks.type: expected ascending keypoint ty",
+    ),
+    "type -1": (
+        lambda: changed(type=lambda t: t - np.int32(1)),
+        ValueError,
+        "peaks.type: expected ascending keypoint ty",
+    ),
 }
 
 
@@ -258,7 +316,11 @@ def test_other_peaks_are_refused(make, kind, message, backend):
 
 
 REFUSED_PARTS = {
-    "peaks": (lambda parts: sp.find_peaks(MAPS), TypeError, "parts: expected CandidateParts or a list of them, got list"),
+    "peaks": (
+        lambda parts: sp.find_peaks(MAPS),
+        TypeError,
+        "parts: expected CandidateParts or a list of them, got list",
+    ),
     "none": (lambda parts: [], ValueError, "parts: expected one CandidateParts for each of 1 images, got 0"),
     "index": (
         lambda parts: parts._replace(from_peak=parts.from_peak + np.int32(1000)),
@@ -270,13 +332,21 @@ REFUSED_PARTS = {
         ValueError,
         "parts.to_peak: expected indices of the",
     ),
-    "lengths": (lambda parts: parts._replace(to_peak=parts.to_peak[1:]), TypeError, "parts.to_peak: expected a contiguous"),
+    "lengths": (
+        lambda parts: parts._replace(to_peak=parts.to_peak[1:]),
+        TypeError,
+        "parts.to_peak: expected a contiguous",
+    ),
     "float64": (
         lambda parts: parts._replace(evidence=parts.evidence.astype(float)),
         TypeError,
         "parts.evidence: expected a contiguous float32 array",
     ),
-    "nan": (lambda parts: parts._replace(evidence=parts.evidence * np.float32(np.nan)), ValueError, "parts.evidence: exp"),
+    "nan": (
+        lambda parts: parts._replace(evidence=parts.evidence * np.float32(np.nan)),
+        ValueError,
+        "parts.evidence: exp",
+    ),
 }
 
 
@@ -292,7 +362,7 @@ def test_without_the_native_module_the_reference_runs_and_native_says_how_to_bui
     monkeypatch.setattr(native_module, "load_native", lambda: (None, f"not there; {native_module.BUILD_HINT}"))
     native_module.decoder.cache_clear()
     assert_same_poses(sp.decode(MAPS)[0], expected)
-    with pytest.raises(RuntimeError, match="backend 'native': not there; build it with 'pip install .'"):
+    with pytest.raises(RuntimeError, match=r"backend 'native': not there; build it with 'pip install \.'"):
         sp.decode(MAPS, backend="native")
 
 

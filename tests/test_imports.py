@@ -26,8 +26,8 @@ ORDER = [
     "synth_pose", "synth_body", "synth_looks", "synth_paint", "synth_background", "synth_person", "synth_scene",
     "synth",
     "",
-    "commands", "commands.bench", "commands.convert", "commands.decode", "commands.demo", "commands.evaluate", "commands.export",
-    "commands.info", "commands.predict", "commands.synth", "cli",
+    "commands", "commands.convert", "commands.decode", "commands.demo", "commands.bench", "commands.evaluate",
+    "commands.export", "commands.info", "commands.predict", "commands.synth", "cli",
 ]  # fmt: skip
 """The modules of the package: each imports only what stands before it. The empty name is ``simplepose`` itself."""
 
@@ -145,7 +145,9 @@ def python(code: str) -> str:
 
 
 def test_importing_the_package_imports_no_heavy_library():
-    loaded = python("import sys, simplepose; print(*(m for m in ('torch', 'cv2', 'pycocotools', 'PIL') if m in sys.modules))")
+    loaded = python(
+        "import sys, simplepose; print(*(m for m in ('torch', 'cv2', 'pycocotools', 'PIL') if m in sys.modules))"
+    )
     assert loaded.split() == []
 
 

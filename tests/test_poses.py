@@ -11,7 +11,9 @@ import simplepose as sp
 from simplepose.poses import FORMAT, FORMAT_VERSION, Poses
 
 NAN = float("nan")
-NOSE, NECK, RIGHT_SHOULDER, LEFT_EAR = (sp.COCO.keypoints.index(k) for k in ("nose", "neck", "right_shoulder", "left_ear"))
+NOSE, NECK, RIGHT_SHOULDER, LEFT_EAR = (
+    sp.COCO.keypoints.index(k) for k in ("nose", "neck", "right_shoulder", "left_ear")
+)
 
 
 @pytest.fixture
@@ -125,8 +127,14 @@ REFUSED = {
     "people is none": (lambda d: {**d, "people": None}, "people are not"),
     "person is a string": (lambda d: {**d, "people": ["a"]}, "people are not"),
     "no score": (lambda d: {**d, "people": [{"keypoints": [None] * 18}]}, "people are not"),
-    "few keypoints": (lambda d: {**d, "people": [{"score": 1, "keypoints": [None] * 17}]}, "expected a score and 18 keypoi"),
-    "eighteen of 17": (lambda d: {**d, "people": [{"score": 1, "keypoints": [None] * 17}] * 18}, "expected a score and 18"),
+    "few keypoints": (
+        lambda d: {**d, "people": [{"score": 1, "keypoints": [None] * 17}]},
+        "expected a score and 18 keypoi",
+    ),
+    "eighteen of 17": (
+        lambda d: {**d, "people": [{"score": 1, "keypoints": [None] * 17}] * 18},
+        "expected a score and 18",
+    ),
     "flat": (lambda d: {**d, "people": [{"score": 1, "keypoints": [0.0] * 54}]}, "expected a score and 18 keypoi"),
     "two numbers": (lambda d: {**d, "people": [{"score": 1, "keypoints": [[1, 2]] * 18}]}, "expected a score and 18"),
     "letters": (lambda d: {**d, "people": [{"score": 1, "keypoints": [["a", 2, 3]] * 18}]}, "people are not"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -12,14 +13,16 @@ import simplepose as sp
 from simplepose.skeleton import SHIPPED, Skeleton
 from simplepose.skeleton_checks import SkeletonError
 
-KEYPOINTS = (
-    "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist right_hip right_knee "
-    "right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear left_ear"
-).split()
-PARTS = (
-    "1-0 1-14 1-15 1-16 1-17 0-14 0-15 14-16 15-17 1-2 2-3 3-4 1-5 5-6 6-7 1-8 8-9 9-10 1-11 11-12 12-13 "
-    "0-2 0-5 2-8 8-12 5-11 11-9 16-2 17-5 8-11"
-).split()
+KEYPOINTS = [
+    *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),
+    *("right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
+    *("right_eye", "left_eye", "right_ear", "left_ear"),
+]
+PARTS = [
+    *([1, 0], [1, 14], [1, 15], [1, 16], [1, 17], [0, 14], [0, 15], [14, 16], [15, 17], [1, 2], [2, 3], [3, 4]),
+    *([1, 5], [5, 6], [6, 7], [1, 8], [8, 9], [9, 10], [1, 11], [11, 12], [12, 13], [0, 2], [0, 5], [2, 8]),
+    *([8, 12], [5, 11], [11, 9], [16, 2], [17, 5], [8, 11]),
+]
 ALL = [sp.COCO, sp.load_skeleton("crowdpose14"), sp.load_skeleton("hand21"), wide_skeleton()]
 all_skeletons = pytest.mark.parametrize("skeleton", ALL, ids=lambda s: s.name)
 
@@ -31,7 +34,7 @@ def swap_sides(name: str) -> str:
 
 def test_coco_has_the_networks_order():
     assert list(sp.COCO.keypoints) == KEYPOINTS
-    assert [f"{a}-{b}" for a, b in sp.COCO.part_index.tolist()] == PARTS
+    assert sp.COCO.part_index.tolist() == PARTS
     assert (sp.COCO.num_keypoints, sp.COCO.num_parts, sp.COCO.num_channels) == (18, 30, 50)
 
 
@@ -111,9 +114,10 @@ def test_shipped_skeletons_are_what_they_claim():
     crowdpose, hand = sp.load_skeleton("crowdpose14"), sp.load_skeleton("hand21")
     assert crowdpose.num_keypoints == len(crowdpose.dataset_keypoints) == 14
     assert crowdpose.keypoints[-2:] == ("head", "neck")
-    assert crowdpose.sigmas == (0.079,) * 2 + (0.072,) * 2 + (0.062,) * 2 + (0.107,) * 2 + (0.087,) * 2 + (
-        0.089,
-    ) * 2 + (0.079,) * 2
+    assert (
+        crowdpose.sigmas
+        == (0.079,) * 2 + (0.072,) * 2 + (0.062,) * 2 + (0.107,) * 2 + (0.087,) * 2 + (0.089,) * 2 + (0.079,) * 2
+    )
     assert hand.num_keypoints == 21
     assert hand.keypoint_flip.tolist() == list(range(21))
     with pytest.raises(ValueError, match=r"no skeleton of that name \(known: coco, crowdpose14, hand21\)"):
@@ -179,16 +183,31 @@ BAD = {  # what is put in place of what: the line and the message
         r"parts: they do not connect \['left_hand', 'right_hand'\] with the other keypoints",
     ),
     "derived of itself": ('neck = ["left_hand", "right_hand"]', 'neck = ["neck"]', 16, "'neck' needs sources that are"),
-    "derived unknown": ('neck = ["left_hand", "right_hand"]', 'neck = ["foot"]', 16, "derived: unknown keypoint 'foot'"),
+    "derived unknown": (
+        'neck = ["left_hand", "right_hand"]',
+        'neck = ["foot"]',
+        16,
+        "derived: unknown keypoint 'foot'",
+    ),
     "derived is no table": ('[derived]\nneck = ["left_hand", "right_hand"]', "derived = 3", 15, "expected a table"),
-    "dataset lacks": ('dataset_keypoints = ["left_hand", "right_hand"]', 'dataset_keypoints = ["left_hand"]', 11, "nor"),
+    "dataset lacks": (
+        'dataset_keypoints = ["left_hand", "right_hand"]',
+        'dataset_keypoints = ["left_hand"]',
+        11,
+        "nor",
+    ),
     "too few sigmas": ("sigmas = [0.1, 0.1]", "sigmas = [0.1]", 12, "sigmas: expected 2, got 1"),
     "negative sigma": ("sigmas = [0.1, 0.1]", "sigmas = [0.1, -0.1]", 12, "sigmas: expected positive numbers"),
     "sigma of letters": ("sigmas = [0.1, 0.1]", 'sigmas = [0.1, "a"]', 12, "sigmas: expected numbers, got 'a'"),
     "sigmas of letters": ("sigmas = [0.1, 0.1]", 'sigmas = "a"', 12, "sigmas: expected a list, got 'a'"),
     "too few colors": ("[0, 0, 0], ", "", 13, "colors: expected 3, got 2"),
     "color too bright": ("[1, 2, 3]", "[1, 2, 300]", 13, r"colors: expected \[red, green, blue\] from 0 to 255"),
-    "drawn unknown": ('drawn_parts = [["neck", "left_hand"]]', 'drawn_parts = [["neck", "foot"]]', 14, "drawn_parts: un"),
+    "drawn unknown": (
+        'drawn_parts = [["neck", "left_hand"]]',
+        'drawn_parts = [["neck", "foot"]]',
+        14,
+        "drawn_parts: un",
+    ),
     "unknown field": ("sigmas = [0.1, 0.1]", "sigma = [0.1, 0.1]", 12, "unknown field 'sigma', known are colors, "),
     "no name": ('name = "arm"', "", 1, "field 'name' is missing"),
     "name is a number": ('name = "arm"', "name = 3", 1, "name: expected a string, got 3"),
@@ -222,7 +241,7 @@ def test_what_is_no_toml_is_refused_with_its_path(tmp_path):
 
 def test_too_many_or_no_keypoints_are_refused():
     names = tuple(f"k{i}" for i in range(257))
-    chain = tuple(zip(names, names[1:], strict=False))
+    chain = tuple(itertools.pairwise(names))
     assert Skeleton("many", names[:256], chain[:255]).num_keypoints == 256
     with pytest.raises(SkeletonError, match="keypoints: expected 1 to 256, got 257"):
         Skeleton("many", names, chain)
@@ -241,7 +260,7 @@ def test_one_keypoint_is_a_skeleton():
 
 
 def test_skeletons_are_values():
-    assert sp.COCO == replace(sp.COCO)
-    assert sp.COCO != sp.COCO.spanning_tree()
+    assert replace(sp.COCO) == sp.COCO
+    assert sp.COCO.spanning_tree() != sp.COCO
     with pytest.raises(AttributeError):
         sp.COCO.name = "other"
