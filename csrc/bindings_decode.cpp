@@ -1,5 +1,5 @@
 // Python functions for the decoding ops; simplepose/ops.py checks arguments and calls them.
-#include <cstring>
+#include <algorithm>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -113,8 +113,8 @@ py::array_t<T> to_array(const std::vector<T>& values) {
 py::tuple people_arrays(py::ssize_t people, int keypoints, const float* rows, const float* scores) {
   auto keypoint_array = new_array<float>({people, keypoints, 3});
   auto score_array = new_array<float>({people});
-  std::memcpy(keypoint_array.mutable_data(), rows, static_cast<size_t>(keypoint_array.nbytes()));
-  std::memcpy(score_array.mutable_data(), scores, static_cast<size_t>(score_array.nbytes()));
+  std::copy_n(rows, keypoint_array.size(), keypoint_array.mutable_data());  // rows may be null where there is nobody
+  std::copy_n(scores, score_array.size(), score_array.mutable_data());
   return py::make_tuple(std::move(keypoint_array), std::move(score_array));
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cfloat>
+#include <cstring>
 
 #include "simd.h"
 #if SP_X86
@@ -77,8 +78,11 @@ struct Lines {
 
 // Two neighbouring floats from each of eight places: `low` gets the first ones, `high` the second ones.
 SP_AVX2 SP_INLINE void load_pairs(const float* map, const int32_t* cell, __m256* low, __m256* high) {
-  const auto load = [map, cell](int i)
-                        SP_AVX2 { return _mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(map + cell[i]))); };
+  const auto load = [map, cell](int i) SP_AVX2 {
+    double both;  // the two floats; they need not be aligned as a double is
+    std::memcpy(&both, map + cell[i], sizeof both);
+    return _mm_castpd_ps(_mm_set_sd(both));
+  };
   const auto two = [map, cell, load](int i, int j)
                        SP_AVX2 { return _mm_loadh_pi(load(i), reinterpret_cast<const __m64*>(map + cell[j])); };
   const __m256 even = _mm256_insertf128_ps(_mm256_castps128_ps256(two(0, 1)), two(4, 5), 1);

@@ -38,4 +38,5 @@ export LD_PRELOAD="$preload" PYTHONPATH="$work/source"
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export SIMPLEPOSE_TEST_EXAMPLES="${SIMPLEPOSE_TEST_EXAMPLES:-25}" SIMPLEPOSE_SHARED="${SIMPLEPOSE_SHARED:-$root/../shared}"
 "$python" -c 'from simplepose.native import require_native; print("sanitized:", require_native().__file__)'
-"$python" -m pytest -q -p no:cacheprovider "${tests[@]}"
+# Findings go to the process's own stderr, which pytest would swallow and lose: it captures Python's alone.
+"$python" -m pytest -q -p no:cacheprovider --capture=sys "${tests[@]}"

@@ -95,7 +95,7 @@ def image_maps(name: str, value: Any, channels: dict[int, str]) -> NDArray[np.fl
         raise ValueError(f"{name}: expected {known} channels, got {array.shape[1]} in {describe(value)}")
     if not 0 < array.shape[2] * array.shape[3] <= MOST_CELLS:
         raise ValueError(f"{name}: expected maps with at least one cell, got {describe(value)}")
-    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+    return array if array.flags.c_contiguous and array.flags.aligned else np.require(array, None, ["C", "A"])
 
 
 def _tensor_to_array(name: str, tensor: torch.Tensor) -> NDArray[Any]:

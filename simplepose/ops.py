@@ -188,6 +188,6 @@ def _check_parts(parts: CandidateParts, peaks: Peaks, skeleton: Skeleton) -> Non
 
 
 def _check_column(name: str, array: Any, dtype: type, shape: tuple[int, ...]) -> None:
-    good = isinstance(array, np.ndarray) and array.dtype == dtype and array.shape == shape and array.flags.c_contiguous
-    if not good:
+    good = isinstance(array, np.ndarray) and array.dtype == dtype and array.shape == shape
+    if not (good and array.flags.c_contiguous and array.flags.aligned):
         raise TypeError(f"{name}: expected a contiguous {np.dtype(dtype)} array {list(shape)}, got {describe(array)}")
