@@ -17,6 +17,7 @@ import PIL.ImageOps
 from numpy.typing import NDArray
 
 from simplepose.arguments import describe, is_tensor
+from simplepose.atomic import atomic_write
 
 Image = NDArray[np.uint8]
 
@@ -63,6 +64,24 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     except Exception as error:  # a damaged file can fail in any way
         reason = getattr(error, "strerror", None) or str(error) or repr(error)
         raise ImageError(f"{name}: cannot be read ({reason})") from None
+
+
+def write_image(path: str | os.PathLike[str], image: Image) -> None:
+    """Write ``image`` ``[H, W, 3]`` (BGR) in the format that the path's suffix names; the file is whole or not there.
+
+    Raises:
+        ImageError: the suffix names no format that can be written; the message begins with the path.
+        OSError: the file cannot be written.
+    """
+    suffix = Path(path).suffix.lower()
+    try:
+        good, data = cv2.imencode(suffix, image)
+    except cv2.error:
+        good, data = False, None
+    if not good:
+        raise ImageError(f"{os.fspath(path)}: cannot write {suffix or 'a file without suffix'!r}; use .jpg or .png")
+    with atomic_write(Path(path)) as temporary:
+        temporary.write_bytes(data.tobytes())
 
 
 def as_image(value: Any) -> Image:
@@ -159,7 +178,8 @@ def _from_pil(image: PIL.Image.Image) -> Image:
     if image.has_transparency_data:
         rgba = np.asarray(image.convert("RGBA"))
         return _on_white(rgba[..., 2::-1], rgba[..., 3:])
-    return cv2.cvtColor(np.asarray(image if image.mode == "RGB" else image.convert("RGB")), cv2.COLOR_RGB2BGR)
+    rgb = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), np.uint8)
 
 
 def _channels_last(array: NDArray[Any]) -> NDArray[Any]:

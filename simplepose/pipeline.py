@@ -1,0 +1,95 @@
+"""A pipeline: prepare on threads, run in batches, finish on threads, results in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Prepared = TypeVar("Prepared")
+Output = TypeVar("Output")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Stages(Generic[Item, Prepared, Output, Result]):
+    """What is done with each item; every function may raise, which ends the pipeline at that item's turn or before."""
+
+    prepare: Callable[[Item], Prepared]  # on threads
+    key: Callable[[Prepared], Hashable]  # only those of one key share a batch; None: needs no run
+    run: Callable[[Sequence[Prepared]], Sequence[Output]]  # a batch, on the caller's thread
+    finish: Callable[[Prepared, Output | None], Result]  # on threads
+
+
+@dataclass
+class _Slot(Generic[Prepared, Result]):
+    """An item on its way; there is a result as soon as its batch has run."""
+
+    prepared: Future[Prepared]
+    result: Future[Result] | None = None
+
+
+def run_pipeline(
+    items: Iterable[Item], stages: Stages[Item, Prepared, Output, Result], *, batch_size: int = 1, workers: int = 2
+) -> Iterator[Result]:
+    """The results of ``items``, in order.
+
+    While a batch runs, the next ones are prepared and the last one is finished. About three batches are on their way
+    at a time; ``items`` is read that far ahead, on the caller's thread. What shares a batch depends on the order of
+    the items alone, not on timing.
+
+    Args:
+        items: what to work on, read lazily.
+        stages: the work.
+        batch_size: most items of a batch.
+        workers: threads that prepare, and as many that finish.
+    """
+    source = iter(items)
+    most = 3 * batch_size + workers
+    slots: deque[_Slot[Prepared, Result]] = deque()
+    readers = ThreadPoolExecutor(workers, "simplepose-prepare")
+    finishers = ThreadPoolExecutor(workers, "simplepose-finish")
+    try:
+        while True:
+            for item in islice(source, most - len(slots)):
+                slots.append(_Slot(readers.submit(stages.prepare, item)))
+            if not slots:
+                return
+            batch = _next_batch(slots, stages.key, batch_size)
+            _run_batch(batch, stages, finishers)
+            must_wait = not batch  # for one result; then there may be new items to run
+            while slots and (head := slots[0].result) and (must_wait or head.done()):
+                slots.popleft()
+                must_wait = False
+                yield head.result()
+    finally:
+        for pool in (readers, finishers):
+            pool.shutdown(cancel_futures=True)
+
+
+def _next_batch(
+    slots: Iterable[_Slot[Prepared, Result]], key: Callable[[Prepared], Hashable], batch_size: int
+) -> list[_Slot[Prepared, Result]]:
+    """The first slot that has not run and those after it with its key."""
+    waiting = [slot for slot in slots if slot.result is None]
+    batch: list[_Slot[Prepared, Result]] = []
+    for slot in waiting:
+        if len(batch) < batch_size and (not batch or key(slot.prepared.result()) == key(batch[0].prepared.result())):
+            batch.append(slot)
+    return batch
+
+
+def _run_batch(
+    batch: Sequence[_Slot[Prepared, Result]],
+    stages: Stages[Item, Prepared, Output, Result],
+    finishers: ThreadPoolExecutor,
+) -> None:
+    prepared = [slot.prepared.result() for slot in batch]
+    needs_run = bool(prepared) and stages.key(prepared[0]) is not None
+    outputs: Sequence[Output | None] = stages.run(prepared) if needs_run else [None] * len(prepared)
+    for slot, ready, output in zip(batch, prepared, outputs, strict=True):
+        slot.result = finishers.submit(stages.finish, ready, output)
