@@ -7,6 +7,7 @@ therefore gives what an unbroken one gives: on the CPU, with the same number of 
 from __future__ import annotations
 
 import errno
+import json
 import math
 import shutil
 import sys
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
 
 from simplepose.atomic import write_json
 from simplepose.checkpoint import load_checkpoint
@@ -101,35 +103,54 @@ def train(
         if process.first:
             _take_folder(run, config, skeleton, resume)
         process.barrier()
-        try:
-            return _train(config, run, skeleton, process, tensorboard)
-        except BaseException:
-            if process.first and not checkpoints(run) and not resume:
-                shutil.rmtree(run)  # nothing half-made stays behind
-            raise
+        prepared = _prepare(config, run, skeleton, process, resume)
+        total = config.epochs * prepared.sampler.steps
+        logs = TrainLog(run, prepared.state.step, total, tensorboard=tensorboard) if process.first else nullcontext()
+        with logs as log:
+            return _loop(config, run, skeleton, process, prepared, log)
 
 
-def _train(config: TrainConfig, run: Path, skeleton: Skeleton, process: Process, tensorboard: bool) -> TrainReport:
-    """The run from its beginning to its end, as each process does it."""
-    data = open_data(config, skeleton, run, process)
-    sampler = BatchSampler(len(data.samples), config, process)
-    pinned = process.device.type == "cuda"
-    loader = make_loader(data.samples, workers=config.workers, batch_sampler=sampler, pin_memory=pinned)
+class Prepared(NamedTuple):
+    """What the loop works with."""
+
+    data: TrainData
+    sampler: BatchSampler
+    loader: DataLoader[Any]
+    state: TrainState
+    forward: Any  # the network as it is called: shared out over the processes, compiled
+
+
+def _prepare(config: TrainConfig, run: Path, skeleton: Skeleton, process: Process, resume: bool) -> Prepared:
+    """Everything up to the first step; what fails here leaves no run behind."""
+    try:
+        data = open_data(config, skeleton, run, process)
+        sampler = BatchSampler(len(data.samples), config, process)
+        pinned = process.device.type == "cuda"
+        loader = make_loader(data.samples, workers=config.workers, batch_sampler=sampler, pin_memory=pinned)
+        state = _start(config, skeleton, process)
+        if checkpoints(run):
+            load_state(checkpoints(run)[-1], state)
+        return Prepared(data, sampler, loader, state, _prepare_forward(state.model, config, process))
+    except BaseException:
+        if process.first and not resume:
+            shutil.rmtree(run)
+        raise
+
+
+def _loop(
+    config: TrainConfig, run: Path, skeleton: Skeleton, process: Process, prepared: Prepared, log: TrainLog | None
+) -> TrainReport:
+    """All steps, as each process does them; the first one also writes and tells."""
+    data, sampler, loader, state, forward = prepared
     targets = TargetConfig.for_input(config.size)
-
-    state = _start(config, skeleton, process)
-    if checkpoints(run):
-        load_state(checkpoints(run)[-1], state)
-    forward = _prepare_forward(state.model, config, process)
     total = config.epochs * sampler.steps
-    log = TrainLog(run, state.step, total, tensorboard=tensorboard) if process.first else None
+    metrics: dict[str, Any] = {}
     if log:
         log.say(f"training settings:\n{config.describe()}")
         log.say(
             f"{len(data.samples)} samples, {sampler.steps} steps an epoch, {process.world} processes on "
             f"{process.device.type}, from step {state.step} of {total}"
         )
-    metrics: dict[str, Any] = {}
 
     for epoch in range(state.step // sampler.steps, config.epochs):
         data.samples.set_epoch(epoch)
@@ -137,11 +158,12 @@ def _train(config: TrainConfig, run: Path, skeleton: Skeleton, process: Process,
         batches = iter(loader)
         loss_config = config.loss if epoch >= config.l2_epochs else replace(config.loss, gamma=0.0)
         for _ in range(sampler.first, sampler.steps):
+            rate = learning_rate(config, state.step, sampler.steps)
             for group in state.optimizer.param_groups:
-                group["lr"] = learning_rate(config, state.step, sampler.steps)
+                group["lr"] = rate
 
             for part in range(config.accumulate):
-                batch = next(batches).to(process.device, non_blocking=pinned)
+                batch = next(batches).to(process.device, non_blocking=True)
                 truth = make_targets(batch, skeleton, targets, scales=config.model.num_scales)
                 # gradients are exchanged once a step, with its last part
                 with forward.no_sync() if _waits(forward, part, config) else nullcontext():
@@ -152,30 +174,28 @@ def _train(config: TrainConfig, run: Path, skeleton: Skeleton, process: Process,
                     loss = pose_loss(
                         maps, truth.targets, truth.mask, skeleton=skeleton, config=loss_config, divisor=divisor
                     )
-                    state.scaler.scale(loss.total).backward()
+                    state.scaler.scale(loss.total).backward()  # type: ignore[no-untyped-call]
                 state.window[1] += loss.total.detach()
                 state.window[2:] += loss.scales / divisor
             state.window[0] += 1
 
             state.scaler.unscale_(state.optimizer)
             norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.clip or math.inf)
-            _guard(norm, loss.total, state, config)
+            _guard(norm, loss.total.detach(), state, config)
             state.scaler.step(state.optimizer)
             state.scaler.update()
             state.optimizer.zero_grad(set_to_none=True)
             state.average.update_parameters(state.model)
             state.step += 1
 
-            last = state.step == total
             ends_epoch = state.step % sampler.steps == 0
-            validates = last or (ends_epoch and (epoch + 1) % config.validate_epochs == 0)
-            if state.step % config.log_steps == 0 or last:
+            validates = ends_epoch and ((epoch + 1) % config.validate_epochs == 0 or state.step == total)
+            improved = False
+            if state.step % config.log_steps == 0 or state.step == total:
                 values = window_means(process.mean(state.window))
                 state.window.zero_()
                 if log:
-                    rate = learning_rate(config, state.step - 1, sampler.steps)
                     log.steps(state.step, config.batch, **values, lr=rate, gradient_norm=float(norm))
-            improved = False
             if validates:
                 metrics = _validate(state, data, skeleton, config, process)
                 improved = metrics["AP"] > state.best
@@ -188,9 +208,8 @@ def _train(config: TrainConfig, run: Path, skeleton: Skeleton, process: Process,
                 if improved:
                     write_weights(run / "best.safetensors", written)
 
-    if log:
-        metrics = metrics or next((r for r in reversed(log.records) if "AP" in r), {})
-        log.close()
+    if log and not metrics:  # a finished run that was resumed
+        metrics = next((r for r in reversed(log.records) if "AP" in r), {})
     process.barrier()
     return TrainReport(run, state.step, metrics, state.best)
 
@@ -204,7 +223,7 @@ def _start(config: TrainConfig, skeleton: Skeleton, process: Process) -> TrainSt
         anew = initialise_from(model, source, skeleton)
         if anew and process.first:
             print(f"start anew, since {config.init} knows other maps: {', '.join(anew)}", file=sys.stderr)
-    model = model.to(process.device, memory_format=torch.channels_last).train()
+    model = model.to(process.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     parameters = model.parameters()
     optimizer: torch.optim.Optimizer
     if config.optimizer == "sgd":
@@ -229,7 +248,7 @@ def _prepare_forward(model: IMHN, config: TrainConfig, process: Process) -> Any:
     forward: Any = model
     if process.world > 1:
         if config.norm == "sync":
-            forward = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+            forward = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         devices = [process.device] if process.device.type == "cuda" else None
         # statistics of the norms: those of the first process count
         forward = DistributedDataParallel(forward, device_ids=devices)
@@ -331,8 +350,6 @@ def read_run(run: str | Path) -> tuple[TrainConfig, Skeleton]:
         FileNotFoundError: there is no run in that folder.
         ValueError: its config.json is not one.
     """
-    import json
-
     path = Path(run) / CONFIG
     if not path.is_file():
         raise FileNotFoundError(f"resume: there is no run in {run} ({path} is missing)")

@@ -208,15 +208,15 @@ PRESETS = {
         model=ModelConfig(stacks=1, width=32, growth=16, input_size=128),
         augment=AugmentConfig.none(),
         loss=LossConfig.released(),
-        epochs=120,
+        epochs=240,
         batch=8,
         warmup_steps=20,
         clip=2.0,
         ema=0.95,
         workers=0,
         cache_mb=512,
-        log_steps=10,
-        validate_epochs=40,
+        log_steps=20,
+        validate_epochs=120,
     ),
 }
 """The runs that have a name."""

@@ -42,7 +42,7 @@ class TrainLog:
     """The log of a run: one JSON object a line, and its present place shown on stderr.
 
     Lines beyond ``step`` are of steps that a killed run did after its last checkpoint; they are done again, so they
-    are dropped.
+    are dropped. At the end of a ``with`` block that ends well the curves are drawn.
 
     Args:
         run: the run's folder.
@@ -93,12 +93,14 @@ class TrainLog:
         else:
             print(text, file=sys.stderr, flush=True)
 
-    def close(self) -> None:
-        """End the files and draw the curves."""
+    def __enter__(self) -> TrainLog:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for part in (self._file, self._writer, self._bar):
             if part is not None:
                 part.close()
-        if self.records:
+        if self.records and kind is None:
             write_image(self.run / "curves.png", draw_curves(self.records))
 
     def _note(self, record: Record) -> None:
@@ -167,10 +169,10 @@ def _draw_curve(
         cv2.putText(canvas, f"{10**value if log else value:.3g}", (8, y + 4), FONT, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
         cv2.putText(canvas, f"{share * last:.0f}", (x - 12, bottom + 16), FONT, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
     cv2.putText(canvas, name, (left, top - 10), FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
-    x = left + points[:, 0] / last * (right - left)
-    y = bottom + (values - low) / (high - low) * (top - bottom)
-    cv2.polylines(canvas, [np.rint(np.stack([x, y], 1)).astype(np.int32)], False, color, 2, cv2.LINE_AA)
-    for x_point, y_point in zip(x, y, strict=True) if len(x) < 60 else ():
+    xs = left + points[:, 0] / last * (right - left)
+    ys = bottom + (values - low) / (high - low) * (top - bottom)
+    cv2.polylines(canvas, [np.rint(np.stack([xs, ys], 1)).astype(np.int32)], False, color, 2, cv2.LINE_AA)
+    for x_point, y_point in zip(xs, ys, strict=True) if len(xs) < 60 else ():
         cv2.circle(canvas, (round(x_point), round(y_point)), 3, color, cv2.FILLED, cv2.LINE_AA)
     return np.asarray(canvas, np.uint8)
 

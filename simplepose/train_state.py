@@ -8,7 +8,7 @@ import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ WEIGHTS = "model.safetensors"
 AVERAGE = "average.safetensors"
 REST = "training.pt"
 """The files of one checkpoint: the weights, their moving average, and the optimiser with the counts."""
+
 
 @dataclass
 class TrainState:
@@ -41,7 +42,7 @@ class TrainState:
     @property
     def averaged(self) -> IMHN:
         """The network with the averaged weights, in eval mode: what is validated and shipped."""
-        return self.average.module  # type: ignore[no-any-return]
+        return cast(IMHN, self.average.module)
 
 
 def average_of(model: IMHN, decay: float) -> AveragedModel:
@@ -113,7 +114,7 @@ def load_state(path: Path, state: TrainState) -> None:
         state.optimizer.load_state_dict(rest["optimizer"])
         state.scaler.load_state_dict(rest["scaler"])
         state.window.copy_(rest["window"])
-        state.average.n_averaged.fill_(rest["updates"])  # type: ignore[operator, union-attr]
+        state.average.n_averaged.fill_(rest["updates"])
         state.step, state.skipped, state.best = rest["step"], rest["skipped"], rest["best"]
     except Exception as error:  # a damaged pickle can fail in any way
         raise CheckpointError(f"{path / REST}: damaged or of another run ({error})") from None
@@ -166,7 +167,7 @@ def _rest(state: TrainState) -> bytes:
         "optimizer": state.optimizer.state_dict(),
         "scaler": state.scaler.state_dict(),
         "window": state.window.cpu(),
-        "updates": int(state.average.n_averaged),  # type: ignore[arg-type]
+        "updates": int(state.average.n_averaged),
         "step": state.step,
         "skipped": state.skipped,
         "best": state.best,
