@@ -9,6 +9,7 @@ namespace simplepose {
 namespace {
 
 constexpr float kLeastGain = 1e-6f;  // rule 4 moves a keypoint only for a gain in evidence above this
+constexpr int kFewRivals = 5;        // so many are summed one by one; for more, all of the type are summed at once
 
 class Assignment {
  public:
@@ -30,6 +31,9 @@ class Assignment {
  private:
   static size_t at(int32_t index) { return static_cast<size_t>(index); }
   int32_t* row(int32_t pose) { return s_.table.data() + at(pose) * at(skeleton_.keypoints); }
+  int part_between(int32_t a, int32_t b) const {
+    return skeleton_.part_between[at(a) * at(skeleton_.keypoints) + at(b)];
+  }
   const Link* links_begin(int32_t peak) const { return s_.links.data() + s_.link_first[at(peak)]; }
   const Link* links_end(int32_t peak) const { return s_.links.data() + s_.link_first[at(peak) + 1]; }
 
@@ -146,8 +150,30 @@ class Assignment {
     }
   }
 
+  // evidence(peak, home) of all peaks of a type at once, through the links of the home's members. Each part adds at
+  // most one link to a peak's sum, and parts come in their order, so the sums round as evidence() does.
+  void sum_rivals(int32_t type, int32_t home) {
+    const int32_t begin = peaks_.first[at(type)], end = peaks_.first[at(type) + 1];
+    s_.rival_evidence.assign(at(end - begin), 0.0f);
+    for (int part = 0; part < skeleton_.parts(); ++part) {
+      const int32_t from = skeleton_.from[at(part)], to = skeleton_.to[at(part)];
+      if (from != type && to != type) continue;
+      const int32_t member = row(home)[from == type ? to : from];
+      if (member < 0) continue;
+      const int32_t kind = peaks_.type[at(member)];  // its links come by part
+      const Link* link = std::partition_point(links_begin(member), links_end(member), [&](const Link& other) {
+        return part_between(kind, peaks_.type[at(other.other)]) < part;
+      });
+      for (; link != links_end(member) && link->other >= begin && link->other < end; ++link) {
+        float& sum = s_.rival_evidence[at(link->other - begin)];
+        sum = sum + link->evidence;
+      }
+    }
+  }
+
   void move_to_best(int32_t peak, int32_t home) {
     const int32_t type = peaks_.type[at(peak)];
+    int rivals = 0;
     int32_t best = -1;
     float best_gain = kLeastGain;
     for (const int32_t pose : s_.touched) {
@@ -162,7 +188,10 @@ class Assignment {
         // covers rounding, so that no exchange is missed.
         const float slack = 1e-4f * (std::fabs(there) + std::fabs(here) + all);
         if (there - here + (all - std::fabs(lost)) - lost < best_gain - slack) continue;
-        gain = (there + evidence(rival, home)) - (here + lost);
+        if (++rivals == kFewRivals) sum_rivals(type, home);
+        const float brought =
+            rivals < kFewRivals ? evidence(rival, home) : s_.rival_evidence[at(rival - peaks_.first[at(type)])];
+        gain = (there + brought) - (here + lost);
       }
       if (gain > best_gain || (gain == best_gain && best >= 0 && first_peak(pose) < first_peak(best))) {
         best = pose, best_gain = gain;
@@ -180,10 +209,11 @@ class Assignment {
 
   // What rule 5 calls pieces: poses, single peaks only from a score on.
   void collect_pieces() {
-    s_.pieces.clear();
+    s_.pieces.clear(), s_.members.clear();
     for (int32_t pose = 0; pose < poses_; ++pose) {
       const int32_t* peaks = row(pose);
-      Piece piece{{}, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, pose, INT32_MAX, 0};
+      Piece piece{{}, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, pose, INT32_MAX, 0, 0, 0};
+      piece.begin = static_cast<int32_t>(s_.members.size());
       int count = 0;
       for (int type = 0; type < skeleton_.keypoints; ++type) {
         if (peaks[type] < 0) continue;
@@ -192,10 +222,15 @@ class Assignment {
         piece.left = std::min(piece.left, x), piece.right = std::max(piece.right, x);
         piece.top = std::min(piece.top, y), piece.bottom = std::max(piece.bottom, y);
         piece.types.add(type);
+        s_.members.push_back({x, y, type, peaks[type]});
         piece.first_peak = std::min(piece.first_peak, peaks[type]);
       }
       if (count == 0) continue;
-      if (count == 1 && !(peaks_.score[at(piece.first_peak)] >= settings_.single_threshold)) continue;
+      if (count == 1 && !(peaks_.score[at(piece.first_peak)] >= settings_.single_threshold)) {
+        s_.members.pop_back();
+        continue;
+      }
+      piece.end = piece.begin + count;
       const float width = piece.right - piece.left, height = piece.bottom - piece.top;
       piece.size = std::max(std::sqrt(width * width + height * height), settings_.minimum_size);
       s_.pieces.push_back(piece);
@@ -206,11 +241,13 @@ class Assignment {
   }
 
   // Rule 5. Later is better: std::push_heap keeps the largest on top.
-  static bool later(const JoinCandidate& a, const JoinCandidate& b) {
-    if (a.cost != b.cost) return a.cost > b.cost;
-    if (a.first_a != b.first_a) return a.first_a > b.first_a;
-    return a.first_b > b.first_b;
-  }
+  struct Later {  // a type, so that the heap's functions take it inline
+    bool operator()(const JoinCandidate& a, const JoinCandidate& b) const {
+      if (a.cost != b.cost) return a.cost > b.cost;
+      if (a.first_a != b.first_a) return a.first_a > b.first_a;
+      return a.first_b > b.first_b;
+    }
+  };
 
   void join_near_pieces() {
     s_.heap.clear();
@@ -218,9 +255,9 @@ class Assignment {
     for (int32_t a = 0; a < count; ++a) {
       for (int32_t b = a + 1; b < count; ++b) judge(a, b);
     }
-    std::make_heap(s_.heap.begin(), s_.heap.end(), later);
+    std::make_heap(s_.heap.begin(), s_.heap.end(), Later{});
     while (!s_.heap.empty()) {
-      std::pop_heap(s_.heap.begin(), s_.heap.end(), later);
+      std::pop_heap(s_.heap.begin(), s_.heap.end(), Later{});
       const JoinCandidate top = s_.heap.back();
       s_.heap.pop_back();
       if (s_.pieces[at(top.a)].version != top.version_a || s_.pieces[at(top.b)].version != top.version_b) continue;
@@ -228,7 +265,7 @@ class Assignment {
       for (int32_t other = 0; other < count; ++other) {
         if (other == top.a || s_.pieces[at(other)].version < 0) continue;
         if (judge(std::min(top.a, other), std::max(top.a, other))) {
-          std::push_heap(s_.heap.begin(), s_.heap.end(), later);
+          std::push_heap(s_.heap.begin(), s_.heap.end(), Later{});
         }
       }
     }
@@ -247,6 +284,11 @@ class Assignment {
     to.size = std::max(to.size, from.size);  // no growth, so no chain reaction
     to.left = std::min(to.left, from.left), to.right = std::max(to.right, from.right);
     to.top = std::min(to.top, from.top), to.bottom = std::max(to.bottom, from.bottom);
+    const auto begin = static_cast<int32_t>(s_.members.size());
+    for (const Piece* piece : {&to, &from}) {
+      for (int32_t i = piece->begin; i < piece->end; ++i) s_.members.push_back(Member(s_.members[at(i)]));
+    }
+    to.begin = begin, to.end = static_cast<int32_t>(s_.members.size());
     ++to.version;
     from.version = -1;
   }
@@ -259,24 +301,22 @@ class Assignment {
     const float gap_x = std::max({0.0f, q.left - p.right, p.left - q.right});
     const float gap_y = std::max({0.0f, q.top - p.bottom, p.top - q.bottom});
     if (gap_x > limit || gap_y > limit) return false;  // the boxes are already too far apart
-    const float near = distance(p.pose, q.pose);
+    const float near = distance(p, q);
     if (!(near <= limit)) return false;
-    const float cost = near * static_cast<float>(1 + contradictions(p.pose, q.pose));
+    const float cost = near * static_cast<float>(1 + contradictions(p, q, near, limit));
     if (!(cost <= limit)) return false;
     s_.heap.push_back({cost, a, b, p.first_peak, q.first_peak, p.version, q.version});
     return true;
   }
 
-  // Between the nearest keypoints of two poses, at least 1 cell.
-  float distance(int32_t pose_a, int32_t pose_b) {
-    const int32_t *a = row(pose_a), *b = row(pose_b);
+  // Between the nearest keypoints of two pieces, at least 1 cell.
+  float distance(const Piece& p, const Piece& q) const {
     float least = INFINITY;
-    for (int i = 0; i < skeleton_.keypoints; ++i) {
-      if (a[i] < 0) continue;
-      const float x = peaks_.x[at(a[i])], y = peaks_.y[at(a[i])];
-      for (int j = 0; j < skeleton_.keypoints; ++j) {
-        if (b[j] < 0) continue;
-        const float dx = x - peaks_.x[at(b[j])], dy = y - peaks_.y[at(b[j])];
+    for (int32_t i = p.begin; i < p.end; ++i) {
+      const Member& a = s_.members[at(i)];
+      for (int32_t j = q.begin; j < q.end; ++j) {
+        const Member& b = s_.members[at(j)];
+        const float dx = a.x - b.x, dy = a.y - b.y;
         least = std::min(least, dx * dx + dy * dy);
       }
     }
@@ -288,14 +328,18 @@ class Assignment {
     return std::any_of(links_begin(a), links_end(a), [b](const Link& link) { return link.other == b; });
   }
 
-  // Pairs of keypoints, one of each pose, that the skeleton has a part for but no candidate was found.
-  int contradictions(int32_t pose_a, int32_t pose_b) {
-    const int32_t *a = row(pose_a), *b = row(pose_b);
+  // Pairs of keypoints, one of each piece, that the skeleton has a part for but no candidate was found. It stops at the
+  // first that makes the cost exceed the limit.
+  int contradictions(const Piece& p, const Piece& q, float near, float limit) const {
     int count = 0;
-    for (int part = 0; part < skeleton_.parts(); ++part) {
-      const int32_t i = skeleton_.from[at(part)], j = skeleton_.to[at(part)];
-      if (a[i] >= 0 && b[j] >= 0) count += !linked(a[i], b[j]);
-      if (a[j] >= 0 && b[i] >= 0) count += !linked(a[j], b[i]);
+    for (int32_t i = p.begin; i < p.end; ++i) {
+      const Member& a = s_.members[at(i)];
+      for (int32_t j = q.begin; j < q.end; ++j) {
+        const Member& b = s_.members[at(j)];
+        if (part_between(a.type, b.type) < 0 || linked(a.peak, b.peak)) continue;
+        ++count;
+        if (!(near * static_cast<float>(1 + count) <= limit)) return count;
+      }
     }
     return count;
   }
@@ -338,8 +382,7 @@ class Assignment {
       if (!found || (best >= 0 && !(total > best_total))) continue;
       int contradicting = 0;
       for (int other = 0; other < skeleton_.keypoints; ++other) {
-        const bool part = skeleton_.has_part[at(type) * at(skeleton_.keypoints) + at(other)];
-        contradicting += part && members[other] >= 0 && !linked(peak, members[other]);
+        contradicting += part_between(type, other) >= 0 && members[other] >= 0 && !linked(peak, members[other]);
       }
       if (contradicting <= 1) best = peak, best_total = total;
     }

@@ -30,6 +30,12 @@ struct Link {
   float evidence;
 };
 
+// A keypoint of a piece.
+struct Member {
+  float x, y;
+  int32_t type, peak;
+};
+
 // A group of pieces on its way through rule 5.
 struct Piece {
   TypeSet types;
@@ -37,6 +43,7 @@ struct Piece {
   float left, top, right, bottom;  // the box of its keypoints
   int32_t pose;                    // its row of the pose table
   int32_t first_peak;              // the smallest peak index, which settles ties
+  int32_t begin, end;              // its keypoints in AssignScratch::members
   int32_t version;                 // changes with every join, so that old entries of the heap are known
 };
 
@@ -58,11 +65,13 @@ struct AssignScratch {
   std::vector<int32_t> stamp;    // [poses] the last peak that touched the pose
   std::vector<float> sums;       // [poses]
   std::vector<int32_t> touched;
-  std::vector<int32_t> version;      // [poses] changes with every change of the pose
-  std::vector<int32_t> own_version;  // [peaks] the pose's version that own_evidence was summed for
-  std::vector<float> own_evidence;   // [peaks] evidence for the pose that has the peak
-  std::vector<float> all_evidence;   // [peaks] sum of the absolute evidence of all links
+  std::vector<int32_t> version;       // [poses] changes with every change of the pose
+  std::vector<int32_t> own_version;   // [peaks] the pose's version that own_evidence was summed for
+  std::vector<float> own_evidence;    // [peaks] evidence for the pose that has the peak
+  std::vector<float> all_evidence;    // [peaks] sum of the absolute evidence of all links
+  std::vector<float> rival_evidence;  // [peaks of one type] evidence for the home of the peak that is rechecked
   std::vector<Piece> pieces;
+  std::vector<Member> members;  // of the pieces; a join appends those of both
   std::vector<JoinCandidate> heap;
   std::vector<int32_t> order, shared;
   std::vector<float> totals;

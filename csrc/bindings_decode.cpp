@@ -19,13 +19,13 @@ struct Decoder {
   Decoder(int keypoints, const py::object& part_index, const py::dict& config) {
     const py::array parts = checked_array<int32_t>("part_index", part_index, {-1, 2});
     skeleton.keypoints = keypoints;
-    skeleton.has_part.assign(static_cast<size_t>(keypoints) * static_cast<size_t>(keypoints), 0);
+    skeleton.part_between.assign(static_cast<size_t>(keypoints) * static_cast<size_t>(keypoints), -1);
     for (py::ssize_t i = 0; i < parts.shape(0); ++i) {
       const int32_t from = data_of<int32_t>(parts)[2 * i], to = data_of<int32_t>(parts)[2 * i + 1];
       if (from < 0 || to < 0 || from >= keypoints || to >= keypoints) throw py::index_error("part_index");
       skeleton.from.push_back(from), skeleton.to.push_back(to);
-      skeleton.has_part[static_cast<size_t>(from * keypoints + to)] = 1;
-      skeleton.has_part[static_cast<size_t>(to * keypoints + from)] = 1;
+      skeleton.part_between[static_cast<size_t>(from * keypoints + to)] = static_cast<int16_t>(i);
+      skeleton.part_between[static_cast<size_t>(to * keypoints + from)] = static_cast<int16_t>(i);
     }
     const auto number = [&config](const char* name) { return static_cast<float>(config[name].cast<double>()); };
     const auto count = [&config](const char* name) { return config[name].cast<int>(); };

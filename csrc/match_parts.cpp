@@ -135,9 +135,9 @@ SP_AVX2 SP_INLINE __m256 sample_lines(const Part& part, const Lines& lines, int 
   return value;
 }
 
-// For each cell that bilinear() may start from, whether any of its four values could lift a sample above the threshold
-// (with a margin for rounding; a value that is not finite may pass). One pass in memory order, which costs less than
-// the scattered reads that it spares once there are some pairs.
+// For each cell that bilinear() may start from, whether any of its four values could lift a sample above the threshold:
+// with a margin for rounding, which a deep negative value exceeds, so that it may pass as one that is not finite may.
+// One pass in memory order, which costs less than the scattered reads that it spares once there are some pairs.
 SP_AVX2 void fill_reach(const Part& part, std::vector<uint8_t>& reach) {
   const auto width = static_cast<size_t>(part.width), height = static_cast<size_t>(part.height);
   const float threshold = part.threshold - 1e-6f * part.threshold;
@@ -148,7 +148,7 @@ SP_AVX2 void fill_reach(const Part& part, std::vector<uint8_t>& reach) {
     uint8_t *current = row_bits[y & 1], *previous = row_bits[~y & 1];
     for (size_t x = 0; x < width; x += 16)
       _mm_prefetch(reinterpret_cast<const char*>(row + x + kPrefetch), _MM_HINT_T0);
-    for (size_t x = 0; x < width; ++x) current[x] = row[x] > threshold ? 0xff : 0;
+    for (size_t x = 0; x < width; ++x) current[x] = std::fabs(row[x]) > threshold ? 0xff : 0;
     if (y == 0) continue;
     uint8_t* out = reach.data() + (y - 1) * width;
     for (size_t x = 0; x < width; ++x) previous[x] = static_cast<uint8_t>(previous[x] | current[x]);
@@ -288,24 +288,44 @@ void match_avx2(const Part& part, MatchScratch& scratch) {
 }
 #endif
 
+// Sorts keys whose lower halves ascend. Noise makes so many candidates that a comparison sort would take longest.
+void sort_keys(std::vector<uint64_t>& keys, std::vector<uint64_t>& other) {
+  constexpr size_t kFew = 2048;
+  constexpr int kDigit = 11, kBuckets = 1 << kDigit;
+  if (keys.size() < kFew) {
+    std::sort(keys.begin(), keys.end());
+    return;
+  }
+  other.resize(keys.size());
+  for (int shift = 32; shift < 64; shift += kDigit) {
+    size_t begin[kBuckets + 1] = {};
+    for (const uint64_t key : keys) ++begin[(key >> shift & (kBuckets - 1)) + 1];
+    for (int bucket = 0; bucket < kBuckets; ++bucket) begin[bucket + 1] += begin[bucket];
+    for (const uint64_t key : keys) other[begin[key >> shift & (kBuckets - 1)]++] = key;
+    keys.swap(other);
+  }
+}
+
 // Appends the pairs in scratch that have finite evidence, best first.
 void append_by_rank(const Part& part, bool product, CandidateParts& candidates, MatchScratch& scratch) {
   const int32_t to_count = part.to_end - part.to_begin;
   scratch.evidence.resize(scratch.pair.size());
   scratch.keys.clear();
   for (size_t i = 0; i < scratch.pair.size(); ++i) {
-    const float score_from = part.peaks.score[static_cast<size_t>(part.from_begin + scratch.pair[i] / to_count)];
-    const float score_to = part.peaks.score[static_cast<size_t>(part.to_begin + scratch.pair[i] % to_count)];
+    const int32_t from = scratch.pair[i] / to_count, to = scratch.pair[i] - from * to_count;
+    const float score_from = part.peaks.score[static_cast<size_t>(part.from_begin + from)];
+    const float score_to = part.peaks.score[static_cast<size_t>(part.to_begin + to)];
     const float evidence = rank_evidence(scratch.response[i], score_from, score_to, product) + 0.0f;  // -0 ties with 0
     scratch.evidence[i] = evidence;
     if (std::fabs(evidence) <= FLT_MAX)
       scratch.keys.push_back(static_cast<uint64_t>(descending_bits(evidence)) << 32 | i);
   }
-  std::sort(scratch.keys.begin(), scratch.keys.end());
+  sort_keys(scratch.keys, scratch.other_keys);
   for (const uint64_t key : scratch.keys) {
     const auto i = static_cast<size_t>(key & 0xffffffffu);
-    candidates.from.push_back(part.from_begin + scratch.pair[i] / to_count);
-    candidates.to.push_back(part.to_begin + scratch.pair[i] % to_count);
+    const int32_t from = scratch.pair[i] / to_count, to = scratch.pair[i] - from * to_count;
+    candidates.from.push_back(part.from_begin + from);
+    candidates.to.push_back(part.to_begin + to);
     candidates.response.push_back(scratch.response[i]);
     candidates.evidence.push_back(scratch.evidence[i]);
   }

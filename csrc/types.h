@@ -8,9 +8,9 @@ namespace simplepose {
 
 // The part of a skeleton that decoding needs.
 struct Skeleton {
-  int keypoints = 0;              // J
-  std::vector<int32_t> from, to;  // [L] keypoint types of each part
-  std::vector<uint8_t> has_part;  // [J * J] whether a part joins two types, in either direction
+  int keypoints = 0;                  // J
+  std::vector<int32_t> from, to;      // [L] keypoint types of each part
+  std::vector<int16_t> part_between;  // [J * J] the part that joins two types, in either direction, or -1
   int parts() const { return static_cast<int>(from.size()); }
 };
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 import simplepose as sp
 from simplepose.commands.demo import make_scene
-from simplepose.draw import draw_heatmaps, side_by_side, write_image
+from simplepose.draw import draw_heatmaps, side_by_side
+from simplepose.images import write_image
 from simplepose.oracle import oracle_maps
 
 OUT = Path(__file__).parent / "images"

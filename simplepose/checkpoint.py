@@ -132,7 +132,10 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
     if name in SHIPPED:
         path = WEIGHTS / f"{name}.safetensors"
         if not path.is_file():
-            raise CheckpointError(f"this build of simplepose carries no {name!r} weights ({path} is missing)")
+            raise CheckpointError(
+                f"checkpoint: this build of simplepose carries no {name!r} weights ({path} is missing); "
+                "give a checkpoint file, docs/weights.md says how to get one"
+            )
         return path
     path = Path(name_or_path)
     if path.is_dir():

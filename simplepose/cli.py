@@ -10,8 +10,8 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
+from simplepose import __version__
 from simplepose.commands import UsageError
 
 COMMANDS = {
@@ -53,7 +53,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="simplepose", description="Bottom-up multi-person pose estimation (Simple Pose, AAAI 2020)."
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    parser.add_argument("--version", action="version", version=f"simplepose {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
         subparser = subparsers.add_parser(
@@ -67,13 +67,6 @@ def _parser(command: str) -> argparse.ArgumentParser:
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     return parser
-
-
-class _Version(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from simplepose import __version__
-
-        parser.exit(0, f"simplepose {__version__}\n")
 
 
 if __name__ == "__main__":

@@ -57,15 +57,15 @@ class DecodeConfig:
     share_taken: bool = False  # rule 7: a pose may also take a peak that another pose has
 
     def __post_init__(self) -> None:
-        _check_number(self, "peak_threshold", above=0.0)
+        _check_number(self, "peak_threshold", least=1e-6, most=1e30)  # float32 holds these limits
         _check_count(self, "max_peaks", 1, 4096)
-        _check_number(self, "part_threshold", least=0.0)
+        _check_number(self, "part_threshold", least=0.0, most=1e30)
         _check_count(self, "samples", 2, 64)
         _check_number(self, "share", above=0.0, most=1.0)
         _check_choice(self, "rank", get_args(Rank))
-        _check_number(self, "single_threshold", least=0.0)
-        _check_number(self, "reach", least=0.0)
-        _check_number(self, "minimum_size", least=0.0)
+        _check_number(self, "single_threshold", least=0.0, most=1e30)
+        _check_number(self, "reach", least=0.0, most=1e6)
+        _check_number(self, "minimum_size", least=0.0, most=1e6)
         _check_count(self, "min_keypoints", 1)
         for name in ("recheck", "share_taken"):
             if not isinstance(getattr(self, name), bool):

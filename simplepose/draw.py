@@ -6,7 +6,6 @@ import colorsys
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import cv2
@@ -14,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplepose.arguments import check_count, check_instance, describe, is_tensor
-from simplepose.atomic import atomic_write
 from simplepose.draw_layer import Layer, clip_segment
 from simplepose.poses import Poses
 from simplepose.skeleton import Color, Skeleton
@@ -150,23 +148,6 @@ def side_by_side(panels: Sequence[Image], titles: Sequence[str] = (), *, height:
             _write_title(column, titles[i], bar)
         columns += [column, np.full((bar + rows, gap, 3), 255, np.uint8)]
     return np.concatenate(columns[:-1], axis=1)
-
-
-def write_image(path: str | Path, image: Image) -> None:
-    """Write a picture, whole or not at all, in the format that the name's ending says.
-
-    Raises:
-        ValueError: OpenCV cannot write that format; the message names the path.
-    """
-    _check_image("image", image)
-    try:
-        written, encoded = cv2.imencode(Path(path).suffix, image)
-    except cv2.error:
-        written = False
-    if not written:
-        raise ValueError(f"{path}: expected a name that ends in .png, .jpg or another format that OpenCV writes")
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
 
 
 class _Person:

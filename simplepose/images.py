@@ -77,7 +77,7 @@ def write_image(path: str | os.PathLike[str], image: Image) -> None:
     try:
         good, data = cv2.imencode(suffix, image)
     except cv2.error:
-        good, data = False, None
+        good, data = False, np.empty(0, np.uint8)
     if not good:
         raise ImageError(f"{os.fspath(path)}: cannot write {suffix or 'a file without suffix'!r}; use .jpg or .png")
     with atomic_write(Path(path)) as temporary:
@@ -202,7 +202,7 @@ def _from_array(array: NDArray[Any], value: object) -> Image:
         array = array[..., None]
     if array.shape[2] == 4:
         return _on_white(array[..., :3], array[..., 3:])
-    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+    return np.ascontiguousarray(array if array.shape[2] == 3 else array.repeat(3, 2))
 
 
 def _on_white(bgr: NDArray[np.uint8], opacity: NDArray[np.uint8]) -> Image:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from simplepose import native, reference
 from simplepose.arguments import (
+    MOST_CELLS,
     all_maps,
     check_backend,
     check_count,
@@ -115,7 +116,7 @@ def assign_keypoints(
     out = []
     for peak, part in zip(_per_image("peaks", peaks, Peaks, len(peak_list)), part_list, strict=True):
         _check_peaks(peak, skeleton)
-        _check_parts(part, len(peak.type))
+        _check_parts(part, peak, skeleton)
         if native.use_native(backend):
             keypoints, scores = native.decoder(skeleton, config).assign_keypoints(
                 peak.type, peak.xy, peak.score, part.from_peak, part.to_peak, part.evidence, *grid_to_image(stride)
@@ -159,22 +160,31 @@ def _check_peaks(peaks: Peaks, skeleton: Skeleton) -> None:
     _check_column("peaks.type", peaks.type, np.int32, (count,))
     _check_column("peaks.xy", peaks.xy, np.float32, (count, 2))
     _check_column("peaks.score", peaks.score, np.float32, (count,))
-    if not (np.isfinite(peaks.xy).all() and np.isfinite(peaks.score).all()):
-        raise ValueError("peaks: expected finite positions and scores")
+    if not ((np.abs(peaks.xy) <= MOST_CELLS).all() and np.isfinite(peaks.score).all()):  # NaN is not less either
+        raise ValueError(f"peaks: expected positions up to {MOST_CELLS} cells and finite scores")
     if count and not (
         peaks.type[0] >= 0 and peaks.type[-1] < skeleton.num_keypoints and (np.diff(peaks.type) >= 0).all()
     ):
         raise ValueError(f"peaks.type: expected ascending keypoint types below {skeleton.num_keypoints}")
 
 
-def _check_parts(parts: CandidateParts, peaks: int) -> None:
+def _check_parts(parts: CandidateParts, peaks: Peaks, skeleton: Skeleton) -> None:
     count = len(parts.from_peak)
-    for name in ("from_peak", "to_peak"):
-        index = getattr(parts, name)
-        _check_column(f"parts.{name}", index, np.int32, (count,))
-        if count and not (index.min() >= 0 and index.max() < peaks):
-            raise ValueError(f"parts.{name}: expected indices of the {peaks} peaks, got {index.min()} to {index.max()}")
+    for name in ("type", "from_peak", "to_peak"):
+        _check_column(f"parts.{name}", getattr(parts, name), np.int32, (count,))
     _check_column("parts.evidence", parts.evidence, np.float32, (count,))
+    if not np.isfinite(parts.evidence).all():
+        raise ValueError("parts.evidence: expected finite numbers")
+    if not count:
+        return
+    if not (parts.type[0] >= 0 and parts.type[-1] < skeleton.num_parts and (np.diff(parts.type) >= 0).all()):
+        raise ValueError(f"parts.type: expected ascending part types below {skeleton.num_parts}")
+    for name, index, column in (("from_peak", parts.from_peak, 0), ("to_peak", parts.to_peak, 1)):
+        low, high = index.min(), index.max()
+        if not (low >= 0 and high < len(peaks.type)):
+            raise ValueError(f"parts.{name}: expected indices of the {len(peaks.type)} peaks, got {low} to {high}")
+        if not np.array_equal(peaks.type[index], skeleton.part_index[parts.type, column]):
+            raise ValueError(f"parts.{name}: a peak is not of the keypoint type that its part joins")
 
 
 def _check_column(name: str, array: Any, dtype: type, shape: tuple[int, ...]) -> None:

@@ -143,14 +143,17 @@ class Poses:
         missing = [float("nan"), float("nan"), 0.0]
         try:
             rows = [[missing if k is None else k for k in person["keypoints"]] for person in people]
-            keypoints = np.array(rows, np.float32).reshape(-1, skeleton.num_keypoints, 3)
+            keypoints = np.array(rows, np.float32) if rows else poses.keypoints
             scores = np.array([person["score"] for person in people], np.float32)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"data: people are not [score, {skeleton.num_keypoints} keypoints] each: {error}"
             ) from None
-        if len(people) != len(keypoints):
-            raise ValueError(f"data: expected {skeleton.num_keypoints} keypoints for each of {len(people)} people")
+        if keypoints.shape != (len(people), skeleton.num_keypoints, 3) or scores.shape != (len(people),):
+            raise ValueError(
+                f"data: expected a score and {skeleton.num_keypoints} keypoints of 3 numbers for each of "
+                f"{len(people)} people, got arrays {list(scores.shape)} and {list(keypoints.shape)}"
+            )
         poses.keypoints, poses.scores, poses.truncated = keypoints, scores, bool(data.get("truncated", False))
         return poses
 

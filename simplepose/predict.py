@@ -78,6 +78,14 @@ class Prediction:
         return self._poses
 
 
+@dataclass(frozen=True)
+class _Running:
+    """Heatmaps that the device may still be working on, and the event that says it is done."""
+
+    heatmaps: Heatmaps
+    done: torch.cuda.Event | None
+
+
 class Predictor:
     """Finds the people in images.
 
@@ -247,15 +255,23 @@ class Predictor:
         poses.keypoints[..., :2] = heatmaps.frame.to_image(poses.keypoints[..., :2])
         return poses
 
-    def _run_batch(self, batch: Sequence[Prepared]) -> list[Heatmaps]:
-        return self.average(batch, self.run_network(batch))
+    def _run_batch(self, batch: Sequence[Prepared]) -> list[_Running]:
+        heatmaps = self.average(batch, self.run_network(batch))
+        done = torch.cuda.current_stream(self.device).record_event() if self.device.type == "cuda" else None
+        return [_Running(one, done) for one in heatmaps]
 
-    def _finish(self, prepared: Prepared, heatmaps: Heatmaps | None) -> Prediction:
-        poses = None if heatmaps is None else self.decode(heatmaps)
-        return Prediction(prepared.source, prepared.image, prepared.error, poses)
+    def _finish(self, prepared: Prepared, running: _Running | None) -> Prediction:
+        if running is None:
+            return Prediction(prepared.source, prepared.image, prepared.error, None)
+        if running.done is not None:
+            running.done.synchronize()  # this thread's stream need not be the one the network runs on
+        return Prediction(prepared.source, prepared.image, None, self.decode(running.heatmaps))
 
     def _run_scale(self, inputs: Image) -> Tensor:  # [B, H, W, 3] -> [B, C, H/4, W/4]
-        x = torch.from_numpy(inputs).to(self.device).permute(0, 3, 1, 2).float() / 255
+        pixels = torch.from_numpy(inputs)
+        if self.device.type == "cuda":
+            pixels = pixels.pin_memory()  # otherwise the copy waits for the batch that is running
+        x = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
         if not self.flip:
             return self._call(x)
         plain, mirrored = self._call(torch.cat([x, x.flip(3)])).chunk(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -29,7 +30,7 @@ SHIPPED = Path(__file__).parent / "skeletons"
 Color = tuple[int, int, int]
 
 
-@dataclass(frozen=True, eq=True)
+@dataclass(frozen=True, repr=False)
 class Skeleton:
     """The contract that rendering, the loss, decoding, evaluation and drawing share.
 
@@ -80,6 +81,9 @@ class Skeleton:
 
     def __hash__(self) -> int:
         return self._hash  # skeletons key the caches of compiled tables, once a decode call
+
+    def __repr__(self) -> str:
+        return f"Skeleton({self.name!r}, {self.num_keypoints} keypoints, {self.num_parts} parts)"
 
     @property
     def num_keypoints(self) -> int:
@@ -296,22 +300,37 @@ def _color(value: Any) -> Color:
 
 
 def _line_of(text: str, label: str, names: tuple[str, ...]) -> int:
-    """The line of ``text`` that holds the last of ``names`` in field ``label``; the field's own line without names."""
-    lines = text.splitlines()
-    heads = (f"{label} ", f"{label}=", f"[{label}]")
-    start = next((i for i, line in enumerate(lines) if line.lstrip().startswith(heads)), 0)
-    wanted = list(dict.fromkeys(names))
-    hits = [
-        i for i, line in enumerate(lines[start:], start) if wanted and all(_mentions(line, name) for name in wanted)
-    ]
-    doubled = len(wanted) < len(names)
-    if not hits:
-        return start + 1
-    return (hits[1] if doubled and len(hits) > 1 else hits[0]) + 1
+    """The line of ``text`` where field ``label`` lists ``names`` in a row; the field's first line if it does not.
+
+    Names that repeat (a, a or a, b, a, b) are doubled: the second place counts. A field that is not there is the
+    whole text.
+    """
+    text = re.sub("#.*", "", text)
+    head = re.search(rf"^[ \t]*(\[?){re.escape(label)}[ \t]*[=\]]", text, re.MULTILINE)
+    start, end = 0, len(text)
+    if head:
+        start = head.start()
+        following = r"^[ \t]*\[\w+\]" if head[1] else r"^[ \t]*(\w+[ \t]*=|\[\w+\])"
+        after = re.compile(following, re.MULTILINE).search(text, head.end())
+        end = after.start() if after else end
+    half = names[: len(names) // 2]
+    attempts = [(_in_a_row(names), 0)]
+    if half * 2 == names:
+        attempts.append((f"{_in_a_row(half)}|{_in_a_row(half[::-1])}", 1))
+    for pattern, which in attempts:
+        hits = list(re.finditer(pattern, text[start:end]))
+        if len(hits) > which:
+            return text.count("\n", 0, start + hits[which].end()) + 1
+    return text.count("\n", 0, start) + 1
 
 
-def _mentions(line: str, name: str) -> bool:
-    return f'"{name}"' in line or f"'{name}'" in line or line.lstrip().startswith(f"{name} ") or name in line.split()
+def _in_a_row(names: tuple[str, ...]) -> str:
+    """A pattern for names with commas between them, quoted or, as keys and numbers are, bare."""
+    items = []
+    for name in map(re.escape, names):
+        bare = rf"|(?<![\w\"']){name}(?![\w\"'])" if name else ""
+        items.append(rf"(?:\"{name}\"|'{name}'{bare})")
+    return r"\s*,\s*".join(items)
 
 
 def _read_only(array: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -91,7 +91,7 @@ def _check_left_right(skeleton: Skeleton, names: set[str]) -> None:
         for side, other in (("left_", "right_"), ("right_", "left_")):
             twin = other + name.removeprefix(side)
             if name.startswith(side) and twin in names:
-                raise SkeletonError(f"left_right: {name!r} and {twin!r} are not paired", "left_right")
+                raise SkeletonError(f"left_right: {name!r} and {twin!r} are not paired", "left_right", (name,))
     mirror = mirror_names(skeleton.left_right)
     known = {frozenset(part) for part in skeleton.parts}
     for part in skeleton.parts:

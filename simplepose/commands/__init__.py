@@ -22,10 +22,10 @@ class UsageError(Exception):
 
 @contextlib.contextmanager
 def usage_errors() -> Iterator[None]:
-    """TypeErrors and ValueErrors of the block are the caller's bad arguments."""
+    """TypeErrors, ValueErrors and names of missing files in the block are the caller's bad arguments."""
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from None
 
 

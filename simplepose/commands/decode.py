@@ -94,7 +94,11 @@ def read_maps(path: str, name: str | None) -> NDArray[Any]:
         if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError) or str(error).startswith(path):
             raise
         raise ValueError(f"{path}: not an NPZ or NPY file of numbers ({error})") from None
-    return maps.astype(np.float32) * np.float32(1 / 1024) if maps.dtype == np.int16 else maps
+    if maps.dtype == np.int16:
+        return maps.astype(np.float32) * np.float32(1 / 1024)
+    if not np.issubdtype(maps.dtype, np.floating):
+        raise ValueError(f"{path}: expected numbers with a point, or int16 in 1/1024, got {maps.dtype}")
+    return maps.astype(np.float32, copy=False)
 
 
 def _array_name(path: str, names: list[str], wanted: str | None) -> str:
@@ -106,8 +110,8 @@ def _array_name(path: str, names: list[str], wanted: str | None) -> str:
 
 def _draw(image_path: str, found: list[Poses], out: Path) -> None:
 
-    from simplepose.draw import DrawConfig, draw_poses, write_image
-    from simplepose.images import read_image
+    from simplepose.draw import DrawConfig, draw_poses
+    from simplepose.images import read_image, write_image
 
     image = read_image(image_path)
     write_image(out, draw_poses(image, found[0], DrawConfig()) if found else image)

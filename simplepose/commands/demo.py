@@ -77,7 +77,8 @@ def make_scene(seed: int, size: int = 512) -> tuple[NDArray[np.uint8], Any]:
 
 def draw_demo(path: Path, image: NDArray[np.uint8], poses: Poses, maps: NDArray[np.float32]) -> None:
     """People, keypoint maps and part maps side by side."""
-    from simplepose.draw import draw_heatmaps, side_by_side, write_image
+    from simplepose.draw import draw_heatmaps, side_by_side
+    from simplepose.images import write_image
 
     parts = poses.skeleton.num_parts
     keypoint_maps = maps[parts : parts + poses.skeleton.num_keypoints]

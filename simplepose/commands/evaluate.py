@@ -56,7 +56,8 @@ def run(options: argparse.Namespace) -> int:
 
         paths = list(paths)
         found = predictor.predict_many(paths, batch_size=options.batch)
-        return iter(tqdm(found, "evaluate", len(paths), unit="image", disable=None if first else True))
+        shown = tqdm(found, "evaluate", len(paths), unit="image", disable=None if first and not options.json else True)
+        return (prediction.error or prediction.poses for prediction in shown)
 
     settings = {name: getattr(options, name) for name in ("checkpoint", "scales", "flip", "size", "paper", "set")}
     report = evaluate_images(
@@ -80,8 +81,8 @@ def run(options: argparse.Namespace) -> int:
             f"{report.images} images, {report.people_found} people found, {report.seconds:.1f} s ({rate:.1f} images/s)"
         )
         print(f"command: {command}")
-    for name, reason in report.failed.items():
-        print(f"{name}: {reason}", file=sys.stderr)
+    for reason in report.failed.values():
+        print(reason, file=sys.stderr)
     if report.failed:
         print(f"{len(report.failed)} of {report.images} images could not be read; they count as empty", file=sys.stderr)
     return 1 if report.failed else 0

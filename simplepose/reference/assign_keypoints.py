@@ -27,6 +27,7 @@ class Link(NamedTuple):
     evidence: np.float32
 
 
+@np.errstate(over="ignore", invalid="ignore")  # sums of huge map values
 def assign_keypoints(
     peaks: Peaks, parts: CandidateParts, skeleton: Skeleton, config: DecodeConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Builds the C++ ops with AddressSanitizer and UndefinedBehaviorSanitizer into a temporary folder and runs their tests there.
+#
+#   scripts/sanitize.sh [pytest arguments]
+#
+# PYTHON names the interpreter (default: python); it needs the packages of the extra "test", pybind11, CMake and a
+# compiler. The tree itself and what is built in it are left alone. Exit code 0: all tests pass and nothing was found.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+python=$(command -v "${PYTHON:-python}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+cmake -S "$root" -B "$work/build" -DSIMPLEPOSE_SANITIZE=address,undefined -DSIMPLEPOSE_CUDA=OFF \
+  -DCMAKE_BUILD_TYPE=Release -DPython_EXECUTABLE="$python" >"$work/configure.log" || { cat "$work/configure.log"; exit 1; }
+cmake --build "$work/build" --parallel >"$work/build.log" || { cat "$work/build.log"; exit 1; }
+
+# The package without any module that was built in the tree, and the sanitized one in its place.
+mkdir "$work/source"
+tar -C "$root" -c --exclude='*.so' --exclude=__pycache__ simplepose tests benchmarks pyproject.toml | tar -C "$work/source" -x
+cmake --install "$work/build" --prefix "$work/source" >/dev/null
+
+compiler=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' "$work/build/CMakeCache.txt")
+preload=
+for library in libasan.so libubsan.so libstdc++.so; do
+  preload+="$(realpath "$("$compiler" -print-file-name="$library")") "
+done
+
+tests=("$@")
+if [ ${#tests[@]} -eq 0 ]; then
+  tests=(tests/test_decode_parity.py tests/test_find_peaks.py tests/test_grouping_rules.py tests/test_decode.py
+    tests/test_decode_process.py tests/test_render_targets.py)
+fi
+# Leaks are not looked for: the interpreter never frees all it has. The interpreter and torch are not instrumented.
+cd "$work/source"
+export LD_PRELOAD="$preload" PYTHONPATH="$work/source"
+export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+export SIMPLEPOSE_TEST_EXAMPLES="${SIMPLEPOSE_TEST_EXAMPLES:-25}" SIMPLEPOSE_SHARED="${SIMPLEPOSE_SHARED:-$root/../shared}"
+"$python" -c 'from simplepose.native import require_native; print("sanitized:", require_native().__file__)'
+"$python" -m pytest -q -p no:cacheprovider "${tests[@]}"

@@ -1,0 +1,196 @@
+"""The command line: help, exit codes, one JSON object on stdout, and what each command leaves behind."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from scenes import scene_maps
+
+import simplepose as sp
+from simplepose.checkpoint import save_checkpoint
+from simplepose.cli import COMMANDS, main
+from simplepose.model import IMHN
+from simplepose.model_config import ModelConfig
+
+
+def run(capsys, *arguments):
+    """Exit code, stdout and stderr of a command line."""
+    capsys.readouterr()
+    try:
+        code = main([str(a) for a in arguments])
+    except SystemExit as end:
+        code = end.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A network with random weights, narrow enough to be quick."""
+    path = tmp_path_factory.mktemp("weights") / "narrow.safetensors"
+    torch.manual_seed(0)
+    model = IMHN(ModelConfig(stacks=1, width=16, growth=8, input_size=128))
+    save_checkpoint(path, model, sp.COCO)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder with two images and a file that is none."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("1.jpg", "2.jpg"):
+        cv2.imwrite(str(folder / name), rng.integers(0, 255, (60, 90, 3), np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(capsys, command):
+    code, out, _ = run(capsys, command, "--help")
+    assert code == 0
+    assert "usage: simplepose" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["perdict"], "invalid choice: 'perdict'"),
+        (["decode", "maps.npz", "--set", "reech=1"], "--set: expected NAME=VALUE"),
+        (["decode", "maps.npz", "--set", "reach=-1"], "reach: expected a finite number at least 0"),
+        (["decode", "maps.npz", "--skeleton", "cooc"], "no skeleton of that name"),
+        (["predict", "x.jpg", "--draw"], "--draw needs --out"),
+        (["evaluate", "--annotations", "x.json"], "expected a CHECKPOINT and --images, or --oracle"),
+        (["synth", "out", "--images", "0"], "images: expected 1"),
+        (["predict", "x.jpg", "--checkpoint", "tniy"], "known: tiny"),
+    ],
+)
+def test_bad_arguments_end_with_2_and_say_why(capsys, monkeypatch, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert message in err
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_version_and_info(capsys):
+    assert run(capsys, "--version")[1] == f"simplepose {sp.__version__}\n"
+    code, out, _ = run(capsys, "info", "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["native"]
+    assert facts["native_version"] == sp.__version__
+
+
+def test_demo_finds_everyone_and_draws(capsys, tmp_path):
+    code, out, _ = run(capsys, "demo", "--out", tmp_path / "demo.png", "--json")
+    report = json.loads(out)
+    assert code == 0
+    assert report["people_found"] == report["people_annotated"] >= 3
+    assert report["AP"] == pytest.approx(1.0)
+    assert cv2.imread(str(tmp_path / "demo.png")).shape[1] > 3 * 500
+
+
+def test_decode_writes_people_and_draws_them(capsys, tmp_path):
+    maps = scene_maps(3, 0)
+    np.savez(tmp_path / "maps.npz", maps=np.round(maps * 1024).astype(np.int16))
+    cv2.imwrite(str(tmp_path / "image.png"), np.full((512, 512, 3), 127, np.uint8))
+    drawing = ["--draw", tmp_path / "image.png", "--drawing", tmp_path / "drawn.png"]
+    code, out, _ = run(capsys, "decode", tmp_path / "maps.npz", "--out", tmp_path / "poses.json", *drawing, "--json")
+    assert code == 0
+    report = json.loads(out)
+    assert report == json.loads((tmp_path / "poses.json").read_text())
+    poses = sp.Poses.from_dict(report["images"][0])
+    expected = sp.decode(np.round(maps * 1024).astype(np.float32) / 1024)[0]
+    assert np.array_equal(poses.keypoints, expected.keypoints, equal_nan=True)
+    assert len(np.unique(cv2.imread(str(tmp_path / "drawn.png")))) > 10
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"other": np.zeros(3), "more": np.zeros(3)}, "no array 'maps or heatmaps'; it has other, more"),
+        ({"maps": np.zeros((47, 8, 8), np.float32)}, "expected 48"),
+        ({"maps": np.zeros((48, 8, 8), np.int32)}, "int16 in 1/1024, got int32"),
+    ],
+)
+def test_decode_names_a_bad_file(capsys, tmp_path, arrays, message):
+    path = tmp_path / "maps.npz"
+    np.savez(path, **arrays)
+    code, _, err = run(capsys, "decode", path)
+    assert code == 1
+    assert message in err
+    assert str(path) in err
+
+
+def test_decode_of_a_broken_file_ends_with_1(capsys, tmp_path):
+    path = tmp_path / "maps.npz"
+    path.write_bytes(b"PK nothing")
+    assert run(capsys, "decode", path)[0] == 1
+    code, _, err = run(capsys, "decode", tmp_path / "none.npz")
+    assert code == 1
+    assert "none.npz" in err
+
+
+def test_predict_skips_a_broken_file_and_says_so(capsys, photos, checkpoint, tmp_path):
+    (photos / "3.jpg").write_bytes(b"no picture")
+    arguments = ["predict", photos, "--checkpoint", checkpoint, "--out", tmp_path / "out", "--draw", "--heatmaps"]
+    code, out, err = run(capsys, *arguments, "--json")
+    report = json.loads(out)
+    assert code == 1
+    assert [image["file_name"] for image in report["images"]] == [str(photos / "1.jpg"), str(photos / "2.jpg")]
+    assert list(report["failed"]) == [str(photos / "3.jpg")]
+    assert "1 of 3 inputs were skipped" in err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1.jpg", "2.jpg", "results.json"]
+
+
+def test_predict_reads_and_writes_video(capsys, checkpoint, tmp_path):
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (96, 64))
+    for value in (0, 100, 200):
+        writer.write(np.full((64, 96, 3), value, np.uint8))
+    writer.release()
+    code, out, _ = run(capsys, "predict", path, "--checkpoint", checkpoint, "--out", tmp_path / "o", "--draw", "--json")
+    assert code == 0
+    assert len(json.loads(out)["images"]) == 3
+    capture = cv2.VideoCapture(str(tmp_path / "o" / "clip_poses.mp4"))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    capture.release()
+    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["clip_poses.mp4", "results.json"]
+
+
+def test_predict_on_an_empty_folder_ends_with_1(capsys, checkpoint, tmp_path):
+    code, _, err = run(capsys, "predict", tmp_path, "--checkpoint", checkpoint)
+    assert code == 1
+    assert "holds no images" in err
+
+
+def test_bench_prints_every_stage(capsys, checkpoint):
+    code, out, _ = run(capsys, "bench", "--checkpoint", checkpoint, "--rounds", "2", "--json")
+    assert code == 0
+    report = json.loads(out)
+    stages = report["stages_ms"]
+    assert {"read", "network only", "find_peaks", "match_parts", "assign_keypoints", "draw"} <= stages.keys()
+    assert all(0 < row["p50"] <= row["p95"] for row in stages.values())
+    assert list(report["decode_by_people"]) == [f"{n} people" for n in (1, 5, 10, 20, 30)]
+
+
+def test_synth_writes_a_data_set(capsys, tmp_path):
+    code, out, _ = run(capsys, "synth", tmp_path / "data", "--images", "2", "--seed", "3", "--size", "128", "--json")
+    assert code == 0
+    assert json.loads(out)["images"] == 2
+    assert len(list((tmp_path / "data" / "images").iterdir())) == 2
+
+
+def test_convert_refuses_what_is_no_checkpoint(capsys, tmp_path):
+    (tmp_path / "in.pth").write_bytes(b"nothing")
+    code, _, err = run(capsys, "convert", tmp_path / "in.pth", tmp_path / "out.safetensors")
+    assert code == 1
+    assert "in.pth" in err
+    assert not (tmp_path / "out.safetensors").exists()

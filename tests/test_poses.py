@@ -1,0 +1,165 @@
+"""Poses: boxes, picking, the COCO export, and the JSON form with what it refuses."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import simplepose as sp
+from simplepose.poses import FORMAT, FORMAT_VERSION, Poses
+
+NAN = float("nan")
+NOSE, NECK, RIGHT_SHOULDER, LEFT_EAR = (
+    sp.COCO.keypoints.index(k) for k in ("nose", "neck", "right_shoulder", "left_ear")
+)
+
+
+@pytest.fixture
+def poses() -> Poses:
+    """Three people: nose, shoulder and ear; a lone neck; nose and neck."""
+    keypoints = np.full((3, 18, 3), NAN, np.float32)
+    keypoints[..., 2] = 0
+    keypoints[0, NOSE] = (10.25, 20.5, 0.5)
+    keypoints[0, RIGHT_SHOULDER] = (2, 60, 0.75)
+    keypoints[0, LEFT_EAR] = (14.1234, 18, 1 / 3)
+    keypoints[1, NECK] = (100, 7, 0.9)
+    keypoints[2, NOSE] = (-1.5, 0, 0.25)
+    keypoints[2, NECK] = (3, 4, 0.25)
+    return Poses(keypoints, np.float32([1.58, 0.9, 0.5]), sp.COCO, truncated=True)
+
+
+def test_boxes_hold_the_keypoints_that_are_there(poses):
+    boxes = poses.boxes
+    assert boxes.dtype == np.float32
+    np.testing.assert_allclose(boxes, [[2, 18, 14.1234, 60], [100, 7, 100, 7], [-1.5, 0, 3, 4]], rtol=1e-6)
+
+
+def test_picking_gives_poses(poses):
+    assert len(poses) == 3
+    for index in (1, -2, np.int64(1)):
+        np.testing.assert_array_equal(poses[index].scores, np.float32([0.9]))
+    assert len(poses[-1]) == 1
+    assert poses[-1].scores[0] == np.float32(0.5)
+    for picked in (poses[1:], poses[np.array([False, True, True])], poses[np.array([1, 2])]):
+        np.testing.assert_array_equal(picked.keypoints, poses.keypoints[1:])
+        assert picked.truncated
+        assert picked.skeleton is sp.COCO
+    assert [float(one.scores[0]) for one in poses] == poses.scores.tolist()
+    assert len(poses[3:]) == 0
+    for index in (3, -4):
+        with pytest.raises(IndexError, match=f"pose {index} of 3"):
+            poses[index]
+
+
+def test_visible_and_at_least_count_keypoints(poses):
+    assert poses.visible.sum(1).tolist() == [3, 1, 2]
+    assert poses.at_least(2).scores.tolist() == poses.scores[[0, 2]].tolist()
+    assert poses.at_least(score=0.6).scores.tolist() == poses.scores[[0, 1]].tolist()
+    assert len(poses.at_least(3, 2.0)) == 0
+
+
+def test_representation_says_what_is_there(poses):
+    assert repr(poses) == "Poses(3 people, skeleton 'coco', truncated)"
+    assert repr(Poses.empty()) == "Poses(0 people, skeleton 'coco')"
+
+
+def test_coco_results_are_in_dataset_order_and_leave_a_lone_neck_out(poses):
+    results = poses.to_coco(image_id=42)
+    assert [r["score"] for r in results] == poses.scores[[0, 2]].tolist()
+    first, second = results
+    assert set(first) == {"image_id", "category_id", "keypoints", "score"}
+    assert (first["image_id"], first["category_id"]) == (42, 1)
+    expected = np.zeros((17, 3))
+    expected[sp.COCO.dataset_keypoints.index("nose")] = (10.25, 20.5, 0.5)
+    expected[sp.COCO.dataset_keypoints.index("right_shoulder")] = (2, 60, 0.75)
+    expected[sp.COCO.dataset_keypoints.index("left_ear")] = (14.123, 18, 0.333)
+    assert first["keypoints"] == expected.ravel().tolist()
+    assert second["keypoints"][:3] == [-1.5, 0, 0.25]
+    assert not any(second["keypoints"][3:])
+    assert json.loads(json.dumps(results)) == results
+    assert poses.to_coco(1, category_id=7)[0]["category_id"] == 7
+
+
+def test_coco_results_are_read_by_pycocotools(poses, capsys):
+    from pycocotools.coco import COCO
+
+    truth = COCO()
+    truth.dataset = {"images": [{"id": 42}], "annotations": [], "categories": [{"id": 1}]}
+    truth.createIndex()
+    loaded = truth.loadRes(poses.to_coco(42))
+    assert len(loaded.getAnnIds(imgIds=[42])) == 2
+    capsys.readouterr()
+
+
+def test_json_reads_back_without_loss(poses):
+    data = poses.to_dict()
+    assert (data["format"], data["version"]) == (FORMAT, FORMAT_VERSION) == ("simplepose.poses", 1)
+    assert data["people"][1]["keypoints"][NOSE] is None
+    again = Poses.from_dict(json.loads(json.dumps(data, allow_nan=False)))
+    np.testing.assert_array_equal(again.keypoints, poses.keypoints)
+    np.testing.assert_array_equal(again.scores, poses.scores)
+    assert again.keypoints.dtype == again.scores.dtype == np.float32
+    assert again.truncated
+    assert again.skeleton == sp.COCO
+
+
+def test_a_skeleton_of_ones_own_is_given_to_from_dict():
+    arm = sp.Skeleton("arm", ("elbow", "hand"), (("elbow", "hand"),))
+    poses = Poses(np.float32([[[1, 2, 0.5], [NAN, NAN, 0]]]), np.float32([0.5]), arm)
+    again = Poses.from_dict(poses.to_dict(), arm)
+    np.testing.assert_array_equal(again.keypoints, poses.keypoints)
+    assert again.skeleton is arm
+    with pytest.raises(ValueError, match="no skeleton of that name"):
+        Poses.from_dict(poses.to_dict())
+    with pytest.raises(ValueError, match="keypoint_names are not those of skeleton 'coco'"):
+        Poses.from_dict(poses.to_dict(), sp.COCO)
+
+
+REFUSED = {
+    "no dictionary": (lambda d: [], "expected a dictionary with format 'simplepose.poses'"),
+    "other format": (lambda d: {**d, "format": "coco"}, "expected a dictionary with format"),
+    "later version": (lambda d: {**d, "version": 2}, "expected version 1, got 2"),
+    "no version": (lambda d: {k: d[k] for k in d if k != "version"}, "expected version 1, got None"),
+    "other names": (lambda d: {**d, "keypoint_names": ["a"]}, "keypoint_names are not those of skeleton 'coco'"),
+    "people is a number": (lambda d: {**d, "people": 3}, "people are not"),
+    "people is none": (lambda d: {**d, "people": None}, "people are not"),
+    "person is a string": (lambda d: {**d, "people": ["a"]}, "people are not"),
+    "no score": (lambda d: {**d, "people": [{"keypoints": [None] * 18}]}, "people are not"),
+    "few keypoints": (
+        lambda d: {**d, "people": [{"score": 1, "keypoints": [None] * 17}]},
+        "expected a score and 18 keypoi",
+    ),
+    "eighteen of 17": (
+        lambda d: {**d, "people": [{"score": 1, "keypoints": [None] * 17}] * 18},
+        "expected a score and 18",
+    ),
+    "flat": (lambda d: {**d, "people": [{"score": 1, "keypoints": [0.0] * 54}]}, "expected a score and 18 keypoi"),
+    "two numbers": (lambda d: {**d, "people": [{"score": 1, "keypoints": [[1, 2]] * 18}]}, "expected a score and 18"),
+    "letters": (lambda d: {**d, "people": [{"score": 1, "keypoints": [["a", 2, 3]] * 18}]}, "people are not"),
+    "score of letters": (lambda d: {**d, "people": [{"score": "a", "keypoints": [None] * 18}]}, "people are not"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_other_dictionaries_are_refused(change, message, poses):
+    with pytest.raises(ValueError, match=message):
+        Poses.from_dict(change(poses.to_dict()))
+
+
+def test_no_people_everywhere():
+    nobody = Poses.empty()
+    assert len(nobody) == 0
+    assert nobody.keypoints.shape == (0, 18, 3)
+    assert nobody.boxes.shape == (0, 4)
+    assert nobody.boxes.dtype == np.float32
+    assert nobody.visible.shape == (0, 18)
+    assert nobody.to_coco(1) == []
+    assert list(nobody) == []
+    assert len(nobody.at_least(3)) == len(nobody[:2]) == 0
+    again = Poses.from_dict(json.loads(json.dumps(nobody.to_dict())))
+    assert again.keypoints.shape == (0, 18, 3)
+    assert not again.truncated
+    with pytest.raises(IndexError):
+        nobody[0]

@@ -1,0 +1,266 @@
+"""Skeletons: the tables that follow from names, the shipped files, and what is refused, with the line that is wrong."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from map_cases import wide_skeleton
+
+import simplepose as sp
+from simplepose.skeleton import SHIPPED, Skeleton
+from simplepose.skeleton_checks import SkeletonError
+
+KEYPOINTS = [
+    *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),
+    *("right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
+    *("right_eye", "left_eye", "right_ear", "left_ear"),
+]
+PARTS = [
+    *([1, 0], [1, 14], [1, 15], [1, 16], [1, 17], [0, 14], [0, 15], [14, 16], [15, 17], [1, 2], [2, 3], [3, 4]),
+    *([1, 5], [5, 6], [6, 7], [1, 8], [8, 9], [9, 10], [1, 11], [11, 12], [12, 13], [0, 2], [0, 5], [2, 8]),
+    *([8, 12], [5, 11], [11, 9], [16, 2], [17, 5], [8, 11]),
+]
+ALL = [sp.COCO, sp.load_skeleton("crowdpose14"), sp.load_skeleton("hand21"), wide_skeleton()]
+all_skeletons = pytest.mark.parametrize("skeleton", ALL, ids=lambda s: s.name)
+
+
+def swap_sides(name: str) -> str:
+    side = {"left": "right", "right": "left"}
+    return "_".join(side.get(word, word) for word in name.split("_"))
+
+
+def test_coco_has_the_networks_order():
+    assert list(sp.COCO.keypoints) == KEYPOINTS
+    assert sp.COCO.part_index.tolist() == PARTS
+    assert (sp.COCO.num_keypoints, sp.COCO.num_parts, sp.COCO.num_channels) == (18, 30, 50)
+
+
+def test_coco_sigmas_are_those_of_the_evaluation():
+    from pycocotools.cocoeval import Params
+
+    np.testing.assert_allclose(sp.COCO.sigmas, Params("keypoints").kpt_oks_sigmas)
+
+
+@all_skeletons
+def test_flips_are_involutions_that_map_left_to_right(skeleton):
+    for flip in (skeleton.keypoint_flip, skeleton.part_flip, skeleton.channel_flip, skeleton.dataset_flip):
+        np.testing.assert_array_equal(flip[flip], np.arange(len(flip)))
+    for name, other in zip(skeleton.keypoints, skeleton.keypoint_flip, strict=True):
+        assert skeleton.keypoints[other] == swap_sides(name)
+    for name, other in zip(skeleton.dataset_keypoints, skeleton.dataset_flip, strict=True):
+        assert skeleton.dataset_keypoints[other] == swap_sides(name)
+    for part, other in zip(skeleton.parts, skeleton.part_flip, strict=True):
+        assert set(skeleton.parts[other]) == set(map(swap_sides, part))
+
+
+def test_channel_flip_holds_parts_then_keypoints_then_mask_and_envelope():
+    flip = sp.COCO.channel_flip
+    assert len(flip) == 50
+    np.testing.assert_array_equal(flip[:30], sp.COCO.part_flip)
+    np.testing.assert_array_equal(flip[30:48] - 30, sp.COCO.keypoint_flip)
+    assert flip[48:].tolist() == [48, 49]
+    fixed = {"neck-nose", "right_hip-left_hip"}
+    assert {"-".join(sp.COCO.parts[i]) for i in np.nonzero(flip[:30] == np.arange(30))[0]} == fixed
+
+
+@all_skeletons
+def test_dataset_index_finds_the_names(skeleton):
+    assert [skeleton.keypoints[i] for i in skeleton.dataset_index] == list(skeleton.dataset_keypoints)
+    assert len(skeleton.sigmas) == len(skeleton.dataset_keypoints)
+
+
+@all_skeletons
+def test_the_spanning_tree_connects_all_keypoints_without_a_cycle(skeleton):
+    tree = skeleton.spanning_tree()
+    assert tree.keypoints == skeleton.keypoints
+    assert tree.num_parts == skeleton.num_keypoints - 1  # connected, which the skeleton checks: so no cycle
+    positions = [skeleton.parts.index(part) for part in tree.parts]
+    assert positions == sorted(positions)
+    assert skeleton.parts[0] in tree.parts
+
+
+def test_tables_are_read_only():
+    with pytest.raises(ValueError, match="read-only"):
+        sp.COCO.part_index[0, 0] = 3
+
+
+def test_the_neck_is_the_mean_of_labelled_shoulders():
+    keypoints = np.zeros((4, 17, 3))
+    left, right = sp.COCO.dataset_keypoints.index("left_shoulder"), sp.COCO.dataset_keypoints.index("right_shoulder")
+    keypoints[:, left] = (10, 20, 2)
+    keypoints[:, right] = [(30, 40, 2), (30, 40, 1), (30, 40, 0), (50, 60, 2)]
+    keypoints[3, left] = (7, 7, 0)  # unlabelled, with a left-over position
+    rows = sp.COCO.from_dataset(keypoints)
+    assert rows.dtype == np.float32
+    assert rows[:, 1].tolist() == [[20, 30, 2], [20, 30, 1], [0, 0, 0], [0, 0, 0]]
+    assert rows[3, 5].tolist() == [0, 0, 0]
+    np.testing.assert_array_equal(sp.COCO.from_dataset(keypoints[0]), rows[0])
+    with pytest.raises(ValueError, match=r"keypoints: expected \[..., 17, 3\] for skeleton 'coco', got \[4, 18, 3\]"):
+        sp.COCO.from_dataset(np.zeros((4, 18, 3)))
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.toml")), ids=lambda p: p.stem)
+def test_shipped_skeletons_load_by_name_and_path(path):
+    skeleton = sp.load_skeleton(path.stem)
+    assert skeleton == Skeleton.from_toml(path) == sp.load_skeleton(path)
+    assert skeleton.name == path.stem
+    assert skeleton.num_parts > skeleton.num_keypoints - 1, "no redundant parts"
+
+
+def test_shipped_skeletons_are_what_they_claim():
+    crowdpose, hand = sp.load_skeleton("crowdpose14"), sp.load_skeleton("hand21")
+    assert crowdpose.num_keypoints == len(crowdpose.dataset_keypoints) == 14
+    assert crowdpose.keypoints[-2:] == ("head", "neck")
+    assert (
+        crowdpose.sigmas
+        == (0.079,) * 2 + (0.072,) * 2 + (0.062,) * 2 + (0.107,) * 2 + (0.087,) * 2 + (0.089,) * 2 + (0.079,) * 2
+    )
+    assert hand.num_keypoints == 21
+    assert hand.keypoint_flip.tolist() == list(range(21))
+    with pytest.raises(ValueError, match=r"no skeleton of that name \(known: coco, crowdpose14, hand21\)"):
+        sp.load_skeleton("hand22")
+
+
+@all_skeletons
+def test_dictionaries_and_toml_read_back(skeleton, tmp_path):
+    assert Skeleton.from_dict(skeleton.to_dict()) == skeleton
+    lines = [f"{key} = {value!r}" for key, value in skeleton.to_dict().items() if key != "derived"]
+    lines += ["[derived]", *(f"{name} = {list(sources)!r}" for name, sources in skeleton.derived)]
+    path = tmp_path / "skeleton.toml"
+    path.write_text("\n".join(lines))
+    assert Skeleton.from_toml(path) == skeleton
+    assert hash(Skeleton.from_toml(path)) == hash(skeleton)
+
+
+GOOD = """\
+name = "arm"
+keypoints = [
+  "neck", "left_hand",
+  "right_hand",
+]
+parts = [
+  ["neck", "left_hand"],
+  ["neck", "right_hand"],
+]
+left_right = [["left_hand", "right_hand"]]
+dataset_keypoints = ["left_hand", "right_hand"]
+sigmas = [0.1, 0.1]
+colors = [[0, 0, 0], [1, 2, 3], [255, 255, 255]]
+drawn_parts = [["neck", "left_hand"]]
+[derived]
+neck = ["left_hand", "right_hand"]
+"""
+BAD = {  # what is put in place of what: the line and the message
+    "unknown in parts": ('["neck", "right_hand"],', '["neck", "foot"],', 8, "parts: unknown keypoint 'foot' in"),
+    "doubled keypoint": ('  "right_hand",', '  "right_hand",\n  "neck",', 5, "keypoints: 'neck' is doubled"),
+    "empty name": ('  "right_hand",', '  "right_hand", "",', 4, "keypoints: unknown keypoint ''"),
+    "loop after others": ('["neck", "right_hand"],', '["neck", "right_hand"], # x\n["neck", "neck"],', 9, "is a loop"),
+    "loop": ('["neck", "right_hand"],', '["neck", "neck"],', 8, r"parts: \['neck', 'neck'\] is a loop"),
+    "repeated": (
+        '["neck", "right_hand"],',
+        '["neck", "right_hand"],\n  ["right_hand", "neck"],',
+        9,
+        r"parts: \['right_hand', 'neck'\] is doubled",
+    ),
+    "triple": ('["neck", "right_hand"],', '["neck", "right_hand", "neck"],', 8, "parts: expected pairs of names"),
+    "number in parts": ('["neck", "right_hand"],', '["neck", 7],', 8, "parts: expected strings, got 7"),
+    "no pair": ('left_right = [["left_hand", "right_hand"]]', "", 3, "'left_hand' and 'right_hand' are not paired"),
+    "unknown side": ('[["left_hand", "right_hand"]]', '[["left_hand", "foot"]]', 10, "unknown keypoint 'foot' in"),
+    "own twin": ('[["left_hand", "right_hand"]]', '[["neck", "neck"]]', 10, "'neck' stands in more than one place"),
+    "unmirrored": (
+        '["neck", "right_hand"],',
+        '["left_hand", "right_hand"],',
+        7,
+        r"\['neck', 'left_hand'\] lacks its mirrored part \['neck', 'right_hand'\]",
+    ),
+    "unconnected": (
+        '  ["neck", "left_hand"],\n  ["neck", "right_hand"],\n]',
+        '  ["right_hand", "left_hand"],\n]',
+        6,
+        r"parts: they do not connect \['left_hand', 'right_hand'\] with the other keypoints",
+    ),
+    "derived of itself": ('neck = ["left_hand", "right_hand"]', 'neck = ["neck"]', 16, "'neck' needs sources that are"),
+    "derived unknown": (
+        'neck = ["left_hand", "right_hand"]',
+        'neck = ["foot"]',
+        16,
+        "derived: unknown keypoint 'foot'",
+    ),
+    "derived is no table": ('[derived]\nneck = ["left_hand", "right_hand"]', "derived = 3", 15, "expected a table"),
+    "dataset lacks": (
+        'dataset_keypoints = ["left_hand", "right_hand"]',
+        'dataset_keypoints = ["left_hand"]',
+        11,
+        "nor",
+    ),
+    "too few sigmas": ("sigmas = [0.1, 0.1]", "sigmas = [0.1]", 12, "sigmas: expected 2, got 1"),
+    "negative sigma": ("sigmas = [0.1, 0.1]", "sigmas = [0.1, -0.1]", 12, "sigmas: expected positive numbers"),
+    "sigma of letters": ("sigmas = [0.1, 0.1]", 'sigmas = [0.1, "a"]', 12, "sigmas: expected numbers, got 'a'"),
+    "sigmas of letters": ("sigmas = [0.1, 0.1]", 'sigmas = "a"', 12, "sigmas: expected a list, got 'a'"),
+    "too few colors": ("[0, 0, 0], ", "", 13, "colors: expected 3, got 2"),
+    "color too bright": ("[1, 2, 3]", "[1, 2, 300]", 13, r"colors: expected \[red, green, blue\] from 0 to 255"),
+    "drawn unknown": (
+        'drawn_parts = [["neck", "left_hand"]]',
+        'drawn_parts = [["neck", "foot"]]',
+        14,
+        "drawn_parts: un",
+    ),
+    "unknown field": ("sigmas = [0.1, 0.1]", "sigma = [0.1, 0.1]", 12, "unknown field 'sigma', known are colors, "),
+    "no name": ('name = "arm"', "", 1, "field 'name' is missing"),
+    "name is a number": ('name = "arm"', "name = 3", 1, "name: expected a string, got 3"),
+}
+
+
+def test_the_good_file_is_good(tmp_path):
+    path = tmp_path / "arm.toml"
+    path.write_text(GOOD)
+    assert Skeleton.from_toml(path).derived == (("neck", ("left_hand", "right_hand")),)
+
+
+@pytest.mark.parametrize(("old", "new", "line", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_files_are_refused_with_their_line(old, new, line, message, tmp_path):
+    assert GOOD.count(old) == 1
+    path = tmp_path / "arm.toml"
+    path.write_text(GOOD.replace(old, new))
+    with pytest.raises(SkeletonError, match=message) as caught:
+        Skeleton.from_toml(path)
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+
+
+def test_what_is_no_toml_is_refused_with_its_path(tmp_path):
+    path = tmp_path / "broken.toml"
+    path.write_text('name = "a\n')
+    with pytest.raises(SkeletonError, match=r"broken.toml: .*line 1"):
+        Skeleton.from_toml(path)
+    with pytest.raises(FileNotFoundError):
+        Skeleton.from_toml(tmp_path / "missing.toml")
+
+
+def test_too_many_or_no_keypoints_are_refused():
+    names = tuple(f"k{i}" for i in range(257))
+    chain = tuple(itertools.pairwise(names))
+    assert Skeleton("many", names[:256], chain[:255]).num_keypoints == 256
+    with pytest.raises(SkeletonError, match="keypoints: expected 1 to 256, got 257"):
+        Skeleton("many", names, chain)
+    with pytest.raises(SkeletonError, match="keypoints: expected 1 to 256, got 0"):
+        Skeleton("none", (), ())
+
+
+def test_one_keypoint_is_a_skeleton():
+    ball = Skeleton("ball", ("centre",), ())
+    assert ball.num_channels == 3
+    assert ball.part_index.shape == (0, 2)
+    maps = np.zeros((1, 9, 9), np.float32)
+    maps[0, 4, 5] = 0.5
+    for backend in ("native", "reference"):
+        assert sp.decode(maps, ball, backend=backend)[0].keypoints.tolist() == [[[21.5, 17.5, 0.5]]]
+
+
+def test_skeletons_are_values():
+    assert replace(sp.COCO) == sp.COCO
+    assert sp.COCO.spanning_tree() != sp.COCO
+    with pytest.raises(AttributeError):
+        sp.COCO.name = "other"
