@@ -26,8 +26,8 @@ from simplepose.atomic import write_json
 from simplepose.checkpoint import load_checkpoint
 from simplepose.config import TargetConfig
 from simplepose.data import make_loader
-from simplepose.draw import write_image
 from simplepose.evaluate import evaluate_images
+from simplepose.images import write_image
 from simplepose.loss import pose_loss
 from simplepose.model import IMHN
 from simplepose.poses import Poses

@@ -20,7 +20,8 @@ from tqdm import tqdm
 from simplepose.atomic import atomic_write
 from simplepose.config import TargetConfig
 from simplepose.data import Sample, collate
-from simplepose.draw import draw_heatmaps, side_by_side, write_image
+from simplepose.draw import draw_heatmaps, side_by_side
+from simplepose.images import write_image
 from simplepose.inspect_data import draw_people
 from simplepose.model import IMHN
 from simplepose.skeleton import Skeleton
