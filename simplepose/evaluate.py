@@ -145,12 +145,15 @@ def _gather(done: dict[int, Any], rank: int, world: int) -> list[dict[int, Any]]
         return [done]
     import torch.distributed as distributed
 
-    distributed.init_process_group("gloo")
+    alone = not distributed.is_initialized()  # in training the processes have come together before
+    if alone:
+        distributed.init_process_group("gloo")
     try:
         gathered: list[Any] = [None] * world
         distributed.all_gather_object(gathered, done)
     finally:
-        distributed.destroy_process_group()
+        if alone:
+            distributed.destroy_process_group()
     return gathered if rank == 0 else []
 
 
