@@ -47,7 +47,7 @@ class Annotations:
 
 def is_labelled(annotation: dict[str, Any]) -> bool:
     """Whether an annotation is of one person with at least one labelled keypoint."""
-    return not annotation.get("iscrowd") and any(v > 0 for v in annotation.get("keypoints", ())[2::3])
+    return not annotation.get("iscrowd") and any(v > 0 for v in (annotation.get("keypoints") or ())[2::3])
 
 
 def load_annotations(path: str | Path, skeleton: Skeleton = COCO) -> Annotations:
@@ -69,7 +69,7 @@ def annotations_from(data: Any, path: Path, skeleton: Skeleton = COCO) -> Annota
     try:
         images = {image["id"]: image for image in data["images"]}
         for annotation in data["annotations"]:
-            if len(annotation.get("keypoints", ())) not in (0, length):
+            if len(annotation.get("keypoints") or ()) not in (0, length):
                 raise ValueError(
                     f"{path}: annotation {annotation.get('id')} has {len(annotation['keypoints'])} keypoint values, "
                     f"skeleton {skeleton.name!r} has {length}"

@@ -6,6 +6,8 @@ It isolates the decoder: real layouts of people, with perfect responses or with 
 from __future__ import annotations
 
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplepose import ops
-from simplepose.coco import Annotations, Result, evaluate_keypoints, is_labelled
+from simplepose.coco import Annotations, Result, evaluate_keypoints, is_labelled, person_category
 from simplepose.config import DecodeConfig, TargetConfig
 from simplepose.poses import Poses
 from simplepose.skeleton import COCO, Skeleton
@@ -103,6 +105,8 @@ def annotation_maps(annotations: Annotations, noisy: bool, skeleton: Skeleton = 
 
     def maps(image_id: int) -> NDArray[np.float32]:
         image = annotations.images[image_id]
+        if not all(isinstance(image.get(side), int) for side in ("height", "width")):
+            raise ValueError(f"{annotations.path}: image {image_id} lacks its height or width")
         seed = image_id if noisy else None
         size = (image["height"], image["width"])
         return oracle_maps(image_keypoints(annotations, image_id, skeleton), size, noise_seed=seed, skeleton=skeleton)
@@ -119,9 +123,7 @@ def stored_maps(path: str) -> tuple[list[int], MapSource]:
     try:
         with np.load(path, allow_pickle=False) as data:
             stored, ids = data["maps"], data["image_ids"]
-    except (KeyError, ValueError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path}: expected an NPZ file with 'maps' and 'image_ids' ({error})") from None
     scale = np.float32(1 / 1024) if stored.dtype == np.int16 else np.float32(1)
     index = {int(image_id): row for row, image_id in enumerate(ids)}
@@ -151,10 +153,11 @@ def run_oracle(
     """
     ids = list(image_ids)
     results: list[Result] = []
+    category = person_category(annotations)
     times = {"find_peaks": 0.0, "match_parts": 0.0, "assign_keypoints": 0.0}
     for image_id in progress(ids):
         poses = _timed_decode(maps(image_id), skeleton, config or DecodeConfig(), backend, times)
-        results += poses.to_coco(image_id)
+        results += poses.to_coco(image_id, category)
     metrics = evaluate_keypoints(annotations, results, ids, skeleton)
     annotated = sum(is_labelled(a) for i in ids for a in annotations.people.get(i, ()))
     return OracleReport(

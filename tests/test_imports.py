@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import run_python
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "simplepose"
@@ -139,7 +138,7 @@ def test_an_op_has_all_its_places(op):
 
 
 def python(code: str) -> str:
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
+    done = run_python("-W", "error", "-c", code)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -1,19 +1,16 @@
 """Training: it learns, gives the same bits however it was broken off, and ends clearly where it cannot go on."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from model_cases import ARM
+from processes import run_python
 
 from simplepose import COCO, Skeleton
 from simplepose.augment import AugmentConfig
@@ -28,7 +25,6 @@ from simplepose.train_log import draw_curves, read_log
 from simplepose.train_process import Process
 from simplepose.train_state import checkpoints, initialise_from
 
-ROOT = Path(__file__).parents[1]
 LONE = Process(0, 1, torch.device("cpu"))
 
 TOY = Skeleton(
@@ -102,11 +98,9 @@ def losses(run):
     return [(r["step"], r["loss"]) for r in read_log(run) if "loss" in r]
 
 
-def run_python(code, *arguments, **more):
-    """Run a script in a process of its own, with one thread, as a kill must not hit the tests."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+def run_script(code, *arguments, **environment):
+    """A kill must not hit the tests."""
+    return run_python("-c", code, *arguments, environment=environment)
 
 
 def test_eight_images_are_learned_by_heart(tmp_path):
@@ -167,7 +161,7 @@ train(TrainConfig.from_dict(__import__("json").loads(sys.argv[3])), sys.argv[1],
 def test_killed_at_a_step_and_resumed_gives_the_same_bits(people, unbroken, tmp_path, step):
     """Before the first checkpoint, and in the midst of the second epoch."""
     config = replace(QUICK, data=str(people))
-    result = run_python(KILL_AT_STEP, tmp_path / "run", step, json.dumps(config.to_dict()))
+    result = run_script(KILL_AT_STEP, tmp_path / "run", step, json.dumps(config.to_dict()))
     assert result.returncode == -signal.SIGKILL, result.stderr
     train(config, tmp_path / "run", resume=True)
     assert_same_bits(tmp_path / "run", unbroken)
@@ -177,7 +171,7 @@ def test_killed_at_a_step_and_resumed_gives_the_same_bits(people, unbroken, tmp_
 @pytest.mark.parametrize(("part", "time"), [("training", 2), ("rename", 1)])
 def test_killed_while_it_writes_a_checkpoint_and_resumed_gives_the_same_bits(people, unbroken, tmp_path, part, time):
     config, run = replace(QUICK, data=str(people)), tmp_path / "run"
-    result = run_python(KILL_IN_WRITE, run, time, json.dumps(config.to_dict()), part)
+    result = run_script(KILL_IN_WRITE, run, time, json.dumps(config.to_dict()), part)
     assert result.returncode == -signal.SIGKILL, result.stderr
     assert len(checkpoints(run)) == time - 1
     assert list((run / "checkpoints").glob(".*")), "the kill left nothing half-written"
@@ -193,10 +187,7 @@ def test_two_processes_train_as_one(people, tmp_path):
     options = ["--preset", "overfit", "--data", str(people), "--device", "cpu", "--out", str(tmp_path / "two")]
     options += ["--set", *_as_options(config, TrainConfig.preset("overfit"))]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "simplepose.train"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        [sys.executable, *torchrun, *options], env=environment, capture_output=True, text=True, timeout=180, check=False
-    )
+    result = run_python(*torchrun, *options)
     assert result.returncode == 0, result.stderr
     assert read_run(tmp_path / "two")[0] == config
     alone, shared_out = losses(tmp_path / "one"), losses(tmp_path / "two")
@@ -409,7 +400,7 @@ train(TrainConfig.from_dict(json.loads(sys.argv[2])), sys.argv[1], device="cpu")
 def test_a_full_disk_ends_clearly_and_leaves_nothing_half_written(people, tmp_path):
     """A limit on the size of files stands for the full disk: the kernel refuses the write in its midst."""
     config = replace(QUICK, data=str(people))
-    result = run_python(FULL_DISK, tmp_path / "run", json.dumps(config.to_dict()))
+    result = run_script(FULL_DISK, tmp_path / "run", json.dumps(config.to_dict()))
     assert result.returncode == 1
     assert "OSError" in result.stderr.splitlines()[-1]
     assert "there is no checkpoint yet" in result.stderr.splitlines()[-1]

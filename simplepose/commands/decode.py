@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import time
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +92,8 @@ def read_maps(path: str, name: str | None) -> NDArray[Any]:
         else:
             with data:
                 maps = data[_array_name(path, list(data.keys()), name)]
-    except (OSError, ValueError, EOFError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError) or str(error).startswith(path):
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if str(error).startswith(path):
             raise
         raise ValueError(f"{path}: not an NPZ or NPY file of numbers ({error})") from None
     if maps.dtype == np.int16:
