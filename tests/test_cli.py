@@ -147,7 +147,7 @@ def test_predict_skips_a_broken_file_and_says_so(capsys, photos, checkpoint, tmp
     assert [image["file_name"] for image in report["images"]] == [str(photos / "1.jpg"), str(photos / "2.jpg")]
     assert list(report["failed"]) == [str(photos / "3.jpg")]
     assert "1 of 3 inputs were skipped" in err
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1.jpg", "2.jpg", "results.json"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1.jpg", "2.jpg", "images.json", "results.json"]
 
 
 def test_predict_reads_and_writes_video(capsys, checkpoint, tmp_path):
@@ -162,7 +162,7 @@ def test_predict_reads_and_writes_video(capsys, checkpoint, tmp_path):
     capture = cv2.VideoCapture(str(tmp_path / "o" / "clip_poses.mp4"))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
     capture.release()
-    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["clip_poses.mp4", "results.json"]
+    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["clip_poses.mp4", "images.json", "results.json"]
 
 
 def test_predict_on_an_empty_folder_ends_with_1(capsys, checkpoint, tmp_path):
