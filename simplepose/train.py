@@ -394,7 +394,12 @@ def _where_to_go_on(run: Path) -> str:
     return f"the last good checkpoint is {good[-1]}; go on with simplepose train --resume {run}"
 
 
-if __name__ == "__main__":
+def command_line() -> int:
+    """``python -m simplepose.train ...``, which torchrun wants, is ``simplepose train ...``."""
     from simplepose.cli import main
 
-    sys.exit(main(["train", *sys.argv[1:]]))
+    return main(["train", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    sys.exit(command_line())

@@ -208,7 +208,7 @@ PRESETS = {
         model=ModelConfig(stacks=1, width=32, growth=16, input_size=128),
         augment=AugmentConfig.none(),
         loss=LossConfig.released(),
-        epochs=240,
+        epochs=160,
         batch=8,
         warmup_steps=20,
         clip=2.0,
@@ -216,7 +216,7 @@ PRESETS = {
         workers=0,
         cache_mb=512,
         log_steps=20,
-        validate_epochs=120,
+        validate_epochs=80,
     ),
 }
 """The runs that have a name."""

@@ -18,20 +18,22 @@ ORDER = [
     "baseline.render_targets", "baseline.find_peaks", "baseline",
     "native", "arguments", "atomic", "info",
     "targets", "torch_targets",
-    "poses", "ops", "decode", "draw_layer", "draw", "images", "coco", "oracle",
-    "annotations", "augment", "data", "supervision", "inspect_data", "loss",
+    "poses", "ops", "decode", "draw_layer", "draw", "images", "annotations", "coco", "oracle",
+    "augment", "data", "supervision", "inspect_data", "loss",
     "model_config", "layers", "model", "optimize", "tensor_names", "checkpoint", "convert", "export",
     "frame", "pipeline", "predict", "video", "evaluate",
     "synth_pose", "synth_body", "synth_looks", "synth_paint", "synth_background", "synth_person", "synth_scene",
     "synth",
+    "train_config", "train_process", "train_data", "train_log", "train_state", "train",
     "",
     "commands", "commands.convert", "commands.decode", "commands.demo", "commands.bench", "commands.evaluate",
-    "commands.export", "commands.info", "commands.predict", "commands.synth", "cli",
+    "commands.export", "commands.info", "commands.inspect", "commands.predict", "commands.synth", "commands.train", "cli",
 ]  # fmt: skip
 """The modules of the package: each imports only what stands before it. The empty name is ``simplepose`` itself."""
 
 ALLOWED = {
     ("poses", "draw"): "Poses.draw is a method for convenience; decoding needs no OpenCV",
+    ("train", "cli"): "torchrun starts modules: python -m simplepose.train is the command simplepose train",
     ("targets", "torch_targets"): "imported when a tensor comes in, so that NumPy users need no torch",
 }
 """Back edges that are meant, with the reason; they must be inside a function."""
