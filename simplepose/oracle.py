@@ -6,8 +6,6 @@ It isolates the decoder: real layouts of people, with perfect responses or with 
 from __future__ import annotations
 
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from simplepose import ops
 from simplepose.coco import Annotations, Result, evaluate_keypoints, is_labelled, person_category
 from simplepose.config import DecodeConfig, TargetConfig
+from simplepose.npz import as_maps, load_arrays
 from simplepose.poses import Poses
 from simplepose.skeleton import COCO, Skeleton
 from simplepose.targets import render_targets
@@ -120,14 +119,12 @@ def stored_maps(path: str) -> tuple[list[int], MapSource]:
     Raises:
         ValueError: the file is not such an NPZ; the message names it.
     """
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            stored, ids = data["maps"], data["image_ids"]
-    except (KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: expected an NPZ file with 'maps' and 'image_ids' ({error})") from None
-    scale = np.float32(1 / 1024) if stored.dtype == np.int16 else np.float32(1)
+    arrays = load_arrays(path)
+    if not {"maps", "image_ids"} <= arrays.keys():
+        raise ValueError(f"{path}: expected arrays 'maps' and 'image_ids', got {', '.join(arrays) or 'none'}")
+    stored, ids = arrays["maps"], arrays["image_ids"]
     index = {int(image_id): row for row, image_id in enumerate(ids)}
-    return list(index), lambda image_id: stored[index[image_id]].astype(np.float32) * scale
+    return list(index), lambda image_id: as_maps(path, stored[index[image_id]])
 
 
 def run_oracle(

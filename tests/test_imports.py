@@ -16,7 +16,7 @@ ORDER = [
     "reference.maths", "reference.render_targets", "reference.find_peaks", "reference.match_parts",
     "reference.assign_keypoints", "reference",
     "baseline.render_targets", "baseline.find_peaks", "baseline",
-    "native", "arguments", "atomic", "info",
+    "native", "arguments", "atomic", "npz", "info",
     "targets", "torch_targets",
     "poses", "ops", "decode", "draw_layer", "draw", "images", "annotations", "coco", "oracle",
     "augment", "data", "supervision", "inspect_data", "loss",
@@ -27,7 +27,8 @@ ORDER = [
     "train_config", "train_process", "train_data", "train_log", "train_state", "train",
     "",
     "commands", "commands.convert", "commands.decode", "commands.demo", "commands.bench", "commands.evaluate",
-    "commands.export", "commands.info", "commands.inspect", "commands.predict", "commands.synth", "commands.train", "cli",
+    "commands.export", "commands.info", "commands.inspect", "commands.predict", "commands.synth", "commands.train",
+    "cli",
 ]  # fmt: skip
 """The modules of the package: each imports only what stands before it. The empty name is ``simplepose`` itself."""
 
