@@ -6,31 +6,21 @@ python benchmarks/decode_speed.py [--annotations COCO.json] [--out benchmarks/re
 from __future__ import annotations
 
 import argparse
-import platform
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scenes import crowd_maps, scene_maps
+from timing import report, seconds
 
 import simplepose as sp
 from simplepose import coco
 from simplepose.atomic import write_json
-from simplepose.info import machine
 
 PEOPLE = (1, 5, 10, 20, 30)
 SCENES = 12
 Maps = NDArray[np.float32]
-
-
-def seconds(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def copy_ratios(sets: dict[str, Sequence[Maps]], rounds: int) -> dict[str, dict[str, float]]:
@@ -109,15 +99,7 @@ def main() -> None:
     print(f"batch of 32 on 2 threads: {threads:.2f} x one thread")
     print("pure noise: " + ", ".join(f"{name} {ms:.0f} ms" for name, ms in noise.items()))
     if options.out:
-        report = {
-            "command": " ".join(["python", *sys.argv]),
-            "machine": machine(),
-            "python": platform.python_version(),
-            "decode": rows,
-            "two_threads": threads,
-            "noise_ms": noise,
-        }
-        write_json(options.out, report)
+        write_json(options.out, report(decode=rows, two_threads=threads, noise_ms=noise))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,17 +90,9 @@ def read_annotations(annotations: str | Path, images: str | Path, skeleton: Skel
         ValueError: it is not such a json; the message names the file, the entry, what was expected and what came.
     """
     path = Path(annotations)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such annotation file")
+    data = load_json(path, ("images", "annotations", "categories"))
     try:
-        data = json.loads(path.read_bytes())
-    except ValueError as error:  # also bytes that are no text
-        raise ValueError(f"{path}: not a json file ({error})") from None
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(data, dict) or not isinstance(data.get(key), list):
-            raise ValueError(f"{path}: expected a COCO keypoint json, but it has no list {key!r}")
-    try:
-        category = _category(data["categories"], skeleton)
+        category = _checked_category(data["categories"], skeleton)
         people: dict[int, list[Person]] = {int(image["id"]): [] for image in data["images"]}
         for index, entry in enumerate(data["annotations"]):
             if entry.get("category_id", category) == category:
@@ -112,19 +104,55 @@ def read_annotations(annotations: str | Path, images: str | Path, skeleton: Skel
         raise ValueError(f"{path}: an entry is not as COCO has it ({type(error).__name__}: {error})") from None
 
 
-def _category(categories: list[Mapping[str, Any]], skeleton: Skeleton) -> int:
+def load_json(path: str | Path, lists: Sequence[str]) -> dict[str, Any]:
+    """The content of a COCO annotation file, an object with at least these lists.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: it is not such a file. Both name the path.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such annotation file")
+    try:
+        data = json.loads(path.read_bytes())
+    except ValueError as error:  # also bytes that are no text
+        raise ValueError(f"{path}: not a JSON file ({error})") from None
+    return check_lists(data, path, lists)
+
+
+def check_lists(data: Any, path: str | Path, lists: Sequence[str]) -> dict[str, Any]:
+    """``data`` if it is an object with these lists; ValueError with the path otherwise."""
+    missing = [name for name in lists if not isinstance(data, dict) or not isinstance(data.get(name), list)]
+    if missing:
+        raise ValueError(f"{path}: expected an object with the lists {', '.join(lists)}, it has no list {missing[0]!r}")
+    checked: dict[str, Any] = data
+    return checked
+
+
+def find_category(categories: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The category whose keypoints count: the one called "person", or else the only one with keypoints.
+
+    Raises:
+        ValueError: there is none, or more than one.
+    """
     named = [c for c in categories if c.get("name") == "person"]
     found = named or [c for c in categories if c.get("keypoints")]
     if len(found) != 1:
         names = [c.get("name") for c in categories]
         raise ValueError(f"categories: expected one called 'person' or one alone with keypoints, got {names}")
-    keypoints = found[0].get("keypoints")
+    return found[0]
+
+
+def _checked_category(categories: Sequence[Mapping[str, Any]], skeleton: Skeleton) -> int:
+    found = find_category(categories)
+    keypoints = found.get("keypoints")
     if keypoints and tuple(keypoints) != skeleton.dataset_keypoints:
         raise ValueError(
             f"categories: expected the keypoints of skeleton {skeleton.name!r}, "
             f"{', '.join(skeleton.dataset_keypoints)}, got {', '.join(map(str, keypoints))}"
         )
-    return int(found[0]["id"])
+    return int(found["id"])
 
 
 def _image_of(entry: Mapping[str, Any], people: Mapping[int, Any], index: int) -> int:

@@ -19,6 +19,8 @@ COMMANDS = {
     "decode": "group the people of stored heatmaps",
     "predict": "find people in images, folders, videos or a camera",
     "evaluate": "COCO AP of a checkpoint, or of the decoder alone",
+    "train": "train a network on COCO-style or synthetic data",
+    "inspect": "draw training samples with masks and targets to look at",
     "synth": "write a data set of synthetic people in COCO format",
     "convert": "turn a released .pth checkpoint into safetensors",
     "export": "write the network as ONNX",
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except (OSError, ValueError, RuntimeError, MemoryError) as error:
+    except (OSError, ValueError, RuntimeError, MemoryError, ImportError) as error:
         print(f"simplepose {options.command}: error: {error or type(error).__name__}", file=sys.stderr)
         return 1
 

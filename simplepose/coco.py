@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simplepose.annotations import check_lists, find_category, load_json
 from simplepose.skeleton import COCO, Skeleton
 
 METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 """pycocotools' ten keypoint numbers, in its order."""
+
+LISTS = ("images", "annotations")
+"""What an annotation file must have to be judged by."""
 
 Result = dict[str, Any]
 """One detected person: image_id, category_id, keypoints [D * 3], score."""
@@ -44,7 +47,7 @@ class Annotations:
 
 def is_labelled(annotation: dict[str, Any]) -> bool:
     """Whether an annotation is of one person with at least one labelled keypoint."""
-    return not annotation.get("iscrowd") and any(v > 0 for v in annotation.get("keypoints", ())[2::3])
+    return not annotation.get("iscrowd") and any(v > 0 for v in (annotation.get("keypoints") or ())[2::3])
 
 
 def load_annotations(path: str | Path, skeleton: Skeleton = COCO) -> Annotations:
@@ -55,19 +58,18 @@ def load_annotations(path: str | Path, skeleton: Skeleton = COCO) -> Annotations
         ValueError: the file is not JSON, lacks a field, or its keypoints are not those of the skeleton; the message
             begins with the path.
     """
-    return annotations_from(load_json(path), Path(path), skeleton)
+    return annotations_from(load_json(path, LISTS), Path(path), skeleton)
 
 
 def annotations_from(data: Any, path: Path, skeleton: Skeleton = COCO) -> Annotations:
     """The content of an annotation file, checked as `load_annotations` does; ``path`` is for messages."""
-    if not isinstance(data, dict) or not all(isinstance(data.get(k), list) for k in ("images", "annotations")):
-        raise ValueError(f"{path}: expected an object with the lists 'images' and 'annotations'")
+    check_lists(data, path, LISTS)
     length = 3 * len(skeleton.dataset_keypoints)
     people: dict[int, list[dict[str, Any]]] = {}
     try:
         images = {image["id"]: image for image in data["images"]}
         for annotation in data["annotations"]:
-            if len(annotation.get("keypoints", ())) not in (0, length):
+            if len(annotation.get("keypoints") or ()) not in (0, length):
                 raise ValueError(
                     f"{path}: annotation {annotation.get('id')} has {len(annotation['keypoints'])} keypoint values, "
                     f"skeleton {skeleton.name!r} has {length}"
@@ -76,14 +78,6 @@ def annotations_from(data: Any, path: Path, skeleton: Skeleton = COCO) -> Annota
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not a COCO annotation file ({error!r})") from None
     return Annotations(path, images, people, data)
-
-
-def load_json(path: str | Path) -> Any:
-    """The content of a JSON file; ValueError with the path if it is none."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not a JSON file ({error})") from None
 
 
 def evaluate_keypoints(
@@ -129,12 +123,10 @@ def person_category(annotations: Annotations) -> int:
     Raises:
         ValueError: there is no such category, or more than one.
     """
-    categories = annotations.data.get("categories", [])
-    people = [c["id"] for c in categories if c.get("name") == "person"]
-    people = people or [c["id"] for c in categories if c.get("keypoints")]
-    if len(people) != 1:
-        raise ValueError(f"{annotations.path}: expected one category with keypoints, got {len(people)}")
-    return int(people[0])
+    try:
+        return int(find_category(annotations.data.get("categories", []))["id"])
+    except ValueError as error:
+        raise ValueError(f"{annotations.path}: {error}") from None
 
 
 def metrics_table(metrics: dict[str, float]) -> str:

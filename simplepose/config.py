@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 Shape = Literal["ellipse", "line"]
@@ -112,8 +112,3 @@ def _check_choice(config: Any, name: str, choices: tuple[str, ...]) -> None:
     value = getattr(config, name)
     if value not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
-
-
-def config_to_dict(config: TargetConfig | DecodeConfig) -> dict[str, Any]:
-    """Plain values by name, as JSON holds them."""
-    return {f.name: getattr(config, f.name) for f in fields(config)}

@@ -63,11 +63,11 @@ def evaluate_images(
     mine = ids[rank::world]
     start = time.perf_counter()
     suffix = ".partial" if world == 1 else f".partial{rank}of{world}"
-    journal = Journal(out.with_name(out.name + suffix) if out else None, {**(settings or {}), "images": len(ids)})
+    journal = Journal(out.with_name(out.name + suffix) if out else None, {**(settings or {}), "ids": ids})
     category = person_category(annotations)
     with journal:
         todo = [i for i in mine if i not in journal.done]
-        paths = [folder / annotations.images[i]["file_name"] for i in todo]
+        paths = [folder / _file_name(annotations, i) for i in todo]
         for image_id, poses in zip(todo, find(paths), strict=True):
             if isinstance(poses, Exception):
                 journal.add(image_id, [], str(poses))
@@ -112,7 +112,8 @@ class Journal:
             )
         for line in entries:
             entry = json.loads(line)
-            self.done[entry["image_id"]] = (entry["results"], entry["error"])
+            if not entry["error"]:  # what could not be read is tried again
+                self.done[entry["image_id"]] = (entry["results"], "")
 
     def __enter__(self) -> Journal:
         if self._path:
@@ -135,6 +136,13 @@ class Journal:
             self._file.close()
 
 
+def _file_name(annotations: Annotations, image_id: int) -> str:
+    name = annotations.images[image_id].get("file_name")
+    if not isinstance(name, str):
+        raise ValueError(f"{annotations.path}: image {image_id} lacks its file_name")
+    return name
+
+
 def _entry_line(image_id: int, results: list[Result], error: str) -> str:
     return json.dumps({"image_id": image_id, "results": results, "error": error})
 
@@ -143,14 +151,19 @@ def _gather(done: dict[int, Any], rank: int, world: int) -> list[dict[int, Any]]
     """What every process has done, on the first one."""
     if world == 1:
         return [done]
+    from datetime import timedelta
+
     import torch.distributed as distributed
 
-    distributed.init_process_group("gloo")
+    alone = not distributed.is_initialized()  # in training the processes have come together before
+    if alone:
+        distributed.init_process_group("gloo", timeout=timedelta(days=1))  # a process may finish hours before another
     try:
         gathered: list[Any] = [None] * world
         distributed.all_gather_object(gathered, done)
     finally:
-        distributed.destroy_process_group()
+        if alone:
+            distributed.destroy_process_group()
     return gathered if rank == 0 else []
 
 

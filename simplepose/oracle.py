@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplepose import ops
-from simplepose.coco import Annotations, Result, evaluate_keypoints, is_labelled
+from simplepose.coco import Annotations, Result, evaluate_keypoints, is_labelled, person_category
 from simplepose.config import DecodeConfig, TargetConfig
+from simplepose.npz import as_maps, load_arrays
 from simplepose.poses import Poses
 from simplepose.skeleton import COCO, Skeleton
 from simplepose.targets import render_targets
@@ -103,6 +104,8 @@ def annotation_maps(annotations: Annotations, noisy: bool, skeleton: Skeleton = 
 
     def maps(image_id: int) -> NDArray[np.float32]:
         image = annotations.images[image_id]
+        if not all(isinstance(image.get(side), int) for side in ("height", "width")):
+            raise ValueError(f"{annotations.path}: image {image_id} lacks its height or width")
         seed = image_id if noisy else None
         size = (image["height"], image["width"])
         return oracle_maps(image_keypoints(annotations, image_id, skeleton), size, noise_seed=seed, skeleton=skeleton)
@@ -116,16 +119,12 @@ def stored_maps(path: str) -> tuple[list[int], MapSource]:
     Raises:
         ValueError: the file is not such an NPZ; the message names it.
     """
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            stored, ids = data["maps"], data["image_ids"]
-    except (KeyError, ValueError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(f"{path}: expected an NPZ file with 'maps' and 'image_ids' ({error})") from None
-    scale = np.float32(1 / 1024) if stored.dtype == np.int16 else np.float32(1)
+    arrays = load_arrays(path)
+    if not {"maps", "image_ids"} <= arrays.keys():
+        raise ValueError(f"{path}: expected arrays 'maps' and 'image_ids', got {', '.join(arrays) or 'none'}")
+    stored, ids = arrays["maps"], arrays["image_ids"]
     index = {int(image_id): row for row, image_id in enumerate(ids)}
-    return list(index), lambda image_id: stored[index[image_id]].astype(np.float32) * scale
+    return list(index), lambda image_id: as_maps(path, stored[index[image_id]])
 
 
 def run_oracle(
@@ -151,10 +150,11 @@ def run_oracle(
     """
     ids = list(image_ids)
     results: list[Result] = []
+    category = person_category(annotations)
     times = {"find_peaks": 0.0, "match_parts": 0.0, "assign_keypoints": 0.0}
     for image_id in progress(ids):
         poses = _timed_decode(maps(image_id), skeleton, config or DecodeConfig(), backend, times)
-        results += poses.to_coco(image_id)
+        results += poses.to_coco(image_id, category)
     metrics = evaluate_keypoints(annotations, results, ids, skeleton)
     annotated = sum(is_labelled(a) for i in ids for a in annotations.people.get(i, ()))
     return OracleReport(

@@ -72,13 +72,15 @@ class Poses:
 
     @property
     def boxes(self) -> NDArray[np.float32]:
-        """``[N, 4]`` float32: left, top, right, bottom of each person's keypoints, in image pixels."""
+        """``[N, 4]`` float32: left, top, right, bottom of each person's keypoints, in image pixels; NaN without any."""
         if not len(self):
             return np.empty((0, 4), np.float32)
         xy = self.keypoints[..., :2]
         found = self.visible[..., None]
         low, high = np.where(found, xy, np.inf).min(1), np.where(found, xy, -np.inf).max(1)
-        return np.concatenate([low, high], 1).astype(np.float32)
+        boxes = np.concatenate([low, high], 1).astype(np.float32)
+        boxes[~self.visible.any(1)] = np.nan
+        return boxes
 
     def at_least(self, keypoints: int = 1, score: float = 0.0) -> Poses:
         """Only the people with that many keypoints and that score; pictures show those with 3 keypoints or more."""
@@ -144,7 +146,7 @@ class Poses:
         try:
             rows = [[missing if k is None else k for k in person["keypoints"]] for person in people]
             keypoints = np.array(rows, np.float32) if rows else poses.keypoints
-            scores = np.array([person["score"] for person in people], np.float32)
+            scores = np.array([float(person["score"]) for person in people], np.float32)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"data: people are not [score, {skeleton.num_keypoints} keypoints] each: {error}"

@@ -217,6 +217,8 @@ class Predictor:
         Raises:
             TypeError: an image is nothing that could be one.
         """
+        if isinstance(images, str | os.PathLike):
+            raise TypeError(f"images: expected several images, got the path {os.fspath(images)!r}; put it into a list")
         stages = Stages(prepare=self.prepare, key=_input_shapes, run=self._run_batch, finish=self._finish)
         size = self.batch_size if batch_size is None else check_count("batch_size", batch_size)
         return run_pipeline(images, stages, batch_size=size, workers=min(4, os.cpu_count() or 1))
@@ -319,14 +321,16 @@ def resample(maps: Tensor, frame: Frame, grid: Frame) -> Tensor:
 
 
 def find_device(device: str | torch.device) -> torch.device:
-    """The device of that name; "auto" is the first CUDA device or, without one, the CPU.
+    """The device of that name; "auto" is the first CUDA device (under torchrun: the process's own) or else the CPU.
 
     Raises:
         ValueError: torch knows no such name.
         RuntimeError: torch finds no such CUDA device.
     """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     try:
         found = torch.device(device)
     except RuntimeError:

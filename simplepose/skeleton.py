@@ -226,7 +226,10 @@ class Skeleton:
             SkeletonError: the file is no TOML or its skeleton is wrong; the message begins with path and line.
         """
         path = Path(path)
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise SkeletonError(f"{path}: not a TOML file, its bytes are no text", "toml") from None
         try:
             return cls.from_dict(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:

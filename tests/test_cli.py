@@ -131,8 +131,14 @@ def test_decode_names_a_bad_file(capsys, tmp_path, arrays, message):
 
 def test_decode_of_a_broken_file_ends_with_1(capsys, tmp_path):
     path = tmp_path / "maps.npz"
-    path.write_bytes(b"PK nothing")
-    assert run(capsys, "decode", path)[0] == 1
+    np.savez_compressed(path, maps=scene_maps(1, 0))
+    whole = path.read_bytes()
+    damaged = whole[:200] + bytes(100) + whole[300:]
+    for content in (b"nothing", whole[:-100], damaged):
+        path.write_bytes(content)
+        code, _, err = run(capsys, "decode", path)
+        assert code == 1
+        assert f"{path}: not an NPZ or NPY file" in err
     code, _, err = run(capsys, "decode", tmp_path / "none.npz")
     assert code == 1
     assert "none.npz" in err
@@ -147,7 +153,36 @@ def test_predict_skips_a_broken_file_and_says_so(capsys, photos, checkpoint, tmp
     assert [image["file_name"] for image in report["images"]] == [str(photos / "1.jpg"), str(photos / "2.jpg")]
     assert list(report["failed"]) == [str(photos / "3.jpg")]
     assert "1 of 3 inputs were skipped" in err
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1.jpg", "2.jpg", "results.json"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1.jpg", "2.jpg", "images.json", "results.json"]
+
+
+def test_predict_never_replaces_its_input(capsys, photos, checkpoint):
+    before = (photos / "1.jpg").read_bytes()
+    code, _, err = run(capsys, "predict", photos, "--checkpoint", checkpoint, "--out", photos, "--draw")
+    assert code == 2
+    assert "would replace an input" in err
+    assert (photos / "1.jpg").read_bytes() == before
+    assert sorted(p.name for p in photos.iterdir()) == ["1.jpg", "2.jpg"]
+
+
+def test_evaluate_judges_a_checkpoint_and_the_decoder(capsys, checkpoint, tmp_path):
+    data = tmp_path / "data"
+    run(capsys, "synth", data, "--images", "3", "--seed", "3", "--size", "128")
+    annotations = data / "annotations.json"
+    arguments = ["evaluate", checkpoint, "--images", data / "images", "--annotations", annotations, "--json"]
+    code, out, _ = run(capsys, *arguments, "--out", tmp_path / "results.json")
+    report = json.loads(out)
+    assert code == 0
+    assert report["images"] == 3
+    assert {"AP", "AP50", "AP75", "APM", "APL", "AR", "seconds", "command"} <= report.keys()
+    assert isinstance(json.loads((tmp_path / "results.json").read_text()), list)
+    content = json.loads(annotations.read_text())
+    for entry in (*content["categories"], *content["annotations"]):
+        entry["id" if "supercategory" in entry else "category_id"] = 5
+    annotations.write_text(json.dumps(content))
+    code, out, _ = run(capsys, "evaluate", "--oracle", "clean", "--annotations", annotations, "--json")
+    assert code == 0
+    assert json.loads(out)["AP"] > 0.9  # whatever number the category has
 
 
 def test_predict_reads_and_writes_video(capsys, checkpoint, tmp_path):
@@ -162,7 +197,7 @@ def test_predict_reads_and_writes_video(capsys, checkpoint, tmp_path):
     capture = cv2.VideoCapture(str(tmp_path / "o" / "clip_poses.mp4"))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
     capture.release()
-    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["clip_poses.mp4", "results.json"]
+    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["clip_poses.mp4", "images.json", "results.json"]
 
 
 def test_predict_on_an_empty_folder_ends_with_1(capsys, checkpoint, tmp_path):

@@ -376,7 +376,7 @@ def test_missing_and_broken_annotation_files_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"expected annotations\.json or person_keypoints\.json"):
         COCODataset(tmp_path)
     (tmp_path / "a.json").write_bytes(b"\xff{")
-    with pytest.raises(ValueError, match=re.escape(f"{tmp_path / 'a.json'}: not a json file")):
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path / 'a.json'}: not a JSON file")):
         COCODataset(tmp_path)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 from map_cases import SKELETONS, make_case, noise_maps, people_maps
+from processes import run_python
 
 import simplepose as sp
 
@@ -18,14 +17,8 @@ MOST_SECONDS = 3.0
 """Of processor time for a map of noise: ten times the goal, since machines differ."""
 
 
-def run_python(code: str, *arguments: str, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, **environment},
-    )
+def python(code: str, *arguments: str, **environment: str) -> str:
+    done = run_python("-c", code, *arguments, environment=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -54,7 +47,7 @@ print([os.waitpid(child, 0)[1] for child in children])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_decoding_works_after_fork(tmp_path):
     np.save(tmp_path / "batch.npy", BATCH)
-    assert run_python(FORKING, str(tmp_path / "batch.npy")).strip() == "[0, 0, 0]"
+    assert python(FORKING, str(tmp_path / "batch.npy")).strip() == "[0, 0, 0]"
 
 
 DECODING = """
@@ -80,7 +73,7 @@ def test_vector_instructions_change_nothing(tmp_path):
     results = []
     for simd in ("generic", "best"):
         out = tmp_path / simd
-        run_python(DECODING, str(tmp_path / "maps.npz"), str(out), SIMPLEPOSE_SIMD=simd)
+        python(DECODING, str(tmp_path / "maps.npz"), str(out), SIMPLEPOSE_SIMD=simd)
         results.append(out.read_bytes())
     assert len(results[0]) > 10_000
     assert results[0] == results[1]

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import run_python
 
 import simplepose as sp
 from simplepose.coco import annotations_from
 from simplepose.evaluate import evaluate_images, to_dict
-
-ROOT = Path(__file__).parent.parent
 
 
 def dataset(count=6):
@@ -91,11 +87,10 @@ def test_a_partial_file_of_other_settings_is_refused(tmp_path):
 
 
 WORKER = """
-import json, sys
-sys.path[:0] = [{tests!r}, {root!r}]
+import json
 import test_evaluate
 from simplepose.evaluate import to_dict
-report = test_evaluate.evaluate(test_evaluate.Finder(test_evaluate.dataset(), broken={{"4.jpg"}}))
+report = test_evaluate.evaluate(test_evaluate.Finder(test_evaluate.dataset(), broken={"4.jpg"}))
 if report is not None:
     print("RESULT " + json.dumps(to_dict(report)))
 """
@@ -103,10 +98,8 @@ if report is not None:
 
 def test_two_processes_give_the_identical_table(tmp_path):
     script = tmp_path / "worker.py"
-    script.write_text(WORKER.format(tests=str(ROOT / "tests"), root=str(ROOT)))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    script.write_text(WORKER)
+    done = run_python("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     assert len(lines) == 1, done.stderr
     both = json.loads(lines[0].removeprefix("RESULT "))

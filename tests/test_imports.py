@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import run_python
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "simplepose"
@@ -17,22 +16,25 @@ ORDER = [
     "reference.maths", "reference.render_targets", "reference.find_peaks", "reference.match_parts",
     "reference.assign_keypoints", "reference",
     "baseline.render_targets", "baseline.find_peaks", "baseline",
-    "native", "arguments", "atomic", "info",
+    "native", "arguments", "atomic", "npz", "info",
     "targets", "torch_targets",
-    "poses", "ops", "decode", "draw_layer", "draw", "images", "coco", "oracle",
-    "annotations", "augment", "data", "supervision", "inspect_data", "loss",
+    "poses", "ops", "decode", "draw_layer", "draw", "images", "annotations", "coco", "oracle",
+    "augment", "data", "supervision", "inspect_data", "loss",
     "model_config", "layers", "model", "optimize", "tensor_names", "checkpoint", "convert", "export",
     "frame", "pipeline", "predict", "video", "evaluate",
     "synth_pose", "synth_body", "synth_looks", "synth_paint", "synth_background", "synth_person", "synth_scene",
     "synth",
+    "train_config", "train_process", "train_data", "train_log", "train_state", "train",
     "",
     "commands", "commands.convert", "commands.decode", "commands.demo", "commands.bench", "commands.evaluate",
-    "commands.export", "commands.info", "commands.predict", "commands.synth", "cli",
+    "commands.export", "commands.info", "commands.inspect", "commands.predict", "commands.synth", "commands.train",
+    "cli",
 ]  # fmt: skip
 """The modules of the package: each imports only what stands before it. The empty name is ``simplepose`` itself."""
 
 ALLOWED = {
     ("poses", "draw"): "Poses.draw is a method for convenience; decoding needs no OpenCV",
+    ("train", "cli"): "torchrun starts modules: python -m simplepose.train is the command simplepose train",
     ("targets", "torch_targets"): "imported when a tensor comes in, so that NumPy users need no torch",
 }
 """Back edges that are meant, with the reason; they must be inside a function."""
@@ -139,7 +141,7 @@ def test_an_op_has_all_its_places(op):
 
 
 def python(code: str) -> str:
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
+    done = run_python("-W", "error", "-c", code)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from map_cases import SKELETONS, Case, people_maps, sprinkle
+from map_cases import Case, people_maps, sprinkle
 from parity import compare
 
 import simplepose as sp
@@ -175,9 +175,7 @@ def test_a_rule_that_one_side_breaks_is_seen(rule, monkeypatch):
 
 def test_a_skeleton_that_one_side_reads_wrongly_is_seen(monkeypatch):
     decoder = sp.decode.__globals__["native"].decoder
-    other = SKELETONS["coco"].spanning_tree()
     turned = replace(sp.COCO, name="turned", parts=tuple((b, a) for a, b in sp.COCO.parts))
-    for skeleton in (other, turned):
-        monkeypatch.setattr("simplepose.native.decoder", lambda _, config, given=skeleton: decoder(given, config))
-        with pytest.raises((AssertionError, ValueError)):
-            compare(CASES[0])
+    monkeypatch.setattr("simplepose.native.decoder", lambda _, config: decoder(turned, config))
+    with pytest.raises(AssertionError):
+        compare(CASES[0])

@@ -64,5 +64,5 @@ def test_noisy_maps_weaken_drop_and_add_noise():
 def test_a_file_that_is_no_npz_is_named(tmp_path):
     path = tmp_path / "maps.npz"
     path.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"maps\.npz: expected an NPZ file"):
+    with pytest.raises(ValueError, match=r"maps\.npz: not an NPZ or NPY file"):
         oracle.stored_maps(str(path))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from processes import run_python
 from target_cases import awkward, scene
 
 import simplepose as sp
@@ -127,7 +126,7 @@ def test_without_avx2_and_without_torch_the_bits_are_the_same():
         for shape in ("ellipse", "line")
         for maps in sp.render_targets(keypoints, SIZE, config=sp.TargetConfig(shape=shape), scales=4, envelope=True)
     ]
-    environment = {**os.environ, "SIMPLEPOSE_SIMD": "generic", "PYTHONPATH": os.pathsep.join(sys.path)}
-    run = [sys.executable, "-c", DIGEST]
-    printed = subprocess.run(run, env=environment, input=keypoints.tobytes(), capture_output=True, check=True).stdout
-    assert printed.decode().split() == expected
+    generic = {"SIMPLEPOSE_SIMD": "generic"}
+    done = run_python("-c", DIGEST, environment=generic, input=keypoints.tobytes(), text=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().split() == expected

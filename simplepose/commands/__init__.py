@@ -85,7 +85,7 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0], help="sizes relative to --size, averaged")
     parser.add_argument("--flip", action="store_true", help="average with the mirrored image")
     parser.add_argument("--size", type=int, help="network input height in pixels; default: what the weights expect")
-    parser.add_argument("--batch", type=int, default=1, help="images of equal size in the network at once")
+    parser.add_argument("--batch", type=int, help="images in the network at once; default: 8 on CUDA, else 1")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "float16"])
 
@@ -104,4 +104,5 @@ def make_predictor(options: argparse.Namespace) -> Predictor:
             size=options.size,
             config=config,
             precision=options.precision,
+            batch_size=options.batch,
         )

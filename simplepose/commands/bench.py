@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from simplepose.arguments import check_count
 from simplepose.commands import (
     add_decode_options,
     add_predictor_options,
@@ -35,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    with usage_errors():
+        check_count("--rounds", options.rounds, 1)
     predictor = _predictor(options)
     stages = time_stages(predictor, options.image, options.rounds)
     sweeps = {"decode, by people": people_sweep(options.rounds), "decode, by batch": batch_sweep(options.rounds)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from simplepose.commands import (
     usage_errors,
 )
 from simplepose.decode import decode
+from simplepose.npz import as_maps, load_arrays
 from simplepose.poses import Poses
 
 NAMES = ("maps", "heatmaps")
@@ -77,35 +77,18 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def read_maps(path: str, name: str | None) -> NDArray[Any]:
-    """The array of an NPY or NPZ file; int16 counts 1/1024.
+def read_maps(path: str, name: str | None) -> NDArray[np.float32]:
+    """The array of that name in an NPZ file (default: maps, heatmaps or the only one), or that of an NPY file.
 
     Raises:
         ValueError: the file holds no such array; the message names it.
     """
-    try:
-        data = np.load(path, allow_pickle=False)
-        if isinstance(data, np.ndarray):
-            maps = data
-        else:
-            with data:
-                maps = data[_array_name(path, list(data.keys()), name)]
-    except (OSError, ValueError, EOFError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError) or str(error).startswith(path):
-            raise
-        raise ValueError(f"{path}: not an NPZ or NPY file of numbers ({error})") from None
-    if maps.dtype == np.int16:
-        return maps.astype(np.float32) * np.float32(1 / 1024)
-    if not np.issubdtype(maps.dtype, np.floating):
-        raise ValueError(f"{path}: expected numbers with a point, or int16 in 1/1024, got {maps.dtype}")
-    return maps.astype(np.float32, copy=False)
-
-
-def _array_name(path: str, names: list[str], wanted: str | None) -> str:
-    choices = [wanted] if wanted else [n for n in NAMES if n in names] or (names if len(names) == 1 else [])
+    arrays = load_arrays(path)
+    names = list(arrays)
+    choices = [name] if name else [n for n in NAMES if n in names] or (names if len(names) == 1 else [])
     if not choices or choices[0] not in names:
-        raise ValueError(f"{path}: no array {wanted or ' or '.join(NAMES)!r}; it has {', '.join(names) or 'none'}")
-    return choices[0]
+        raise ValueError(f"{path}: no array {name or ' or '.join(NAMES)!r}; it has {', '.join(names) or 'none'}")
+    return as_maps(path, arrays[choices[0]])
 
 
 def _draw(image_path: str, found: list[Poses], out: Path) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from simplepose import oracle
+from simplepose.checkpoint import find_checkpoint
 from simplepose.coco import Annotations, load_annotations, metrics_table
 from simplepose.commands import (
     UsageError,
     add_decode_options,
     add_predictor_options,
-    add_skeleton_option,
     chosen_decode_config,
     chosen_skeleton,
     make_predictor,
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ids", type=int, nargs="+", help="only these images")
     parser.add_argument("--out", type=Path, help="write COCO results; a killed run with it goes on where it was")
     add_predictor_options(parser)
-    add_skeleton_option(parser)
+    parser.add_argument("--skeleton", help="with --oracle: coco (the default), crowdpose14, hand21 or a TOML file")
     add_decode_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.oracle:
         return _run_oracle(options)
+    if options.skeleton is not None:
+        raise UsageError("--skeleton goes with --oracle; a checkpoint has its own")
     if options.checkpoint is None or options.images is None:
         raise UsageError("expected a CHECKPOINT and --images, or --oracle")
     if not options.images.is_dir():
@@ -55,11 +57,15 @@ def run(options: argparse.Namespace) -> int:
         from tqdm import tqdm
 
         paths = list(paths)
-        found = predictor.predict_many(paths, batch_size=options.batch)
+        found = predictor.predict_many(paths)
         shown = tqdm(found, "evaluate", len(paths), unit="image", disable=None if first and not options.json else True)
         return (prediction.error or prediction.poses for prediction in shown)
 
-    settings = {name: getattr(options, name) for name in ("checkpoint", "scales", "flip", "size", "paper", "set")}
+    names = ("checkpoint", "scales", "flip", "size", "precision", "paper", "set", "annotations")
+    settings: dict[str, Any] = {name: getattr(options, name) for name in names}
+    settings["images_folder"] = str(options.images)
+    settings["checkpoint_bytes"] = find_checkpoint(options.checkpoint).stat().st_size
+    settings["checkpoint_changed"] = find_checkpoint(options.checkpoint).stat().st_mtime
     report = evaluate_images(
         find,
         annotations,
@@ -71,16 +77,15 @@ def run(options: argparse.Namespace) -> int:
     )
     if report is None:
         return 0
-    command = " ".join(["simplepose", *sys.argv[1:]])
     if options.json:
-        print_json({**to_dict(report), "command": command})
+        print_json({**to_dict(report), "command": _command()})
     else:
         print(metrics_table(report.metrics))
         rate = report.images / report.seconds
         print(
             f"{report.images} images, {report.people_found} people found, {report.seconds:.1f} s ({rate:.1f} images/s)"
         )
-        print(f"command: {command}")
+        print(f"command: {_command()}")
     for reason in report.failed.values():
         print(reason, file=sys.stderr)
     if report.failed:
@@ -89,7 +94,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_oracle(options: argparse.Namespace) -> int:
-    skeleton = chosen_skeleton(options)
+    if options.checkpoint or options.images or options.out or options.flip or options.scales != [1.0]:
+        raise UsageError("--oracle judges the decoder alone: no CHECKPOINT, --images, --out, --flip or --scales")
+    skeleton = chosen_skeleton(argparse.Namespace(skeleton=options.skeleton or "coco"))
     annotations = load_annotations(options.annotations, skeleton)
     report = oracle.run_oracle(
         annotations,
@@ -101,11 +108,17 @@ def _run_oracle(options: argparse.Namespace) -> int:
     )
     if options.json:
         values: dict[str, Any] = asdict(report)
-        print_json({**values.pop("metrics"), **values, "oracle": options.oracle})
+        print_json({**values.pop("metrics"), **values, "oracle": options.oracle, "command": _command()})
     else:
         print(metrics_table(report.metrics))
         print(f"{report.images} images, {report.people_found} people found, {report.people_annotated} annotated")
+        print(", ".join(f"{stage} {ms:.3f} ms" for stage, ms in report.milliseconds.items()) + " an image")
+        print(f"command: {_command()}")
     return 0
+
+
+def _command() -> str:
+    return " ".join(["simplepose", *sys.argv[1:]])
 
 
 def _chosen_ids(options: argparse.Namespace, annotations: Annotations, ids: list[int]) -> list[int]:

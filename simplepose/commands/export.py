@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from simplepose.commands import print_json
+from simplepose.commands import UsageError, print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if not Path(options.target).resolve().parent.is_dir():
+        raise UsageError(f"target: there is no folder {Path(options.target).resolve().parent}")
     from simplepose.checkpoint import load_checkpoint
     from simplepose.export import export_onnx
 

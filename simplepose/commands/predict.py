@@ -28,7 +28,11 @@ PICTURE_SUFFIX = ".jpg"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", help="images, folders, patterns, a video, or a camera's number")
     parser.add_argument("--checkpoint", default="tiny", help="a shipped name or a file")
-    parser.add_argument("--out", type=Path, help="folder for results.json (COCO format) and, with --draw, pictures")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder for results.json (COCO), images.json (ids and file names) and the pictures of --draw",
+    )
     parser.add_argument("--draw", action="store_true", help="draw the people; needs --out")
     parser.add_argument("--boxes", action="store_true", help="draw boxes too")
     parser.add_argument("--names", action="store_true", help="draw the keypoints' names too")
@@ -42,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.draw and not options.out:
         raise UsageError("--draw needs --out, the folder for the pictures")
+    for name in ("boxes", "names", "heatmaps"):
+        if getattr(options, name) and not options.draw:
+            raise UsageError(f"--{name} changes the pictures: it needs --draw")
+    if "" in options.inputs:
+        raise UsageError("inputs: expected paths, patterns or a camera's number, got an empty name")
     with usage_errors():
         drawing = DrawConfig(min_keypoints=options.min_keypoints, boxes=options.boxes, names=options.names)
     videos = [name for name in options.inputs if Path(name).suffix.lower() in VIDEO_SUFFIXES]
@@ -50,20 +59,20 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("inputs: expected one video or one camera, or any number of images")
     if camera:
         return camera_window(int(options.inputs[0]), make_predictor(options), drawing)
-    session = _Session(options, drawing)
+    job = _Job(options, drawing)
     if videos:
-        _run_video(Path(videos[0]), session)
+        _run_video(Path(videos[0]), job)
     else:
         try:
-            paths = list_images(options.inputs)
+            paths = list(dict.fromkeys(list_images(options.inputs)))
         except ImageError as error:
             print(f"simplepose predict: error: {error}", file=sys.stderr)
             return 1
-        _run_images(paths, session)
-    return session.finish()
+        _run_images(paths, job)
+    return job.finish()
 
 
-class _Session:
+class _Job:
     """What a run collects: people, failures, and where they are written."""
 
     def __init__(self, options: argparse.Namespace, drawing: DrawConfig) -> None:
@@ -73,12 +82,13 @@ class _Session:
         self.images: list[dict[str, Any]] = []
         self.results: list[dict[str, Any]] = []
         self.failed: dict[str, str] = {}
+        self.inputs = 0
         self.people = 0
 
     def add(self, name: str, poses: Poses) -> None:
         image_id = len(self.images) + 1
         self.images.append({"id": image_id, "file_name": name, "poses": poses.to_dict()})
-        self.results += [{**result, "file_name": name} for result in poses.to_coco(image_id)]
+        self.results += poses.to_coco(image_id)
         self.people += len(poses.at_least(self.options.min_keypoints))
 
     def picture(self, image: Any, poses: Poses) -> Any:
@@ -102,6 +112,8 @@ class _Session:
         if self.options.out:
             path = self.options.out / "results.json"
             write_json(path, self.results)
+            names = [{"id": image["id"], "file_name": image["file_name"]} for image in self.images]
+            write_json(self.options.out / "images.json", names)
             report["results"] = str(path)
         if self.options.json:
             print_json(report)
@@ -113,21 +125,27 @@ class _Session:
         for reason in self.failed.values():
             print(f"skipped {reason}", file=sys.stderr)
         if self.failed:
-            print(f"{len(self.failed)} of {len(self.failed) + len(self.images)} inputs were skipped", file=sys.stderr)
+            print(f"{len(self.failed)} of {self.inputs} inputs were skipped", file=sys.stderr)
         return 1 if self.failed else 0
 
 
-def _run_images(paths: list[Path], session: _Session) -> None:
+def _run_images(paths: list[Path], job: _Job) -> None:
+    job.inputs = len(paths)
     names = _picture_names(paths)
-    found = session.predictor.predict_many(paths, batch_size=session.options.batch)
-    for path, prediction in session.progress(zip(paths, found, strict=True), len(paths), "image"):
+    if job.options.draw:
+        for path in paths:  # a picture must never replace what it was made from
+            target = job.options.out / names[path]
+            if any(target.resolve() == source.resolve() for source in paths):
+                raise UsageError(f"--out: the picture {target} would replace an input; choose another folder")
+    found = job.predictor.predict_many(paths)
+    for path, prediction in job.progress(zip(paths, found, strict=True), len(paths), "image"):
         if prediction.error:
-            session.failed[str(path)] = str(prediction.error)
+            job.failed[str(path)] = str(prediction.error)
             continue
-        session.add(str(path), prediction.poses)
-        if session.options.draw:
-            session.options.out.mkdir(parents=True, exist_ok=True)
-            write_image(session.options.out / names[path], session.picture(prediction.image, prediction.poses))
+        job.add(str(path), prediction.poses)
+        if job.options.draw:
+            job.options.out.mkdir(parents=True, exist_ok=True)
+            write_image(job.options.out / names[path], job.picture(prediction.image, prediction.poses))
 
 
 def _picture_names(paths: list[Path]) -> dict[Path, str]:
@@ -144,14 +162,15 @@ def _picture_names(paths: list[Path]) -> dict[Path, str]:
     return names
 
 
-def _run_video(path: Path, session: _Session) -> None:
+def _run_video(path: Path, job: _Job) -> None:
+    job.inputs = 1
     frames = Frames(path)
-    target = session.options.out / f"{path.stem}_poses.mp4" if session.options.draw else None
-    found = session.predictor.predict_many(frames, batch_size=session.options.batch)
+    target = job.options.out / f"{path.stem}_poses.mp4" if job.options.draw else None
+    found = job.predictor.predict_many(frames)
     with video_writer(target, frames.rate) as write:
-        for index, prediction in enumerate(session.progress(found, frames.count, "frame")):
-            session.add(f"{path}#{index}", prediction.poses)
+        for index, prediction in enumerate(job.progress(found, frames.count, "frame")):
+            job.add(f"{path}#{index}", prediction.poses)
             if write:
-                write(session.picture(prediction.image, prediction.poses))
-    if not session.images:
-        session.failed[str(path)] = f"{path}: the video has no frame that can be read"
+                write(job.picture(prediction.image, prediction.poses))
+    if not job.images:
+        job.failed[str(path)] = f"{path}: the video has no frame that can be read"

@@ -1,0 +1,25 @@
+"""What the benchmark scripts share: seconds of a call, and the report that a result file holds."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+from simplepose.info import machine
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def report(**measured: Any) -> dict[str, Any]:
+    """The measured numbers with the command, the machine and the versions."""
+    versions = {name: metadata.version(name) for name in ("numpy", "torch")}
+    command = " ".join(["python", *sys.argv])
+    return {"command": command, "machine": machine(), "python": platform.python_version(), **versions, **measured}

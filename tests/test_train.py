@@ -1,0 +1,453 @@
+"""Training: it learns, gives the same bits however it was broken off, and ends clearly where it cannot go on."""
+
+import json
+import signal
+from dataclasses import replace
+from itertools import chain
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from model_cases import ARM
+from processes import run_python
+
+from simplepose import COCO, Skeleton
+from simplepose.augment import AugmentConfig
+from simplepose.checkpoint import Checkpoint, load_checkpoint, load_model, save_checkpoint
+from simplepose.cli import main
+from simplepose.model import IMHN, ModelConfig
+from simplepose.synth import SynthConfig, write_dataset
+from simplepose.train import TrainError, _explained, read_run, train
+from simplepose.train_config import PRESETS, TrainConfig, learning_rate
+from simplepose.train_data import BatchSampler
+from simplepose.train_log import draw_curves, read_log
+from simplepose.train_process import Process
+from simplepose.train_state import checkpoints, initialise_from
+
+LONE = Process(0, 1, torch.device("cpu"))
+
+TOY = Skeleton(
+    "toy",
+    ("tip", "left", "right", "tail"),
+    (("tip", "left"), ("tip", "right"), ("left", "tail"), ("right", "tail")),
+    left_right=(("left", "right"),),
+    sigmas=(0.1, 0.1, 0.1, 0.1),
+)
+
+QUICK = TrainConfig(
+    model=ModelConfig(stacks=1, width=16, growth=4, input_size=64),
+    augment=AugmentConfig(frame="image", shift=4),
+    optimizer="adamw",
+    lr=1e-3,
+    schedule="cosine",
+    warmup_steps=2,
+    epochs=2,
+    batch=4,
+    clip=5.0,
+    ema=0.9,
+    workers=0,
+    log_steps=1,
+    checkpoint_steps=2,
+    validate_images=4,
+)
+"""Six steps of a network that learns nothing in them: what is asked here is only that they are the same."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """Twelve pictures of 64 pixels with people."""
+    out = tmp_path_factory.mktemp("people") / "data"
+    config = SynthConfig(size=64, people=(1, 2), person_size=(30.0, 60.0), unlabelled=0.0, crowds=0.0)
+    write_dataset(out, 12, 5, config, progress=False)
+    return out
+
+
+@pytest.fixture(scope="module")
+def unbroken(people, tmp_path_factory):
+    """A run of six steps from its beginning to its end."""
+    run = tmp_path_factory.mktemp("unbroken") / "run"
+    train(replace(QUICK, data=str(people)), run)
+    return run
+
+
+def weights(run):
+    return {name: t for part in ("model", "average") for name, t in _tensors(run, part)}
+
+
+def _tensors(run, part):
+    state = load_checkpoint(checkpoints(run)[-1] / f"{part}.safetensors").state
+    return [(f"{part}.{name}", tensor) for name, tensor in state.items()]
+
+
+def assert_same_bits(run, other):
+    here, there = weights(run), weights(other)
+    assert here.keys() == there.keys()
+    assert [name for name in here if not torch.equal(here[name], there[name])] == []
+
+
+def losses(run):
+    return [(r["step"], r["loss"]) for r in read_log(run) if "loss" in r]
+
+
+def run_script(code, *arguments, **environment):
+    """A kill must not hit the tests."""
+    return run_python("-c", code, *arguments, environment=environment)
+
+
+def test_eight_images_are_learned_by_heart(tmp_path):
+    """The whole way: data, targets, loss, network, decoding and evaluation fit together."""
+    run = tmp_path / "run"
+    report = train(TrainConfig.preset("overfit", data="synth:8,0"), run)
+    # seeds 0, 1, 2: AP 0.813, 0.832, 0.969, AP50 0.960, 1.000, 1.000
+    assert report.metrics["AP50"] >= 0.9
+    assert report.metrics["AP"] >= 0.7
+    assert report.metrics["AP_of"] == "8 training images"
+    assert load_model(run / "best.safetensors").config == PRESETS["overfit"].model
+    assert cv2.imread(str(run / "curves.png")) is not None
+    assert len(list((run / "pictures").iterdir())) == len([r for r in read_log(run) if "AP" in r])
+
+
+KILL_AT_STEP = """
+import os, signal, sys
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from simplepose.train import train, read_run
+from simplepose.train_config import TrainConfig
+left = int(sys.argv[2])
+def count(*_):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+register_optimizer_step_post_hook(count)
+config = TrainConfig.from_dict(__import__("json").loads(sys.argv[3]))
+train(config, sys.argv[1], device="cpu", resume=os.path.exists(sys.argv[1]))
+"""
+
+KILL_IN_WRITE = """
+import os, signal, sys
+from pathlib import Path
+from simplepose.train import train
+from simplepose.train_config import TrainConfig
+part, left = sys.argv[4], int(sys.argv[2])
+write, replace = Path.write_bytes, os.replace
+def dying_write(path, data):
+    global left
+    left -= part in path.name
+    if left == 0:
+        write(path, data[: len(data) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write(path, data)
+def dying_replace(old, new):
+    global left
+    left -= part == "rename" and "step-" in str(new) and Path(old).is_dir()
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(old, new)
+Path.write_bytes, os.replace = dying_write, dying_replace
+train(TrainConfig.from_dict(__import__("json").loads(sys.argv[3])), sys.argv[1], device="cpu")
+"""
+
+
+@pytest.mark.parametrize("step", [1, 5])
+def test_killed_at_a_step_and_resumed_gives_the_same_bits(people, unbroken, tmp_path, step):
+    """Before the first checkpoint, and in the midst of the second epoch."""
+    config = replace(QUICK, data=str(people))
+    result = run_script(KILL_AT_STEP, tmp_path / "run", step, json.dumps(config.to_dict()))
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    train(config, tmp_path / "run", resume=True)
+    assert_same_bits(tmp_path / "run", unbroken)
+    assert losses(tmp_path / "run") == losses(unbroken)
+
+
+@pytest.mark.parametrize(("part", "time"), [("training", 2), ("rename", 1)])
+def test_killed_while_it_writes_a_checkpoint_and_resumed_gives_the_same_bits(people, unbroken, tmp_path, part, time):
+    config, run = replace(QUICK, data=str(people)), tmp_path / "run"
+    result = run_script(KILL_IN_WRITE, run, time, json.dumps(config.to_dict()), part)
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    assert len(checkpoints(run)) == time - 1
+    assert list((run / "checkpoints").glob(".*")), "the kill left nothing half-written"
+    train(config, run, resume=True)
+    assert_same_bits(run, unbroken)
+    assert not list(run.rglob(".*"))
+
+
+def test_two_processes_train_as_one(people, tmp_path):
+    """Norms keep their statistics: those of half a batch are others, and PyTorch's shared ones need CUDA."""
+    config = replace(QUICK, data=str(people), norm="frozen", optimizer="sgd", epochs=2, checkpoint_steps=100)
+    one = train(config, tmp_path / "one")
+    options = ["--preset", "overfit", "--data", str(people), "--device", "cpu", "--out", str(tmp_path / "two")]
+    options += ["--set", *_as_options(config, TrainConfig.preset("overfit"))]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "simplepose.train"]
+    result = run_python(*torchrun, *options)
+    assert result.returncode == 0, result.stderr
+    assert read_run(tmp_path / "two")[0] == config
+    alone, shared_out = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert [s for s, _ in alone] == [s for s, _ in shared_out] == list(range(1, 7))
+    assert [v for _, v in shared_out] == pytest.approx([v for _, v in alone], rel=1e-4)
+    assert one.metrics == {k: v for k, v in read_log(tmp_path / "two")[-1].items() if k in one.metrics}
+
+
+def _as_options(config, base):
+    def flat(data, prefix=""):
+        for name, value in data.items():
+            yield from flat(value, f"{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+
+    known = dict(flat(base.to_dict()))
+    return [f"{n}={json.dumps(v)}" for n, v in flat(config.to_dict()) if known[n] != v and n != "data"]
+
+
+def test_a_step_in_parts_is_the_step_of_the_whole_batch(people, tmp_path):
+    config = replace(QUICK, data=str(people), norm="frozen", optimizer="sgd", momentum=0.5, epochs=1)
+    train(config, tmp_path / "whole")
+    train(replace(config, accumulate=2), tmp_path / "parts")
+    whole, parts = losses(tmp_path / "whole"), losses(tmp_path / "parts")
+    assert [v for _, v in parts] == pytest.approx([v for _, v in whole], rel=1e-5)
+
+
+def test_a_step_takes_the_same_samples_however_it_is_shared_out():
+    config = replace(QUICK, batch=8)
+    whole = list(BatchSampler(20, config, LONE))
+    shares = [list(BatchSampler(20, replace(config, accumulate=2), Process(rank, 2, LONE.device))) for rank in range(2)]
+    assert [len(b) for b in whole] == [8, 8]
+    for step, batch in enumerate(whole):
+        parts = [share[2 * step + part] for share in shares for part in range(2)]
+        assert [len(p) for p in parts] == [2] * 4
+        assert sorted(chain(*parts)) == sorted(batch)
+    with pytest.raises(ValueError, match=r"batch: expected a multiple of accumulate x processes = 1 x 3, got 8"):
+        BatchSampler(20, config, Process(0, 3, LONE.device))
+
+
+def test_bfloat16_trains_with_finite_gradients_on_the_cpu(people, tmp_path):
+    report = train(replace(QUICK, data=str(people), precision="bfloat16", epochs=1), tmp_path / "run")
+    assert report.steps == 3
+    exact = replace(QUICK, data=str(people), epochs=1)
+    train(exact, tmp_path / "exact")
+    half, full = losses(tmp_path / "run"), losses(tmp_path / "exact")
+    assert half != full
+    assert [v for _, v in half] == pytest.approx([v for _, v in full], rel=0.02)
+
+
+def test_not_finite_stops_with_the_last_good_checkpoint_named(people, tmp_path):
+    config = replace(QUICK, data=str(people), epochs=4, lr=1e3, warmup_steps=0, clip=0.0, optimizer="sgd")
+    with pytest.raises(TrainError, match=r"step \d+: the loss .* not finite; .* go on with simplepose train --resume"):
+        train(config, tmp_path / "run")
+    for path in checkpoints(tmp_path / "run"):
+        state = load_checkpoint(path / "model.safetensors").state
+        assert all(bool(t.isfinite().all()) for t in state.values() if t.is_floating_point())
+
+
+def test_learning_rates_are_counted_in_steps():
+    config = TrainConfig(lr=1.0, schedule="step", warmup_steps=3, decay_epochs=2, decay=0.2, epochs=5)
+    rates = [learning_rate(config, step, 4) for step in range(20)]
+    assert rates[:5] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
+    assert rates[7:9] == pytest.approx([1, 0.2])
+    assert rates[-1] == pytest.approx(0.04)
+    cosine = replace(config, schedule="cosine", warmup_steps=0)
+    assert [learning_rate(cosine, s, 4) for s in (0, 10)] == pytest.approx([1, 0.5])
+    assert 0 < learning_rate(cosine, 19, 4) < 0.01
+
+
+def test_the_average_is_the_weights_where_it_has_no_decay(people, tmp_path):
+    train(replace(QUICK, data=str(people), ema=0.0, epochs=1), tmp_path / "run")
+    found = weights(tmp_path / "run")
+    assert all(torch.equal(t, found["average" + n.removeprefix("model")]) for n, t in found.items() if n[0] == "m")
+
+
+# --- four keypoints, and weights of another skeleton ---
+
+
+@pytest.fixture
+def arrows(tmp_path):
+    """Eight pictures of a bright arrow: a skeleton and a category that the package does not know."""
+    generator = np.random.default_rng(0)
+    images, annotations = [], []
+    (tmp_path / "images").mkdir()
+    for i in range(1, 9):
+        x, y = generator.uniform(30, 34, 2)
+        points = np.array([(x, y - 20), (x - 14, y), (x + 14, y), (x, y + 20)])
+        image = np.full((64, 64, 3), 40, np.uint8)
+        cv2.fillPoly(image, [np.rint(points[[0, 1, 3, 2]]).astype(np.int32)], (80, 220, 250))
+        cv2.circle(image, np.rint(points[0]).astype(int).tolist(), 4, (40, 40, 250), cv2.FILLED)
+        cv2.imwrite(str(tmp_path / "images" / f"{i}.png"), image)
+        images.append({"id": i, "file_name": f"{i}.png", "height": 64, "width": 64})
+        keypoints = [v for p in points for v in (*p.tolist(), 2)]
+        box = [x - 14, y - 20, 28, 40]
+        annotation = {"id": i, "image_id": i, "category_id": 3, "keypoints": keypoints, "num_keypoints": 4}
+        annotations.append({**annotation, "bbox": box, "area": 560, "iscrowd": 0})
+    data = {"images": images, "annotations": annotations}
+    data["categories"] = [{"id": 3, "name": "arrow", "keypoints": list(TOY.keypoints)}]
+    (tmp_path / "annotations.json").write_text(json.dumps(data))
+    return tmp_path
+
+
+def test_a_skeleton_of_four_keypoints_trains_without_a_code_change(arrows, tmp_path):
+    preset = TrainConfig.preset("overfit", TOY, data=str(arrows), epochs=100, validate_epochs=100, ema=0.9)
+    config = preset.with_values({"model.input_size": 64, "model.width": 16})
+    report = train(config, tmp_path / "run", skeleton=TOY)
+    assert report.metrics["AP"] >= 0.7
+    assert load_checkpoint(report.run / "last.safetensors").skeleton == TOY
+
+
+def test_init_from_another_skeleton_starts_its_heads_anew_and_names_them(arrows, tmp_path, capsys):
+    source = ModelConfig(stacks=2, width=16, growth=4, channels=ARM.num_channels, input_size=64)
+    torch.manual_seed(9)
+    save_checkpoint(tmp_path / "arm.safetensors", IMHN(source), ARM)
+    config = replace(QUICK, data=str(arrows), model=replace(source, channels=TOY.num_channels), epochs=1)
+    train(
+        replace(config, init=str(tmp_path / "arm.safetensors"), lr=0.0, weight_decay=0.0),
+        tmp_path / "run",
+        skeleton=TOY,
+    )
+    named = capsys.readouterr().err
+    assert "stacks.1.heads.4.predict.weight" in named
+    assert "stacks.0.merges.0.maps.conv.weight" in named
+    assert "stem" not in named.split("training settings")[0]
+    given, got = load_checkpoint(tmp_path / "arm.safetensors").state, weights(tmp_path / "run")
+    assert torch.equal(given["stem.conv.conv.weight"], got["model.stem.conv.conv.weight"])
+
+
+def test_init_keeps_heads_of_the_same_skeleton_only():
+    config = ModelConfig(stacks=1, width=16, growth=4, channels=ARM.num_channels)
+    twisted = Skeleton("twisted", ("wrist", "elbow", "shoulder"), (("shoulder", "elbow"), ("elbow", "wrist")))
+    source = IMHN(config)
+    checkpoint = Checkpoint(config, ARM, source.state_dict())
+    assert initialise_from(IMHN(config), checkpoint, ARM) == []
+    anew = initialise_from(IMHN(config), checkpoint, twisted)
+    assert anew
+    assert all(".predict." in name for name in anew)
+    with pytest.raises(ValueError, match="init: expected a network with width 32, as is trained, got 16"):
+        initialise_from(IMHN(replace(config, width=32)), checkpoint, ARM)
+
+
+# --- clear ends ---
+
+
+def command(*arguments):
+    try:
+        return main(["train", *map(str, arguments)])
+    except SystemExit as error:
+        return error.code
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        (["--preset", "huge"], 2, "preset: expected one of imhn3-384"),
+        (["--set", "batch=0"], 2, "batch: expected at least 1, got 0"),
+        (["--set", "model.size=3"], 2, "settings: there is no 'model.size'"),
+        (["--set", "precision=float16"], 1, "precision: expected float32 or bfloat16 on the CPU"),
+        (["--set", "batch=500"], 1, "batch: expected at most 12, as many as there are samples, got 500"),
+        (["--data", "nowhere"], 1, "nowhere: no such annotation file or data folder"),
+        (["--data", "synth:many"], 1, "data: expected synth:IMAGES,SEED such as synth:1000,1"),
+        (["--init", "nowhere.safetensors"], 1, "no file 'nowhere.safetensors'"),
+    ],
+)
+def test_bad_arguments_end_before_anything_is_written(people, tmp_path, capsys, change, code, message):
+    base = ["--preset", "overfit", "--data", people, "--out", tmp_path / "run", "--device", "cpu"]
+    assert command(*base, *change) == code
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_images_and_empty_data_end_before_anything_is_written(people, tmp_path, capsys):
+    data = json.loads((people / "annotations.json").read_text())
+    (tmp_path / "images").mkdir()
+    for name, changes, message in (
+        ("missing", {}, "12 of the 12 images"),
+        ("empty", {"images": [], "annotations": []}, "nobody to learn from in 0 images"),
+    ):
+        (tmp_path / f"{name}.json").write_text(json.dumps({**data, **changes}))
+        base = ["--preset", "overfit", "--images", tmp_path / "images", "--out", tmp_path / "run"]
+        assert command(*base, "--data", tmp_path / f"{name}.json", "--device", "cpu") == 1
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_never_overwritten_and_keeps_its_settings(people, unbroken, capsys):
+    before = weights(unbroken)
+    assert command("--preset", "overfit", "--data", people, "--out", unbroken) == 1
+    assert "has content; choose a new folder, or go on with --resume" in capsys.readouterr().err
+    assert command("--resume", unbroken, "--set", "lr=5") == 2
+    assert "a run keeps its settings; changed here: lr: 0.001, 5" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"resume: .* has other settings \(seed: 0, 4\)"):
+        train(replace(QUICK, data=str(people), seed=4), unbroken, resume=True)
+    assert command("--resume", unbroken.parent) == 1
+    assert "resume: there is no run in" in capsys.readouterr().err
+    assert command("--resume", unbroken, "--json") == 0, "a finished run has nothing left to do"
+    assert json.loads(capsys.readouterr().out)["steps"] == 6
+    after = weights(unbroken)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+FULL_DISK = """
+import json, resource, sys
+from simplepose.train import train
+from simplepose.train_config import TrainConfig
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+train(TrainConfig.from_dict(json.loads(sys.argv[2])), sys.argv[1], device="cpu")
+"""
+
+
+def test_a_full_disk_ends_clearly_and_leaves_nothing_half_written(people, tmp_path):
+    """A limit on the size of files stands for the full disk: the kernel refuses the write in its midst."""
+    config = replace(QUICK, data=str(people))
+    result = run_script(FULL_DISK, tmp_path / "run", json.dumps(config.to_dict()))
+    assert result.returncode == 1
+    assert "OSError" in result.stderr.splitlines()[-1]
+    assert "there is no checkpoint yet" in result.stderr.splitlines()[-1]
+    assert not list((tmp_path).rglob("*.tmp"))
+
+
+def test_out_of_memory_says_what_to_change(tmp_path):
+    config = replace(QUICK, batch=8, accumulate=2)
+    with (
+        pytest.raises(TrainError, match=r"out of memory with 4 samples of 64 x 64 pixels at once; raise accumulate"),
+        _explained(tmp_path, config),
+    ):
+        torch.empty(2**59)
+
+
+# --- smaller parts ---
+
+
+def test_settings_survive_json():
+    for name in PRESETS:
+        config = TrainConfig.preset(name, data="x")
+        assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    with pytest.raises(ValueError, match="training settings: unknown widht"):
+        TrainConfig.from_dict({"widht": 3})
+    changed = TrainConfig().with_values({"lr": 0.5, "model.width": 64, "augment.scale": [0.5, 1.0]})
+    assert (changed.lr, changed.model.width, changed.augment.scale) == (0.5, 64, (0.5, 1.0))
+    assert TrainConfig().differences(changed) == [
+        "model.width: 256, 64",
+        "augment.scale: (0.7, 1.3), (0.5, 1.0)",
+        "lr: 0.0001, 0.5",
+    ]
+
+
+def test_preset_has_the_channels_of_the_skeleton():
+    assert TrainConfig.preset("tiny").model == ModelConfig.preset("tiny", COCO)
+    assert TrainConfig.preset("tiny", TOY).model.channels == TOY.num_channels
+
+
+def test_curves_show_what_the_log_holds():
+    records = [{"step": s, "loss": 10.0 / s} for s in range(1, 50)] + [{"step": 49, "AP": 0.5}]
+    both, alone = draw_curves(records), draw_curves(records[:49])
+    assert both.shape[0] == 2 * alone.shape[0]
+    assert ((both == (30, 130, 30)).all(-1)).any()
+
+
+def test_inspect_draws_samples(people, tmp_path, capsys):
+    out = tmp_path / "sheet.png"
+    assert main(["inspect", str(people), "--out", str(out), "--count", "2", "--size", "64", "--plain", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["samples"] == 12
+    assert cv2.imread(str(out)).shape[1] == 4 * 320
