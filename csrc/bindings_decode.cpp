@@ -1,8 +1,6 @@
 // Python functions for the decoding ops; simplepose/ops.py checks arguments and calls them.
 #include <algorithm>
 #include <limits>
-#include <memory>
-#include <mutex>
 
 #include "bindings.h"
 #include "decode.h"
@@ -44,48 +42,23 @@ struct Decoder {
   }
 };
 
-// Memory that calls borrow and give back, so that a steady state allocates nothing. One that a crowded image blew up
-// is dropped instead.
-class WorkspaceStore {
- public:
-  std::unique_ptr<Workspace> borrow() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (free_.empty()) return std::make_unique<Workspace>();
-    auto workspace = std::move(free_.back());
-    free_.pop_back();
-    return workspace;
-  }
-  void give_back(std::unique_ptr<Workspace> workspace) {
-    constexpr size_t kMostLinks = 1 << 18;
-    if (workspace->assign.links.capacity() > kMostLinks || workspace->match.pair.capacity() > kMostLinks) return;
-    const std::lock_guard<std::mutex> lock(mutex_);
-    free_.push_back(std::move(workspace));
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Workspace>> free_;
-};
-
-WorkspaceStore& store() {
-  static WorkspaceStore* const the_store = new WorkspaceStore;  // outlives every thread
-  return *the_store;
-}
-
-// A workspace for as long as the object lives.
+// The calling thread's workspace, so that a steady state allocates nothing. One that a crowded image blew up is emptied
+// when the call is over.
 class Borrowed {
  public:
-  Borrowed() : workspace_(store().borrow()) {}
+  Borrowed() = default;
   ~Borrowed() {
-    if (workspace_) store().give_back(std::move(workspace_));
+    constexpr size_t kMostLinks = 1 << 18;
+    Workspace& used = **this;
+    if (used.assign.links.capacity() > kMostLinks || used.match.pair.capacity() > kMostLinks) used = Workspace{};
   }
   Borrowed(const Borrowed&) = delete;
   Borrowed& operator=(const Borrowed&) = delete;
-  Workspace& operator*() const { return *workspace_; }
-  Workspace* operator->() const { return workspace_.get(); }
-
- private:
-  std::unique_ptr<Workspace> workspace_;
+  Workspace& operator*() const {
+    static thread_local Workspace workspace;
+    return workspace;
+  }
+  Workspace* operator->() const { return &**this; }
 };
 
 // People as [N, J, 3]: x, y (times scale, plus shift) and score, (NaN, NaN, 0) where missing.
