@@ -73,7 +73,7 @@ def evaluate_images(
                 journal.add(image_id, [], str(poses))
             else:
                 journal.add(image_id, poses.to_coco(image_id, category), "")
-        done = {image_id: entry for image_id, entry in journal.done.items() if image_id in set(mine)}
+        done = {image_id: journal.done[image_id] for image_id in mine}
     gathered = _gather(done, rank, world)
     if rank != 0:
         return None

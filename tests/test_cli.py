@@ -200,6 +200,32 @@ def test_predict_reads_and_writes_video(capsys, checkpoint, tmp_path):
     assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["clip_poses.mp4", "images.json", "results.json"]
 
 
+def test_predict_shows_a_camera_until_q(capsys, checkpoint, monkeypatch):
+    shown = []
+
+    class Camera:
+        def __init__(self, number):
+            self.number = number
+
+        def isOpened(self):
+            return self.number == 0
+
+        def read(self):
+            return True, np.zeros((64, 96, 3), np.uint8)
+
+        def release(self):
+            shown.append("released")
+
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    monkeypatch.setattr(cv2, "imshow", lambda title, image: shown.append(image.shape))
+    monkeypatch.setattr(cv2, "waitKey", lambda _: ord("q") if len(shown) == 2 else -1)
+    assert run(capsys, "predict", "0", "--checkpoint", checkpoint)[0] == 0
+    assert shown == [(64, 96, 3), (64, 96, 3), "released"]
+    code, _, err = run(capsys, "predict", "1", "--checkpoint", checkpoint)
+    assert code == 1
+    assert "camera 1: OpenCV cannot open it" in err
+
+
 def test_predict_on_an_empty_folder_ends_with_1(capsys, checkpoint, tmp_path):
     code, _, err = run(capsys, "predict", tmp_path, "--checkpoint", checkpoint)
     assert code == 1
@@ -213,7 +239,8 @@ def test_bench_prints_every_stage(capsys, checkpoint):
     stages = report["stages_ms"]
     assert {"read", "network only", "find_peaks", "match_parts", "assign_keypoints", "draw"} <= stages.keys()
     assert all(0 < row["p50"] <= row["p95"] for row in stages.values())
-    assert list(report["decode_by_people"]) == [f"{n} people" for n in (1, 5, 10, 20, 30)]
+    assert list(report["decode_only_by_people"]) == [f"{n} people" for n in (1, 5, 10, 20, 30)]
+    assert report["network_only_by_batch"].keys() == report["decode_only_by_batch"].keys()
 
 
 def test_synth_writes_a_data_set(capsys, tmp_path):

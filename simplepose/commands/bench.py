@@ -23,6 +23,7 @@ from simplepose.info import machine
 
 PEOPLE = (1, 5, 10, 20, 30)
 BATCHES = (1, 8, 32)
+NETWORK_ROUNDS = 3  # a batch of 32 takes seconds on a CPU
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,14 +41,18 @@ def run(options: argparse.Namespace) -> int:
         check_count("--rounds", options.rounds, 1)
     predictor = _predictor(options)
     stages = time_stages(predictor, options.image, options.rounds)
-    sweeps = {"decode, by people": people_sweep(options.rounds), "decode, by batch": batch_sweep(options.rounds)}
+    sweeps = {
+        "decode only, by people": people_sweep(options.rounds),
+        "decode only, by batch": batch_sweep(options.rounds),
+        "network only, by batch": network_sweep(predictor, min(options.rounds, NETWORK_ROUNDS)),
+    }
     report = {
         "machine": machine(),
         "command": " ".join(["simplepose", *sys.argv[1:]]),
         "device": str(predictor.device),
         "input_height": predictor.size,
         "stages_ms": stages,
-        **{name.replace(", ", "_").replace(" ", "_"): rows for name, rows in sweeps.items()},
+        **{name.replace(",", "").replace(" ", "_"): rows for name, rows in sweeps.items()},
     }
     if options.json:
         print_json(report)
@@ -57,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     rows += [[name, f"{row['p50']:.3f}", f"{row['p95']:.3f}"] for name, row in stages.items()]
     print(table(rows))
     for name, sweep in sweeps.items():
-        print(f"\n{name} (maps to people only, no network)")
+        print(f"\n{name}")
         rows = [[name.split()[-1], "p50 ms", "p95 ms", "images/s"]]
         rows += [[k, f"{r['p50']:.3f}", f"{r['p95']:.3f}", f"{r['images_per_second']:.0f}"] for k, r in sweep.items()]
         print(table(rows))
@@ -137,20 +142,33 @@ def batch_sweep(rounds: int) -> dict[str, dict[str, float]]:
 
     rows = {}
     for batch in BATCHES:
-        maps = np.stack([_crowd(10)] * batch)
+        maps = np.stack([_crowd(10, seed) for seed in range(batch)])
         row = _percentiles(lambda maps=maps: decode(maps), rounds)  # type: ignore[misc]
         rows[f"batch {batch}"] = {**row, "images_per_second": row["images_per_second"] * batch}
     return rows
 
 
-def _crowd(people: int) -> Any:
+def network_sweep(predictor: Any, rounds: int) -> dict[str, dict[str, float]]:
+    """The network alone, at the predictor's scales, on batches of a synthetic scene."""
+    from simplepose.commands.demo import make_scene
+
+    image, _ = make_scene(seed=7)
+    rows = {}
+    for batch in BATCHES:
+        prepared = [predictor.prepare(image)] * batch
+        row = _percentiles(lambda given=prepared: _finished(predictor, predictor.run_network(given)), rounds)  # type: ignore[misc]
+        rows[f"batch {batch}"] = {**row, "images_per_second": row["images_per_second"] * batch}
+    return rows
+
+
+def _crowd(people: int, seed: int = 0) -> Any:
     """Maps at 512 x 512 of one synthetic person copied to as many places."""
     from simplepose.commands.demo import make_scene
     from simplepose.targets import render_targets
 
     _, annotations = make_scene(seed=7)
     person = annotations.keypoints(1)[:1]
-    rng = np.random.default_rng(people)
+    rng = np.random.default_rng([people, seed])
     crowd = np.repeat(person, people, 0)
     centre = crowd[..., :2].mean(1, keepdims=True)
     places = rng.uniform(60, 452, (people, 1, 2)).astype(np.float32)
