@@ -27,6 +27,7 @@ from simplepose.checkpoint import load_checkpoint
 from simplepose.config import TargetConfig
 from simplepose.data import make_loader
 from simplepose.evaluate import evaluate_images
+from simplepose.frame import Fit
 from simplepose.images import write_image
 from simplepose.loss import pose_loss
 from simplepose.model import IMHN
@@ -142,7 +143,7 @@ def _loop(
 ) -> TrainReport:
     """All steps, as each process does them; the first one also writes and tells."""
     data, sampler, loader, state, forward = prepared
-    targets = TargetConfig.for_input(config.size)
+    targets = config.targets
     total = config.epochs * sampler.steps
     metrics: dict[str, Any] = {}
     if log:
@@ -296,7 +297,9 @@ def _validate(
     state: TrainState, data: TrainData, skeleton: Skeleton, config: TrainConfig, process: Process
 ) -> dict[str, Any]:
     """AP of the averaged weights, the images shared out over the processes."""
-    predictor = Predictor(state.averaged, skeleton, device=process.device, size=config.size)
+    # as the network saw the images: whole ones fit a square, while samples of persons have the size they have
+    fit: Fit = "longer" if config.augment.frame == "image" else "height"
+    predictor = Predictor(state.averaged, skeleton, device=process.device, size=config.size, fit=fit)
 
     def find(paths: Iterable[Path]) -> Iterator[Poses | Exception]:
         for prediction in predictor.predict_many(paths):
