@@ -2,9 +2,9 @@
 
 python benchmarks/ablate.py --work DIR --out benchmarks/results/ablation.json
 
-Every variant has the same images, steps, batch and seeds, and differs from the first row in what its name says. Runs that
-a stop cut short go on where they were. The networks are small and the budget is short: the table shows that the switches
-work and which way they point here, not what they give on COCO.
+Every variant has the same images, steps, batch and seeds, and differs from the first row in what its name says. Runs
+that a stop cut short go on where they were. The networks are small and the budget is short: the table shows that the
+switches work and which way they point here, not what they give on COCO.
 """
 
 from __future__ import annotations

@@ -99,10 +99,9 @@ def draw_demo(path: Path, image: Image, poses: Poses, maps: Maps) -> None:
     from simplepose.images import write_image
 
     parts, keypoints = poses.skeleton.num_parts, poses.skeleton.num_keypoints
-    panels = [poses.draw(image)]
-    for channels in (maps.heatmaps[parts : parts + keypoints], maps.heatmaps[:parts]):
-        panels.append(draw_heatmaps(image, channels, cell_size=maps.cell_size))
-    write_image(path, side_by_side(panels, ["people", "keypoint maps", "part maps"]))
+    channels = (maps.heatmaps[parts : parts + keypoints], maps.heatmaps[:parts])
+    overlays = [draw_heatmaps(image, maps_of_kind, cell_size=maps.cell_size) for maps_of_kind in channels]
+    write_image(path, side_by_side([poses.draw(image), *overlays], ["people", "keypoint maps", "part maps"]))
 
 
 def _network_maps(image: Image, checkpoint: str) -> Maps:
@@ -131,7 +130,7 @@ def _oracle_maps(annotations: Annotations, image: Image, options: argparse.Names
 
 def _on_image(poses: Poses, maps: Maps) -> Poses:
     """`decode` takes cells for 4 pixels; those of the maps may have another size."""
-    poses.keypoints[..., :2] = (poses.keypoints[..., :2] + 0.5) * (np.float32(maps.cell_size) / 4) - 0.5
+    poses.keypoints[..., :2] = (poses.keypoints[..., :2] + 0.5) * (np.array(maps.cell_size, np.float32) / 4) - 0.5
     return poses
 
 
