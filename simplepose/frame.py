@@ -40,7 +40,7 @@ class Frame:
 
     @classmethod
     def fit(cls, image: tuple[int, int], size: int, scale: float = 1.0, fit: Fit = "height") -> Frame:
-        """The frame in which the image's height (or longer side) is ``size * scale``, if it stays within the largest."""
+        """The frame in which the image's height, or longer side, becomes ``size * scale``, within the largest."""
         height, width = image
         side = height if fit == "height" else max(height, width)
         factor = min(size * scale / side, MOST_HEIGHT / height, MOST_WIDTH / width)
