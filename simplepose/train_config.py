@@ -230,5 +230,22 @@ PRESETS = {
         log_steps=20,
         validate_epochs=80,
     ),
+    # The same with a handful of real photos, where people are smaller.
+    "photos": replace(
+        _QUICK,
+        model=ModelConfig(stacks=1, width=48, growth=16, input_size=320),
+        augment=AugmentConfig.none(),
+        loss=LossConfig.released(),
+        epochs=300,
+        batch=8,
+        warmup_steps=20,
+        clip=2.0,
+        ema=0.98,
+        workers=0,
+        cache_mb=512,
+        log_steps=20,
+        checkpoint_steps=100,
+        validate_epochs=100,
+    ),
 }
 """The runs that have a name."""
