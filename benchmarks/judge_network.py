@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from readme_table import network_table
 from timing import report
 
 from simplepose.annotations import find_data
@@ -185,13 +186,10 @@ def main() -> None:
     rows["flip"] = judge(mirrored, test, list(all_heatmaps(mirrored, test)), DecodeConfig())
     if options.pictures:
         draw(mirrored, test, options.pictures, 16)
-    print("| | AP | AP50 | AP75 | APM | APL | AR | shown poses a person | left/right swaps |\n" + "|---" * 9 + "|")
-    for name, row in rows.items():
-        numbers = [f"{row[key]:.3f}" for key in ("AP", "AP50", "AP75", "APM", "APL", "AR")]
-        share = f"{100 * row['left_right_swaps']:.1f}% of {row['left_right_pairs']}"
-        print(f"| {name} | {' | '.join(numbers)} | {row['shown_poses_per_person']:.2f} | {share} |")
+    measured = report(tuned=chosen, rows=rows)
+    print(network_table(measured))
     if options.out:
-        options.out.write_text(json.dumps(report(tuned=chosen, rows=rows), indent=1) + "\n")
+        options.out.write_text(json.dumps(measured, indent=1) + "\n")
 
 
 if __name__ == "__main__":
