@@ -17,6 +17,11 @@ from simplepose.synth_person import Person, cover, label_keypoints, sample_perso
 NOBODY = -1
 """The number of the background in a map of owners."""
 
+# nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles
+GUESSED = np.array([0.1] * 5 + [0.75] * 2 + [0.4] * 2 + [0.3] * 2 + [0.7] * 2 + [0.4] * 4)
+"""How often an annotator labels a keypoint that is hidden, about as often as COCO's do: a hip hardly ever shows and is
+labelled, an eye at the back of a head is not."""
+
 Range = tuple[float, float]
 
 
@@ -115,7 +120,8 @@ def render_scene(seed: int, index: int, config: SynthConfig | None = None) -> Sc
 
     Returns:
         The scene. Keypoints of its annotations are in COCO order; visibility is 2 where the person's own surface shows
-        the keypoint, 1 where its own body or another person hides it, 0 off the image. Areas count visible pixels.
+        the keypoint, 1 where its own body or another person hides it and an annotator would guess it all the same
+        (`GUESSED`), 0 elsewhere and off the image. Areas count visible pixels.
     """
     for name, value in (("seed", seed), ("index", index)):
         if isinstance(value, bool) or not isinstance(value, int):
@@ -139,7 +145,10 @@ def render_scene(seed: int, index: int, config: SynthConfig | None = None) -> Sc
             _draw(person, owner, drawn, 0.1, light, ambient)
     for one in reversed(drawn):
         blend(image, one.layer, np.flatnonzero(one.visible), one.colors)
-    annotations = [_annotate(one, owner, i, rng.random() < config.unlabelled) for i, one in enumerate(drawn[:people])]
+    annotations = []
+    for i, one in enumerate(drawn[:people]):
+        unlabelled, guessed = rng.random() < config.unlabelled, rng.random(len(GUESSED)) < GUESSED
+        annotations.append(_annotate(one, owner, i, unlabelled, guessed))
     crowd = owner >= people
     if crowd.any():
         annotations.append(_region(crowd) | {"iscrowd": 1, "num_keypoints": 0, "keypoints": [0] * 51})
@@ -160,7 +169,7 @@ def _place_people(rng: np.random.Generator, config: SynthConfig) -> list[Person]
     count = fewest + int((most - fewest + 1) * rng.random() ** 1.6)  # few people more often than many
     small, large = config.person_size
     large = min(large, max(small, 2.2 * max(height, width) / math.sqrt(count)))
-    common = math.exp(rng.uniform(math.log(small), math.log(large)))
+    common = rng.uniform(math.sqrt(small), math.sqrt(large)) ** 2  # medium sizes more often than large ones
     placed: list[tuple[float, Person]] = []
     boxes: list[tuple[float, float, float, float]] = []
     for _ in range(count):
@@ -251,10 +260,11 @@ def _draw(
     drawn.append(_Drawn(person, layer, visible, person.paint(layer, np.flatnonzero(visible), light, ambient)))
 
 
-def _annotate(one: _Drawn, owner: NDArray[np.int16], number: int, unlabelled: bool) -> dict[str, Any]:
+def _annotate(
+    one: _Drawn, owner: NDArray[np.int16], number: int, unlabelled: bool, guessed: NDArray[np.bool_]
+) -> dict[str, Any]:
     keypoints = label_keypoints(one.person, one.layer, owner, number, NOBODY)
-    if unlabelled:
-        keypoints[:] = 0
+    keypoints[unlabelled | ((keypoints[:, 2] == 1) & ~guessed)] = 0
     mask = np.zeros(owner.shape, np.bool_)
     mask[one.layer.window] = one.visible
     return _region(mask) | {

@@ -202,10 +202,10 @@ PRESETS = {
     # The network that ships, on whole synthetic images, for the CPU.
     "tiny": replace(
         _QUICK,
-        model=ModelConfig(stacks=2, width=48, growth=16, input_size=256),
+        model=ModelConfig(stacks=1, width=48, growth=16, input_size=256),
         augment=AugmentConfig(frame="image", scale=(0.75, 1.25), rotation=25.0, shift=24.0),
         loss=LossConfig.released(),
-        epochs=10,
+        epochs=5,
         batch=8,
         warmup_steps=100,
         clip=2.0,

@@ -123,7 +123,7 @@ def draw_synthetic(source: str | None, config: TrainConfig, run: Path) -> None:
     if (folder / "annotations.json").exists():
         return
     shutil.rmtree(folder, ignore_errors=True)
-    size = SynthConfig(size=config.size, person_size=(config.size * 40 / 256, config.size * 300 / 256))
+    size = SynthConfig(size=config.size, person_size=(max(16.0, config.size * 40 / 256), config.size * 300 / 256))
     write_dataset(folder, int(found[1]), int(found[2]), size, workers=max(config.workers, 1))
 
 
