@@ -13,12 +13,24 @@ split train 8000 1
 split test 500 2  # what the AP in docs/tiny.md is measured on
 split tune 300 3  # the AP during training, and thresholds
 
-if [ -f "$work/run/config.json" ]; then
-  simplepose train --resume "$work/run"
-else
-  simplepose train --preset tiny --data "$work/train" --val "$work/tune" --out "$work/run" --set compile=true
-fi
+run() {  # NAME ARGUMENTS...
+  local out="$work/$1" stop=()
+  shift
+  if [ "$1" = --stop-step ]; then
+    stop=("$1" "$2")
+    shift 2
+  fi
+  if [ -f "$out/config.json" ]; then
+    simplepose train --resume "$out" "${stop[@]}"
+  else
+    simplepose train --preset tiny --data "$work/train" --val "$work/tune" --out "$out" "${stop[@]}" "$@"
+  fi
+}
+# Augmentation slows a short run more than it helps: after a first part with it, the rest goes without.
+run first --stop-step 2400 --set epochs=5 lr=0.003 compile=true augment.scale=[0.75,1.25] augment.rotation=25 \
+  augment.shift=24 augment.jitter=0.2
+run second --init "$work/first/checkpoints/step-00002400/average.safetensors" --set compile=true
 
-simplepose convert "$work/run/last.safetensors" "$tree/simplepose/weights/tiny.safetensors" --half
+simplepose convert "$work/second/last.safetensors" "$tree/simplepose/weights/tiny.safetensors" --half
 python "$tree/benchmarks/judge_network.py" "$tree/simplepose/weights/tiny.safetensors" --tune "$work/tune" --test "$work/test" \
   --pictures "$work/pictures" --maps "$work/maps.npz" --out "$tree/benchmarks/results/tiny.json"

@@ -76,6 +76,7 @@ def train(
     resume: bool = False,
     device: str | torch.device = "auto",
     tensorboard: bool = False,
+    stop_step: int | None = None,
 ) -> TrainReport:
     """Train a network.
 
@@ -86,6 +87,7 @@ def train(
         resume: go on from the last checkpoint in ``run``; ``config`` must be that run's, but for `WHERE`.
         device: "auto" takes a CUDA device if there is one.
         tensorboard: also write TensorBoard's files.
+        stop_step: end after this step with a checkpoint to go on from; default: at the end of the last epoch.
 
     Raises:
         ValueError: a setting is wrong, or not the resumed run's.
@@ -104,7 +106,7 @@ def train(
         total = config.epochs * prepared.sampler.steps
         logs = TrainLog(run, prepared.state.step, total, tensorboard=tensorboard) if process.first else nullcontext()
         with logs as log:
-            return _loop(config, run, skeleton, process, prepared, log)
+            return _loop(config, run, skeleton, process, prepared, log, stop_step or total)
 
 
 class Prepared(NamedTuple):
@@ -135,7 +137,13 @@ def _prepare(config: TrainConfig, run: Path, skeleton: Skeleton, process: Proces
 
 
 def _loop(
-    config: TrainConfig, run: Path, skeleton: Skeleton, process: Process, prepared: Prepared, log: TrainLog | None
+    config: TrainConfig,
+    run: Path,
+    skeleton: Skeleton,
+    process: Process,
+    prepared: Prepared,
+    log: TrainLog | None,
+    stop_step: int,
 ) -> TrainReport:
     """All steps, as each process does them; the first one also writes and tells."""
     data, sampler, loader, state, forward = prepared
@@ -150,6 +158,8 @@ def _loop(
         )
 
     for epoch in range(state.step // sampler.steps, config.epochs):
+        if state.step >= stop_step:
+            break
         data.samples.set_epoch(epoch)
         sampler.start(epoch, state.step % sampler.steps)
         batches = iter(loader)
@@ -186,6 +196,7 @@ def _loop(
             state.step += 1
 
             ends_epoch = state.step % sampler.steps == 0
+            stops = state.step == stop_step
             validates = ends_epoch and ((epoch + 1) % config.validate_epochs == 0 or state.step == total)
             improved = False
             if state.step % config.log_steps == 0 or state.step == total:
@@ -200,10 +211,12 @@ def _loop(
                 if log:
                     log.validation(state.step, epoch=epoch + 1, **metrics)
                     _draw(run, state, data, skeleton, targets)
-            if process.first and (validates or state.step % config.checkpoint_steps == 0):
+            if process.first and (validates or stops or state.step % config.checkpoint_steps == 0):
                 written = save_state(run, state, skeleton, keep=config.keep)
                 if improved:
                     write_weights(run / "best.safetensors", written)
+            if stops:
+                break
 
     if log and not metrics:  # a finished run that was resumed
         metrics = next((r for r in reversed(log.records) if "AP" in r), {})

@@ -169,6 +169,14 @@ def test_killed_at_a_step_and_resumed_gives_the_same_bits(people, unbroken, tmp_
     assert losses(tmp_path / "run") == losses(unbroken)
 
 
+def test_stopped_at_a_step_and_resumed_gives_the_same_bits(people, unbroken, tmp_path):
+    config = replace(QUICK, data=str(people))
+    for stop, reached in ((1, 1), (1, 1), (5, 5), (None, 6)):
+        assert train(config, tmp_path / "run", resume=(tmp_path / "run").exists(), stop_step=stop).steps == reached
+    assert_same_bits(tmp_path / "run", unbroken)
+    assert losses(tmp_path / "run") == losses(unbroken)
+
+
 @pytest.mark.parametrize(("part", "time"), [("training", 2), ("rename", 1)])
 def test_killed_while_it_writes_a_checkpoint_and_resumed_gives_the_same_bits(people, unbroken, tmp_path, part, time):
     config, run = replace(QUICK, data=str(people)), tmp_path / "run"

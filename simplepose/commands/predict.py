@@ -24,6 +24,8 @@ from simplepose.video import VIDEO_SUFFIXES, Frames, camera_window, video_writer
 
 PICTURE_SUFFIX = ".jpg"
 
+TINY_HINT = "tiny has learned from drawn people alone; photos need --checkpoint with other weights (docs/weights.md)"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", help="images, folders, patterns, a video, or a camera's number")
@@ -79,6 +81,8 @@ class _Job:
         self.options = options
         self.drawing = drawing
         self.predictor = make_predictor(options)
+        if options.checkpoint == "tiny":
+            print(TINY_HINT, file=sys.stderr)
         self.images: list[dict[str, Any]] = []
         self.results: list[dict[str, Any]] = []
         self.failed: dict[str, str] = {}

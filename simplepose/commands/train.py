@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="change settings, those of a part as model.width=64: " + ", ".join(names),
     )
+    parser.add_argument("--stop-step", type=int, help="end after this step; go on with --resume")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--tensorboard", action="store_true", help="also write files for TensorBoard")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -57,6 +58,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         skeleton = chosen_skeleton(options)
         config = _chosen_config(options, skeleton, given)
+    if options.stop_step is not None and options.stop_step < 1:
+        raise UsageError(f"--stop-step: expected 1 or more, got {options.stop_step}")
     report = train(
         config,
         out,
@@ -64,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
         resume=options.resume is not None,
         device=options.device,
         tensorboard=options.tensorboard,
+        stop_step=options.stop_step,
     )
     if os.environ.get("RANK", "0") == "0":
         if options.json:
