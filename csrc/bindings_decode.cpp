@@ -1,6 +1,5 @@
 // Python functions for the decoding ops; simplepose/ops.py checks arguments and calls them.
 #include <algorithm>
-#include <limits>
 
 #include "bindings.h"
 #include "decode.h"
@@ -61,22 +60,11 @@ class Borrowed {
   Workspace* operator->() const { return &**this; }
 };
 
-// People as [N, J, 3]: x, y (times scale, plus shift) and score, (NaN, NaN, 0) where missing.
+// What write_people writes, and the scores of the people.
 struct PeopleRows {
   std::vector<float> keypoints, scores;
   bool truncated = false;
 };
-
-void write_people(const People& people, const Peaks& peaks, float scale, float shift, float* out) {
-  const float missing = std::numeric_limits<float>::quiet_NaN();
-  for (const int32_t peak : people.peak) {
-    const auto i = static_cast<size_t>(peak);
-    out[0] = peak < 0 ? missing : peaks.x[i] * scale + shift;
-    out[1] = peak < 0 ? missing : peaks.y[i] * scale + shift;
-    out[2] = peak < 0 ? 0.0f : peaks.score[i];
-    out += 3;
-  }
-}
 
 template <typename T>
 py::array_t<T> to_array(const std::vector<T>& values) {
