@@ -17,6 +17,9 @@ namespace simplepose {
 
 constexpr int64_t kMostHits = 1 << 22;  // of a batch; one with more is noise, and decoded on the host
 
+// What comes back at once is not to grow for good after one crowded batch.
+constexpr int64_t kMostUsualSlots = 64, kMostUsualHits = 256;
+
 // Memory of a device, or of the host where the device copies to and from; it grows and loses its content then.
 template <typename Device>
 class Buffer {
@@ -78,7 +81,8 @@ class DeviceBatch {
         settings_(settings),
         layout_{maps.images * skeleton.keypoints, maps.images * skeleton.parts()} {
     upload_tables();
-    hits_capacity_ = std::max<int64_t>(layout_.pieces * buffers.usual_hits * 2, 1 << 12);
+    const int64_t room = (buffers.result.size() - layout_.bytes(0)) / static_cast<int64_t>(sizeof(PairHit));
+    hits_capacity_ = std::clamp<int64_t>(std::max(room, layout_.pieces * buffers.usual_hits), 1 << 12, kMostHits);
     enqueue();
   }
 
@@ -91,7 +95,7 @@ class DeviceBatch {
     if (ready_) return fits_;
     device_.wait(buffers_.done);
     while (total() > hits_capacity_ && total() <= kMostHits) {
-      hits_capacity_ = std::min(total() + total() / 4, kMostHits);
+      hits_capacity_ = std::min(total() + total() / 4 + layout_.pieces, kMostHits);
       enqueue();
       device_.wait(buffers_.done);
     }
@@ -152,9 +156,13 @@ class DeviceBatch {
     launch_match_parts(device_, maps_, reinterpret_cast<const int32_t*>(buffers_.tables.data()), skeleton_.parts(),
                        skeleton_.keypoints, {settings_.part_threshold, settings_.samples, settings_.samples_needed},
                        slots, counts, settings_.max_peaks, packed);
+    set_copies();
+    copy_back();
+  }
+
+  void set_copies() {
     copied_slots_ = std::min<int64_t>(buffers_.usual_slots, settings_.max_peaks);
     copied_hits_ = std::min(buffers_.usual_hits * layout_.pieces, hits_capacity_);
-    copy_back();
   }
 
   void copy_back() {
@@ -173,9 +181,10 @@ class DeviceBatch {
       slots = std::max<int64_t>(slots, std::min(counts[i], settings_.max_peaks));
     const int64_t hits = total();
     if (slots <= copied_slots_ && hits <= copied_hits_) return;
-    buffers_.usual_slots = std::max(buffers_.usual_slots, slots + slots / 4);
-    if (layout_.pieces) buffers_.usual_hits = std::max(buffers_.usual_hits, hits * 5 / (layout_.pieces * 4) + 1);
-    copied_slots_ = std::max(slots, copied_slots_), copied_hits_ = std::max(hits, copied_hits_);
+    if (slots > copied_slots_) buffers_.usual_slots = std::min(slots + slots / 4, kMostUsualSlots);
+    if (hits > copied_hits_) buffers_.usual_hits = std::min(hits * 5 / (layout_.pieces * 4) + 1, kMostUsualHits);
+    set_copies();
+    copied_slots_ = std::max(copied_slots_, slots), copied_hits_ = std::max(copied_hits_, hits);
     copy_back();
     device_.wait(buffers_.done);
   }
