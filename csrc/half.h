@@ -11,16 +11,16 @@
 
 namespace simplepose {
 
-struct Float16 {
+struct Half {
   uint16_t bits;
 };
 
-struct BFloat16 {
+struct BFloat {
   uint16_t bits;
 };
 
 // Finite values; what is too large becomes infinite.
-SP_HD void round_to(float value, Float16* result) {
+SP_HD void round_to(float value, Half* result) {
 #if defined(__CUDA_ARCH__)
   result->bits = __half_as_ushort(__float2half_rn(value));
 #else
@@ -38,7 +38,7 @@ SP_HD void round_to(float value, Float16* result) {
 #endif
 }
 
-SP_HD void round_to(float value, BFloat16* result) {
+SP_HD void round_to(float value, BFloat* result) {
   const uint32_t bits = static_cast<uint32_t>(float_bits(value));
   result->bits = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }

@@ -53,7 +53,12 @@ struct alignas(4 * sizeof(T)) Four {
 
 template <typename Out>
 struct RenderKernel {
-  static constexpr int kThreads = 256, kMinBlocks = 4;
+  static constexpr int kThreads = 256;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+  static constexpr int kMinBlocks = 4;  // all threads that a multiprocessor has there
+#else
+  static constexpr int kMinBlocks = 5;
+#endif
   static constexpr int kWarps = kThreads / 32;
   static constexpr int kChunk = 32;
   static constexpr int kPitch = kTile + 8;    // 8 x 4 cells then lie in 32 different banks
@@ -69,15 +74,14 @@ struct RenderKernel {
   };
   struct Local {};
 
-  // What one block draws.
+  // What one block draws. Short, since every thread keeps it.
   struct Place {
     Kind kind;
-    int channel;
-    int64_t plane;            // of the output
-    int64_t image;            // where the image's keypoints start
-    int64_t shapes;           // of the channel
-    CellRange columns, rows;  // of the tile; the map may end before
-    bool averaged;
+    int channel, image;
+    int x, y;  // the tile's first cell; the map may end inside the tile
+
+    SP_HD CellRange columns() const { return {x, x + kTile - 1}; }
+    SP_HD CellRange rows() const { return {y, y + kTile - 1}; }
   };
 
   TargetArguments arguments;
@@ -113,26 +117,26 @@ struct RenderKernel {
   template <typename Block>
   SP_HD void run(Block& block) const {
     const Place place = place_of(static_cast<unsigned>(block.index()));
-    const Span<float> boxes = block.template dynamic<float>(0, place.averaged ? kTile * kPitch : 0);
+    const Span<float> boxes = block.template dynamic<float>(0, averaged(place) ? kTile * kPitch : 0);
     bool drawn = false;
-    for (int64_t first = 0; first < place.shapes; first += kChunk) {
+    for (int64_t first = 0; first < shape_count(place); first += kChunk) {
       const bool reached = block.any(
           [&](int thread, Local&, Shared& shared) { return find_shape(place, first + thread, thread, shared); });
       if (!reached) continue;
       block.each([&](int thread, Local&, Shared& shared) {
-        if (!drawn) clear(thread, place.averaged, shared, boxes);
+        if (!drawn) clear(thread, averaged(place), shared, boxes);
         if (place.kind != Kind::kPart) find_factors(place, thread, shared);
       });
       drawn = true;
       block.each([&](int thread, Local&, Shared& shared) {
-        place.averaged ? add_lines(place, thread, shared, boxes) : draw_shapes(place, thread, shared);
+        averaged(place) ? add_lines(place, thread, shared, boxes) : draw_shapes(place, thread, shared);
       });
     }
     if (!drawn) {
       block.each([&](int thread, Local&, Shared&) { store_zeros(place, thread); });
       return;
     }
-    if (place.averaged) block.each([&](int thread, Local&, Shared& shared) { divide(thread, shared, boxes); });
+    if (averaged(place)) block.each([&](int thread, Local&, Shared& shared) { divide(thread, shared, boxes); });
     block.each([&](int thread, Local&, Shared& shared) {
       store_tile(place, thread, shared);
       if (scales > 1) pool(place, 1, thread, shared);
@@ -146,46 +150,46 @@ struct RenderKernel {
     const unsigned tiles = static_cast<unsigned>(tiles_x * tiles_y);
     const unsigned tile = block % tiles, plane = block / tiles;
     const unsigned images = static_cast<unsigned>(arguments.images);
-    const int channels = arguments.part_types + arguments.keypoint_types + (arguments.envelope ? 1 : 0);
-    const int64_t image = plane % images;
     const int x = static_cast<int>(tile % static_cast<unsigned>(tiles_x)) * kTile;
     const int y = static_cast<int>(tile / static_cast<unsigned>(tiles_x)) * kTile;
-    Place place{};
-    place.channel = channels - 1 - static_cast<int>(plane / images);
-    place.kind = place.channel < arguments.part_types                              ? Kind::kPart
-                 : place.channel < arguments.part_types + arguments.keypoint_types ? Kind::kKeypoint
-                                                                                   : Kind::kEnvelope;
-    place.plane = image * channels + place.channel;
-    place.image = image * arguments.people * arguments.keypoint_types * 3;
-    place.shapes = place.kind == Kind::kEnvelope ? arguments.people * arguments.keypoint_types : arguments.people;
-    place.columns = {x, x + kTile - 1};
-    place.rows = {y, y + kTile - 1};
-    place.averaged = place.kind == Kind::kPart && arguments.rules.line;
-    return place;
+    const int channel = channels() - 1 - static_cast<int>(plane / images);
+    const Kind kind = channel < arguments.part_types                              ? Kind::kPart
+                      : channel < arguments.part_types + arguments.keypoint_types ? Kind::kKeypoint
+                                                                                  : Kind::kEnvelope;
+    return {kind, channel, static_cast<int>(plane % images), x, y};
   }
+
+  SP_HD int channels() const { return arguments.part_types + arguments.keypoint_types + (arguments.envelope ? 1 : 0); }
+
+  SP_HD int64_t shape_count(const Place& place) const {
+    return arguments.people * (place.kind == Kind::kEnvelope ? arguments.keypoint_types : 1);
+  }
+
+  SP_HD bool averaged(const Place& place) const { return arguments.rules.line && place.kind == Kind::kPart; }
 
   SP_HD bool shape_of(const Place& place, int64_t index, TargetShape* shape) const {
     const int types = arguments.keypoint_types;
+    const Span<const float> image =
+        keypoints.part(place.image * arguments.people * types * 3, arguments.people * types * 3);
     if (place.kind == Kind::kPart) {
-      const Span<const float> person = keypoints.part(place.image + index * types * 3, int64_t{types} * 3);
+      const Span<const float> person = image.part(index * types * 3, int64_t{types} * 3);
       const int from = parts[2 * place.channel], to = parts[2 * place.channel + 1];
       return part_shape(person.at(int64_t{3} * from, 3), person.at(int64_t{3} * to, 3), arguments.rules,
                         arguments.height, arguments.width, shape);
     }
     const int64_t point =
         place.kind == Kind::kKeypoint ? index * types + (place.channel - arguments.part_types) : index;
-    return keypoint_shape(keypoints.at(place.image + point * 3, 3), arguments.rules, arguments.height, arguments.width,
-                          shape);
+    return keypoint_shape(image.at(point * 3, 3), arguments.rules, arguments.height, arguments.width, shape);
   }
 
   // One thread a shape.
   SP_HD bool find_shape(const Place& place, int64_t index, int thread, Shared& shared) const {
     if (thread >= kChunk) return false;
     TargetShape shape;
-    bool reaches = index < place.shapes && shape_of(place, index, &shape);
+    bool reaches = index < shape_count(place) && shape_of(place, index, &shape);
     if (reaches) {
-      shape.columns = shape.columns.cut(place.columns);
-      shape.rows = shape.rows.cut(place.rows);
+      shape.columns = shape.columns.cut(place.columns());
+      shape.rows = shape.rows.cut(place.rows());
       reaches = !shape.columns.empty() && !shape.rows.empty();
     }
     shared.reaches[thread] = reaches;
@@ -209,7 +213,7 @@ struct RenderKernel {
       if (number % (kThreads / kFactors) != turn) continue;
       const int index = lowest_bit(left);
       const TargetShape& shape = shared.shapes[index];
-      const int at = cell + (axis == 0 ? place.columns.first : place.rows.first);
+      const int at = cell + (axis == 0 ? place.x : place.y);
       if (!(axis == 0 ? shape.columns : shape.rows).has(at)) continue;
       shared.scratch[index * kFactors + axis * kTile + cell] =
           keypoint_factor(at, axis == 0 ? shape.x : shape.y, arguments.rules);
@@ -228,7 +232,7 @@ struct RenderKernel {
       const int index = lowest_bit(left);
       const TargetShape shape = shared.shapes[index];
       for (int y = shape.rows.first + share; y <= shape.rows.last; y += 4 * sharing) {
-        const int row = y - place.rows.first;
+        const int row = y - place.y;
         if (place.kind == Kind::kPart)
           draw_ellipse_row(place, shape, y, thread % 8, &shared.tile[row * kPitch]);
         else
@@ -244,7 +248,7 @@ struct RenderKernel {
     for (int x = shape.columns.first + lane; x <= shape.columns.last; x += 8) {
       const EllipsePoint point = ellipse_point(shape, grid(x, rules.stride) - shape.x, py, rules);
       if (point.outside()) continue;
-      keep_larger(cells[x - place.columns.first], ellipse_value(point, rules));
+      keep_larger(cells[x - place.x], ellipse_value(point, rules));
     }
   }
 
@@ -252,7 +256,7 @@ struct RenderKernel {
                                float* cells) const {
     const float along_y = factors[kTile + row];
     for (int x = shape.columns.first + lane; x <= shape.columns.last; x += 8) {
-      const int column = x - place.columns.first;
+      const int column = x - place.x;
       const float value = keypoint_value(along_y, factors[column], arguments.rules);
       if (value > 0.0f) keep_larger(cells[column], value);
     }
@@ -262,7 +266,7 @@ struct RenderKernel {
     const unsigned reaching = gather_bits(shared.reaches);
     for (int cell = thread; cell < kTile * kTile; cell += kThreads) {
       const int at = cell / kTile * kPitch + cell % kTile;
-      const int x = place.columns.first + cell % kTile, y = place.rows.first + cell / kTile;
+      const int x = place.x + cell % kTile, y = place.y + cell / kTile;
       float sum = shared.tile[at], covering = boxes[at];
       for (unsigned left = reaching; left != 0; left &= left - 1) {
         const TargetShape& shape = shared.shapes[lowest_bit(left)];
@@ -333,13 +337,13 @@ struct RenderKernel {
   // `count` cells of the tile of a scale from (row, column) on, but for those outside the map.
   SP_HD void store(const Place& place, int scale, int row, int column, int count, const Four<float>& values) const {
     const int height = arguments.height >> scale, width = arguments.width >> scale;
-    const int x = (place.columns.first >> scale) + column, y = (place.rows.first >> scale) + row;
+    const int x = (place.x >> scale) + column, y = (place.y >> scale) + row;
     const int inside = width - x < count ? width - x : count;
     if (y >= height || inside <= 0) return;
     Four<Out> rounded;
     for (int i = 0; i < 4; ++i) round_to(values.cells[i], &rounded.cells[i]);
     const Span<Out>& map = maps.elements[scale];
-    const int64_t at = (place.plane * height + y) * width + x;
+    const int64_t at = ((int64_t{place.image} * channels() + place.channel) * height + y) * width + x;
     if (inside == 4 && in_fours.elements[scale]) {
       check_aligned(map.at(at, 4), sizeof rounded);
       *reinterpret_cast<Four<Out>*>(map.at(at, 4)) = rounded;

@@ -37,8 +37,8 @@ void render_targets_cuda(const TargetArguments& arguments, const std::vector<voi
     throw std::invalid_argument("render_targets: expected at most 7 scales of half precision, got " +
                                 std::to_string(maps.size()));
   const DeviceGuard guard(device);
-  if (type == MapType::kFloat16) return render(arguments, typed<Float16>(maps), stream);
-  if (type == MapType::kBFloat16) return render(arguments, typed<BFloat16>(maps), stream);
+  if (type == MapType::kFloat16) return render(arguments, typed<Half>(maps), stream);
+  if (type == MapType::kBFloat16) return render(arguments, typed<BFloat>(maps), stream);
   render(arguments, typed<float>(maps), stream);
   pool_further(arguments, typed<float>(maps), stream);
 }
