@@ -20,7 +20,6 @@ void check(cudaError_t error, const char* what) {
 
 // Memory and events belong to the device that is current when they are made.
 struct CudaDevice {
-  int device;
   void* stream;
 
   class Event {
@@ -87,7 +86,7 @@ struct Shelf {
 void find_peaks_cuda(const AnyMaps& maps, int first_channel, int keypoints, const PeakRules& rules, float* slots,
                      int32_t* counts, float* averaged, int device, void* stream) {
   const DeviceGuard guard(device);
-  CudaDevice launcher{device, stream};
+  CudaDevice launcher{stream};
   launch_find_peaks(launcher, maps, first_channel, keypoints, rules, slots, counts, averaged);
 }
 
@@ -95,7 +94,7 @@ void match_parts_cuda(const AnyMaps& maps, const int32_t* parts, int part_types,
                       float* slots, int32_t* counts, int max_peaks, const PackedHits& packed, int device,
                       void* stream) {
   const DeviceGuard guard(device);
-  CudaDevice launcher{device, stream};
+  CudaDevice launcher{stream};
   launcher.clear(packed.total.at(0, 1), sizeof(unsigned long long));
   launch_match_parts(launcher, maps, parts, part_types, keypoints, rules, slots, counts, max_peaks, packed);
 }
@@ -113,7 +112,7 @@ CudaBatch::CudaBatch(const AnyMaps& maps, const Skeleton& skeleton, const Decode
   state_->device = device;
   state_->buffers = Shelf::get().take(device);
   state_->batch =
-      std::make_unique<DeviceBatch<CudaDevice>>(CudaDevice{device, stream}, *state_->buffers, maps, skeleton, settings);
+      std::make_unique<DeviceBatch<CudaDevice>>(CudaDevice{stream}, *state_->buffers, maps, skeleton, settings);
 }
 
 // The kernels may still be at work in the buffers of a batch that nobody waited for. Those of one whose start failed
@@ -124,6 +123,8 @@ CudaBatch::~CudaBatch() {
 }
 
 int64_t CudaBatch::images() const { return state_->batch->images(); }
+
+const Skeleton& CudaBatch::skeleton() const { return state_->batch->skeleton(); }
 
 bool CudaBatch::wait() {
   const DeviceGuard guard(state_->device);

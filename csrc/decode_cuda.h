@@ -24,7 +24,8 @@ class CudaBatch {
   CudaBatch& operator=(const CudaBatch&) = delete;
 
   int64_t images() const;
-  bool wait();
+  const Skeleton& skeleton() const;
+  bool wait();  // what follows needs its true
   void decode(int64_t image, Workspace& workspace) const;
 
  private:

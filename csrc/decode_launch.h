@@ -7,12 +7,10 @@
 
 namespace simplepose {
 
-enum class ElementType { kFloat32, kFloat16, kBFloat16 };
-
 // MapBatch before its element type is known; with `flip`, 2 x images x channels maps lie there.
 struct AnyMaps {
   const void* cells;
-  ElementType type;
+  MapType type;
   bool flip;
   int64_t images;
   int channels, rows, columns;
@@ -36,11 +34,11 @@ MapBatch<Value, kFlip> typed(const AnyMaps& maps) {
 template <typename Use>
 void with_type(const AnyMaps& maps, Use&& use) {
   switch (maps.type) {
-    case ElementType::kFloat32:
+    case MapType::kFloat32:
       return maps.flip ? use(typed<float, true>(maps)) : use(typed<float, false>(maps));
-    case ElementType::kFloat16:
+    case MapType::kFloat16:
       return maps.flip ? use(typed<Half, true>(maps)) : use(typed<Half, false>(maps));
-    case ElementType::kBFloat16:
+    case MapType::kBFloat16:
       return maps.flip ? use(typed<BFloat, true>(maps)) : use(typed<BFloat, false>(maps));
   }
 }

@@ -3,37 +3,9 @@
 #pragma once
 
 #include "grid.h"
-
-#if defined(__CUDACC__)
-#include <cuda_fp16.h>
-#endif
+#include "half.h"
 
 namespace simplepose {
-
-// float16 and bfloat16 as they lie in memory.
-struct Half {
-  uint16_t bits;
-};
-struct BFloat {
-  uint16_t bits;
-};
-
-// Exact.
-SP_HD float to_float(float value) { return value; }
-SP_HD float to_float(BFloat value) { return bits_float(static_cast<int32_t>(static_cast<uint32_t>(value.bits) << 16)); }
-SP_HD float to_float(Half value) {
-#if defined(__CUDA_ARCH__)
-  return __half2float(__ushort_as_half(value.bits));
-#else
-  const uint32_t sign = (value.bits & 0x8000u) << 16, exponent = value.bits >> 10 & 31u, fraction = value.bits & 1023u;
-  if (exponent == 0) {
-    const float size = static_cast<float>(fraction) * (1.0f / 16777216.0f);
-    return sign ? -size : size;
-  }
-  const uint32_t biased = exponent == 31 ? 255u : exponent + 112u;
-  return bits_float(static_cast<int32_t>(sign | biased << 23 | fraction << 13));
-#endif
-}
 
 // One map of less than 2^31 cells. Cells [height, width] of it show the image; its rows in memory have `columns` cells.
 // With kFlip it is the mean of `plain` and `mirrored`, the map of the mirrored image with its sides exchanged.

@@ -112,7 +112,7 @@ def find_peaks(
     averaged: bool = False,
     library: ctypes.CDLL | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32] | None]:
-    """Slots ``[max_peaks, B, J, 3]``, counts ``[B, J]`` and, on request, averaged maps, NaN where nothing was written."""
+    """Slots ``[max_peaks, B, J, 3]``, counts ``[B, J]`` and, on request, averaged maps, NaN where unwritten."""
     planes = (maps.images, keypoints)
     slots = np.full((config.max_peaks, *planes, 3), np.nan, np.float32)
     counts = np.full(planes, -1, np.int32)
@@ -191,9 +191,7 @@ def decode(
     cost = (int(copies[0]), int(allocations[0]))
     if answer == 1:
         return Decoded(None, *cost)
-    poses = [
-        sp.Poses(rows[i, :n], scores[i, :n], skeleton, bool(truncated[i])) for i, n in enumerate(people.tolist())
-    ]
+    poses = [sp.Poses(rows[i, :n], scores[i, :n], skeleton, bool(truncated[i])) for i, n in enumerate(people.tolist())]
     return Decoded(poses, *cost)
 
 
