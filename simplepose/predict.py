@@ -69,8 +69,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class _Running:
-    """What was made of an image's maps: on the CPU its heatmaps; on a GPU, which may still be at work, a place in a batch
-    that is decoded there, or the heatmaps and the event that says they are done."""
+    """What is being made of an image: heatmaps, or its place in a batch that a GPU decodes.
+
+    A GPU may still be at work; its event says when heatmaps are done.
+    """
 
     frame: Frame
     batch: DecodeBatch | None = None

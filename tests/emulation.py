@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 import simplepose as sp
@@ -202,3 +203,63 @@ def _call(function: Any, *arguments: Any) -> int:
     if answer < 0:
         raise EmulationError(error.value.decode())
     return answer
+
+
+class EmulatedKernels:
+    """What simplepose.torch_decode calls of a build with CUDA, for tensors on the CPU."""
+
+    has_cuda = True
+
+    def __init__(self, skeleton: sp.Skeleton, config: sp.DecodeConfig) -> None:
+        self.skeleton, self.config = skeleton, config
+
+    def find_peaks_cuda(self, maps, first_channel, threshold, mirror, slots, counts, averaged, stream) -> None:
+        out, found = _array(slots), _array(counts)
+        config = sp.DecodeConfig(peak_threshold=threshold, max_peaks=len(out))
+        batch = Maps(_array(maps), None, _array(mirror))
+        results = find_peaks(batch, out.shape[2], config, first_channel=first_channel, averaged=averaged is not None)
+        out[...] = np.nan_to_num(results[0])
+        found[...] = results[1]
+        if averaged is not None:
+            _array(averaged)[...] = results[2]
+
+    def match_parts_cuda(
+        self, maps, parts, threshold, samples, needed, mirror, slots, counts, total, first, hit_counts, hits, stream
+    ) -> None:
+        assert (_array(parts) == self.skeleton.part_index).all()
+        peaks, packed = _array(slots), _array(hits)
+        config = sp.DecodeConfig(
+            part_threshold=threshold, samples=samples, share=needed / samples, max_peaks=len(peaks)
+        )
+        batch = Maps(_array(maps), None, _array(mirror))
+        found = match_parts(batch, peaks, _array(counts), self.skeleton, config, capacity=len(packed))
+        for target, value in ((total, found.total), (first, found.first), (hit_counts, found.counts)):
+            _array(target)[...] = value
+        packed[...] = found.hits
+
+    def start_decode(self, decoder, maps, sizes, mirror, stream):
+        batch = Maps(_array(maps), sizes, mirror)
+        return _EmulatedBatch(decode(batch, self.skeleton, self.config), batch.images)
+
+
+class _EmulatedBatch:
+    def __init__(self, decoded: Decoded, images: int) -> None:
+        self.decoded, self.images = decoded, images
+
+    def wait(self) -> bool:
+        return self.decoded.poses is not None
+
+    def decode_image(self, image, scale, shift):
+        poses = self.decoded.poses[image]
+        move = np.array([[scale, scale, 1], [shift, shift, 0]], np.float32)
+        return poses.keypoints * move[0] + move[1], poses.scores, poses.truncated
+
+    def decode(self, scale, shift, threads):
+        return [self.decode_image(image, scale, shift) for image in range(len(self.decoded.poses))]
+
+
+def _array(capsule: Any) -> Any:
+    if capsule is None:
+        return None
+    tensor = torch.utils.dlpack.from_dlpack(capsule)
+    return tensor.view(torch.int16).numpy().view(np.uint16) if tensor.dtype == torch.bfloat16 else tensor.numpy()
