@@ -1,4 +1,4 @@
-"""Writes the measured tables into README.md, between its markers, from the files in benchmarks/results/.
+"""Writes the measured tables into README.md and docs/, between their markers, from the files in benchmarks/results/.
 
 python benchmarks/readme_table.py
 """
@@ -46,16 +46,51 @@ def render_table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def network_table(report: dict[str, Any]) -> str:
+    """What benchmarks/judge_network.py measured."""
+    lines = ["| | AP | AP50 | AP75 | APM | APL | AR | shown poses a person | left/right swaps |", "|---" * 9 + "|"]
+    for name, row in report["rows"].items():
+        numbers = [f"{row[key]:.3f}" for key in ("AP", "AP50", "AP75", "APM", "APL", "AR")]
+        share = f"{100 * row['left_right_swaps']:.1f}%"
+        lines.append(f"| {name} | {' | '.join(numbers)} | {row['shown_poses_per_person']:.2f} | {share} |")
+    tuned = ", ".join(f"`{name}` {value}" for name, value in report["tuned"].items())
+    lines += ["", f"Thresholds chosen on the third split: {tuned}. Measured on {report['machine']}."]
+    return "\n".join(lines)
+
+
+def ablation_table(report: dict[str, Any]) -> str:
+    """What benchmarks/ablate.py measured: means over the seeds, and the span of AP."""
+    columns = ("AP", "AP50", "AP75", "AR")
+    lines = [f"| variant | {' | '.join(columns)} | AP, all seeds | parameters |", "|---" * (len(columns) + 3) + "|"]
+    for row in report["rows"]:
+        means = [f"{sum(row[column]) / len(row[column]):.3f}" for column in columns]
+        each = ", ".join(f"{value:.3f}" for value in row["AP"])
+        lines.append(f"| {row['variant']} | {' | '.join(means)} | {each} | {row['parameters'] / 1e6:.2f} M |")
+    steps = report["images"] * report["epochs"] // report["batch"]
+    lines.append("")
+    lines.append(f"{report['images']} images, {steps} steps of {report['batch']} samples, seeds {report['seeds']}.")
+    lines.append(f"Measured by `{report['command']}`.")
+    return "\n".join(lines)
+
+
+TABLES = {
+    "decode_cpu": ("README.md", decode_table),
+    "render_cpu": ("README.md", render_table),
+    "tiny": ("docs/tiny.md", network_table),
+    "ablation": ("docs/training.md", ablation_table),
+}
+"""By result file: where the table stands and what makes it."""
+
+
 def main() -> None:
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    for name, make in {"decode_cpu": decode_table, "render_cpu": render_table}.items():
+    for name, (document, make) in TABLES.items():
+        path = ROOT / document
+        text = path.read_text(encoding="utf-8")
         begin = BEGIN.format(name)
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(END)
         table = make(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
-        text = f"{before}{begin}\n{table}\n{END}{after}"
-    readme.write_text(text, encoding="utf-8")
+        path.write_text(f"{before}{begin}\n{table}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ __all__ = [
     "find_checkpoint",
     "load_checkpoint",
     "load_model",
-    "load_released",
     "save_checkpoint",
     "write_checkpoint",
 ]
@@ -97,11 +96,15 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = F
         temporary.write_bytes(data)
 
 
-def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
+def load_checkpoint(name_or_path: str | Path, *, skeleton: Skeleton = COCO, input_size: int = 512) -> Checkpoint:
     """Read a checkpoint of this package or of the released layout, told apart by their content.
 
-    A ``.pth`` file is read with ``weights_only``: no code in it runs. The released layout knows no skeleton; it is
-    taken for `COCO`, and its input size for 512.
+    A ``.pth`` file is read with ``weights_only``: no code in it runs.
+
+    Args:
+        name_or_path: weights that come with the package, or a file.
+        skeleton: what the channels of the released layout mean; a checkpoint of this package says it itself.
+        input_size: image height in pixels that weights in the released layout were trained for; likewise.
 
     Raises:
         FileNotFoundError: there is no such file, nor shipped weights of that name.
@@ -109,16 +112,7 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     """
     path = find_checkpoint(name_or_path)
     with _named(path):
-        return _read_safetensors(path) if _is_safetensors(path) else _read_released(path, COCO, 512)
-
-
-def load_released(path: str | Path, skeleton: Skeleton = COCO, input_size: int = 512) -> Checkpoint:
-    """`load_checkpoint` for the released layout alone, with what it does not tell: skeleton and input size."""
-    path = find_checkpoint(path)
-    with _named(path):
-        if _is_safetensors(path):
-            raise CheckpointError("a safetensors file, expected a .pth file in the released layout")
-        return _read_released(path, skeleton, input_size)
+        return _read_safetensors(path) if _is_safetensors(path) else _read_released(path, skeleton, input_size)
 
 
 def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> IMHN:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from simplepose.checkpoint import Checkpoint, load_released, write_checkpoint
+from simplepose.checkpoint import Checkpoint, load_checkpoint, write_checkpoint
 from simplepose.skeleton import COCO, Skeleton
 
 
@@ -21,9 +21,9 @@ def convert_checkpoint(
 
     Args:
         source: a ``.pth`` file of the released layout, as published or with ``module.`` before its names, or the bare
-            tensors.
-        skeleton: what its channels mean.
-        input_size: image height in pixels that the weights were trained for.
+            tensors; or a checkpoint of this package, to store it in half precision.
+        skeleton: what the channels of the released layout mean; a checkpoint of this package says it itself.
+        input_size: image height in pixels that released weights were trained for; likewise.
         half: store floats as float16.
 
     Returns:
@@ -34,6 +34,7 @@ def convert_checkpoint(
         CheckpointError: ``source`` is damaged or not of that layout; every missing, unknown and misshapen tensor is
             listed.
     """
-    converted = replace(load_released(source, skeleton, input_size), notes={"converted_from": Path(source).name})
+    found = load_checkpoint(source, skeleton=skeleton, input_size=input_size)
+    converted = replace(found, notes={**found.notes, "converted_from": Path(source).name})
     write_checkpoint(target, converted, half=half)
     return converted

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+Fit = Literal["height", "longer"]
+"""Which side of an image gets the size asked for: its height, as in the paper, or the longer one."""
 
 STRIDE = 4
 """Input pixels between two cells of the maps."""
@@ -35,10 +39,11 @@ class Frame:
     resized: tuple[int, int]  # its size in the input
 
     @classmethod
-    def fit(cls, image: tuple[int, int], size: int, scale: float = 1.0) -> Frame:
-        """The frame in which the image's height is ``size * scale``, if it stays within the largest."""
+    def fit(cls, image: tuple[int, int], size: int, scale: float = 1.0, fit: Fit = "height") -> Frame:
+        """The frame in which the image's height, or longer side, becomes ``size * scale``, within the largest."""
         height, width = image
-        factor = min(size * scale / height, MOST_HEIGHT / height, MOST_WIDTH / width)
+        side = height if fit == "height" else max(height, width)
+        factor = min(size * scale / side, MOST_HEIGHT / height, MOST_WIDTH / width)
         return cls(image, (max(1, round(height * factor)), max(1, round(width * factor))))
 
     @property

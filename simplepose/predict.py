@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, get_args, overload
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from simplepose.arguments import check_count, check_instance
 from simplepose.checkpoint import load_checkpoint
 from simplepose.config import DecodeConfig
 from simplepose.decode import decode
-from simplepose.frame import STRIDE, Frame
+from simplepose.frame import STRIDE, Fit, Frame
 from simplepose.images import ImageError, as_image
 from simplepose.model import IMHN
 from simplepose.optimize import InferenceModel, Precision, optimize_for_inference
@@ -95,6 +95,7 @@ class Predictor:
         skeleton: what the maps are.
         device: where images go; default: where the model's parameters are.
         size: the height in pixels that scale 1 gives an image; default: that of the model's training, otherwise 512.
+        fit: "longer" gives that size to the longer side instead, so that no image becomes larger than a square one.
         scales: the network runs once for each, and the maps are averaged.
         flip: it also runs on the mirrored images.
         config: the rules of decoding.
@@ -114,6 +115,7 @@ class Predictor:
         *,
         device: str | torch.device | None = None,
         size: int | None = None,
+        fit: Fit = "height",
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
         config: DecodeConfig | None = None,
@@ -129,6 +131,9 @@ class Predictor:
         check_instance("config", self.config, DecodeConfig)
         self.device = _model_device(model) if device is None else find_device(device)
         self.size = _default_size(model) if size is None else check_count("size", size, 1, 2**14)
+        if fit not in get_args(Fit):
+            raise ValueError(f"fit: expected 'height' or 'longer', got {fit!r}")
+        self.fit: Fit = fit
         self.scales = _check_scales(scales)
         self.flip = bool(flip)
         self.batch_size = check_count("batch_size", _default_batch(self.device) if batch_size is None else batch_size)
@@ -144,6 +149,7 @@ class Predictor:
         device: str | torch.device = "auto",
         *,
         size: int | None = None,
+        fit: Fit = "height",
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
         config: DecodeConfig | None = None,
@@ -156,7 +162,7 @@ class Predictor:
         Args:
             name_or_path: weights that come with the package, or a file (`load_checkpoint`).
             device: "auto" takes a CUDA device if there is one.
-            size, scales, flip, config, precision, optimize, batch_size: see `Predictor`.
+            size, fit, scales, flip, config, precision, optimize, batch_size: see `Predictor`.
 
         Raises:
             FileNotFoundError, CheckpointError: see `load_checkpoint`.
@@ -168,6 +174,7 @@ class Predictor:
             checkpoint.skeleton,
             device=found,
             size=size,
+            fit=fit,
             scales=scales,
             flip=flip,
             config=config,
@@ -230,9 +237,9 @@ class Predictor:
         except ImageError as error:
             return Prepared(image, error=error)
         shape = (pixels.shape[0], pixels.shape[1])
-        frames = tuple(Frame.fit(shape, self.size, scale) for scale in self.scales)
+        frames = tuple(Frame.fit(shape, self.size, scale, self.fit) for scale in self.scales)
         inputs = tuple(frame.place(pixels) for frame in frames)
-        return Prepared(image, pixels, Frame.fit(shape, self.size), frames, inputs)
+        return Prepared(image, pixels, Frame.fit(shape, self.size, fit=self.fit), frames, inputs)
 
     @torch.inference_mode()
     def run_network(self, batch: Sequence[Prepared]) -> list[Tensor]:

@@ -6,13 +6,12 @@ therefore gives what an unbroken one gives: on the CPU, with the same number of 
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ from simplepose.checkpoint import load_checkpoint
 from simplepose.config import TargetConfig
 from simplepose.data import make_loader
 from simplepose.evaluate import evaluate_images
+from simplepose.frame import Fit
 from simplepose.images import write_image
 from simplepose.loss import pose_loss
 from simplepose.model import IMHN
@@ -36,6 +36,7 @@ from simplepose.skeleton import COCO, Skeleton
 from simplepose.supervision import make_targets
 from simplepose.train_config import WHERE, TrainConfig, learning_rate
 from simplepose.train_data import BatchSampler, TrainData, open_data
+from simplepose.train_errors import TrainError, explained
 from simplepose.train_log import TrainLog, draw_predictions, new_window, window_means
 from simplepose.train_process import Process, join_processes
 from simplepose.train_state import (
@@ -56,10 +57,6 @@ MOST_SKIPPED = 32
 
 PICTURES = 6
 """Samples in the picture of predictions and targets."""
-
-
-class TrainError(RuntimeError):
-    """The run cannot go on; the message says why and from where it can be taken up."""
 
 
 class TrainReport(NamedTuple):
@@ -98,7 +95,7 @@ def train(
         OSError: something cannot be read or written. Messages name the last good checkpoint.
     """
     run = Path(run)
-    with join_processes(device) as process, _explained(run, config):
+    with join_processes(device) as process, explained(run, config):
         _check_device(config, process)
         if process.first:
             _take_folder(run, config, skeleton, resume)
@@ -142,7 +139,7 @@ def _loop(
 ) -> TrainReport:
     """All steps, as each process does them; the first one also writes and tells."""
     data, sampler, loader, state, forward = prepared
-    targets = TargetConfig.for_input(config.size)
+    targets = config.targets
     total = config.epochs * sampler.steps
     metrics: dict[str, Any] = {}
     if log:
@@ -296,7 +293,9 @@ def _validate(
     state: TrainState, data: TrainData, skeleton: Skeleton, config: TrainConfig, process: Process
 ) -> dict[str, Any]:
     """AP of the averaged weights, the images shared out over the processes."""
-    predictor = Predictor(state.averaged, skeleton, device=process.device, size=config.size)
+    # as the network saw the images: whole ones fit a square, while samples of persons have the size they have
+    fit: Fit = "longer" if config.augment.frame == "image" else "height"
+    predictor = Predictor(state.averaged, skeleton, device=process.device, size=config.size, fit=fit)
 
     def find(paths: Iterable[Path]) -> Iterator[Poses | Exception]:
         for prediction in predictor.predict_many(paths):
@@ -358,40 +357,6 @@ def read_run(run: str | Path) -> tuple[TrainConfig, Skeleton]:
         return TrainConfig.from_dict(data["config"]), Skeleton.from_dict(data["skeleton"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path}: not the settings of a training run ({error})") from None
-
-
-@contextmanager
-def _explained(run: Path, config: TrainConfig) -> Iterator[None]:
-    """Errors that end a run, with what can be done about them."""
-    try:
-        yield
-    except TrainError as error:
-        raise TrainError(f"{error}; {_where_to_go_on(run)}") from None
-    except (RuntimeError, MemoryError) as error:
-        if not _out_of_memory(error):
-            raise
-        passes = config.batch // config.accumulate
-        raise TrainError(
-            f"out of memory with {passes} samples of {config.size} x {config.size} pixels at once; raise accumulate "
-            f"(now {config.accumulate}), lower batch ({config.batch}) or use precision=bfloat16; {_where_to_go_on(run)}"
-        ) from error
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise OSError(error.errno, f"{error.strerror}; {_where_to_go_on(run)}", error.filename) from None
-
-
-def _out_of_memory(error: Exception) -> bool:
-    text = str(error)
-    named = "out of memory" in text or "can't allocate memory" in text
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or named
-
-
-def _where_to_go_on(run: Path) -> str:
-    good = checkpoints(run)
-    if not good:
-        return "there is no checkpoint yet"
-    return f"the last good checkpoint is {good[-1]}; go on with simplepose train --resume {run}"
 
 
 def command_line() -> int:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_args
 
 from simplepose.augment import AugmentConfig
+from simplepose.config import Shape, TargetConfig
 from simplepose.loss import LossConfig
 from simplepose.model_config import ModelConfig
 from simplepose.skeleton import COCO, Skeleton
@@ -34,6 +35,8 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    shape: Shape = "ellipse"  # of the part targets; "line": the released code's
+    sigma: float = 1.0  # widths of the targets, relative to the paper's at this input size
     l2_epochs: int = 0  # so many epochs at first have plain L2, whatever the loss
     epochs: int = 60
     batch: int = 32  # samples of an optimiser step, over all processes
@@ -72,7 +75,9 @@ class TrainConfig:
             self._check_number(name, most)
         for name in ("momentum", "ema"):
             self._check_number(name, 1 - 1e-9)
-        choices = {"optimizer": Optimizer, "schedule": Schedule, "norm": Norm, "precision": Precision}
+        if not 0.1 <= self.sigma <= 10:
+            raise ValueError(f"sigma: expected a number from 0.1 to 10, got {self.sigma!r}")
+        choices = {"optimizer": Optimizer, "schedule": Schedule, "norm": Norm, "precision": Precision, "shape": Shape}
         for name, kind in choices.items():
             if getattr(self, name) not in get_args(kind):
                 expected = ", ".join(map(repr, get_args(kind)))
@@ -84,6 +89,13 @@ class TrainConfig:
     def size(self) -> int:
         """The side of a training sample in pixels."""
         return self.model.input_size
+
+    @property
+    def targets(self) -> TargetConfig:
+        """How the target maps are drawn."""
+        config = TargetConfig.for_input(self.size, shape=self.shape)
+        widths = (config.keypoint_sigma * self.sigma, config.part_sigma * self.sigma)
+        return replace(config, keypoint_sigma=widths[0], part_sigma=widths[1])
 
     @classmethod
     def preset(cls, name: str, skeleton: Skeleton = COCO, **changes: Any) -> TrainConfig:
@@ -217,6 +229,23 @@ PRESETS = {
         cache_mb=512,
         log_steps=20,
         validate_epochs=80,
+    ),
+    # The same with a handful of real photos, where people are smaller.
+    "photos": replace(
+        _QUICK,
+        model=ModelConfig(stacks=1, width=48, growth=16, input_size=320),
+        augment=AugmentConfig.none(),
+        loss=LossConfig.released(),
+        epochs=300,
+        batch=8,
+        warmup_steps=20,
+        clip=2.0,
+        ema=0.98,
+        workers=0,
+        cache_mb=512,
+        log_steps=20,
+        checkpoint_steps=100,
+        validate_epochs=100,
     ),
 }
 """The runs that have a name."""

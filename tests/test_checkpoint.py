@@ -176,10 +176,12 @@ def test_another_skeleton_is_checked_when_converting(released, tmp_path):
         convert_checkpoint(tmp_path / "x.pth", tmp_path / "y.safetensors", skeleton=ARM)
 
 
-def test_converting_a_converted_file_says_so(saved, tmp_path):
+def test_converting_a_checkpoint_halves_it(saved, tmp_path):
     (tmp_path / "x").write_bytes(saved)
-    with pytest.raises(CheckpointError, match="a safetensors file, expected"):
-        convert_checkpoint(tmp_path / "x", tmp_path / "y")
+    written = convert_checkpoint(tmp_path / "x", tmp_path / "y", half=True, input_size=64)
+    assert (tmp_path / "y").stat().st_size < 0.6 * len(saved)
+    assert written.config == load_checkpoint(tmp_path / "y").config == SMALL  # its own, not what was asked for
+    assert written.notes == {"command": "train", "converted_from": "x"}
 
 
 @pytest.mark.parametrize("form", ["zip", "legacy", "bare pickle"])

@@ -58,6 +58,13 @@ def test_frames(
     assert frame.cells == (-(-resized[0] // 4), -(-resized[1] // 4))
 
 
+def test_the_longer_side_may_get_the_size() -> None:
+    assert Frame.fit((480, 640), 512, 1.0, "longer").resized == (384, 512)
+    assert Frame.fit((640, 480), 512, 0.5, "longer").resized == (256, 192)
+    image = np.zeros((48, 64, 3), np.uint8)
+    assert Predictor(blob_network, FACE, size=64, fit="longer").prepare(image).frames[0].resized == (48, 64)
+
+
 @pytest.mark.parametrize("size", [61, 131, 200, 333])
 def test_positions_map_back_as_opencv_resizes(size: int) -> None:
     """A ramp that holds its own positions, resized, holds what ``to_image`` says, to far less than half a pixel."""
@@ -282,6 +289,7 @@ def test_decoding_follows_the_settings() -> None:
         (lambda: blob_predictor(scales=()), ValueError, "scales: expected one or more numbers"),
         (lambda: blob_predictor(scales=(1, -2)), ValueError, "scales: .* 0.01 to 100"),
         (lambda: blob_predictor(scales=1.0), TypeError, r"scales: expected numbers such as \(0.5, 1.0\), got 1.0"),
+        (lambda: blob_predictor(fit="width"), ValueError, "fit: expected .height. or .longer., got .width."),
         (lambda: blob_predictor(size=0), ValueError, "size: expected 1 to 16384, got 0"),
         (lambda: blob_predictor(batch_size=0), ValueError, "batch_size: expected 1"),
         (lambda: blob_predictor(precision="int8"), ValueError, "precision: expected one of float32, .*'int8'"),

@@ -12,16 +12,17 @@ import torch
 from model_cases import ARM
 from processes import run_python
 
-from simplepose import COCO, Skeleton
+from simplepose import Skeleton
 from simplepose.augment import AugmentConfig
 from simplepose.checkpoint import Checkpoint, load_checkpoint, load_model, save_checkpoint
 from simplepose.cli import main
 from simplepose.model import IMHN, ModelConfig
 from simplepose.synth import SynthConfig, write_dataset
-from simplepose.train import TrainError, _explained, read_run, train
-from simplepose.train_config import PRESETS, TrainConfig, learning_rate
+from simplepose.train import read_run, train
+from simplepose.train_config import PRESETS, TrainConfig
 from simplepose.train_data import BatchSampler
-from simplepose.train_log import draw_curves, read_log
+from simplepose.train_errors import TrainError, explained
+from simplepose.train_log import read_log
 from simplepose.train_process import Process
 from simplepose.train_state import checkpoints, initialise_from
 
@@ -245,17 +246,6 @@ def test_not_finite_stops_with_the_last_good_checkpoint_named(people, tmp_path):
         assert all(bool(t.isfinite().all()) for t in state.values() if t.is_floating_point())
 
 
-def test_learning_rates_are_counted_in_steps():
-    config = TrainConfig(lr=1.0, schedule="step", warmup_steps=3, decay_epochs=2, decay=0.2, epochs=5)
-    rates = [learning_rate(config, step, 4) for step in range(20)]
-    assert rates[:5] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
-    assert rates[7:9] == pytest.approx([1, 0.2])
-    assert rates[-1] == pytest.approx(0.04)
-    cosine = replace(config, schedule="cosine", warmup_steps=0)
-    assert [learning_rate(cosine, s, 4) for s in (0, 10)] == pytest.approx([1, 0.5])
-    assert 0 < learning_rate(cosine, 19, 4) < 0.01
-
-
 def test_the_average_is_the_weights_where_it_has_no_decay(people, tmp_path):
     train(replace(QUICK, data=str(people), ema=0.0, epochs=1), tmp_path / "run")
     found = weights(tmp_path / "run")
@@ -411,39 +401,12 @@ def test_out_of_memory_says_what_to_change(tmp_path):
     config = replace(QUICK, batch=8, accumulate=2)
     with (
         pytest.raises(TrainError, match=r"out of memory with 4 samples of 64 x 64 pixels at once; raise accumulate"),
-        _explained(tmp_path, config),
+        explained(tmp_path, config),
     ):
         torch.empty(2**59)
 
 
 # --- smaller parts ---
-
-
-def test_settings_survive_json():
-    for name in PRESETS:
-        config = TrainConfig.preset(name, data="x")
-        assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-    with pytest.raises(ValueError, match="training settings: unknown widht"):
-        TrainConfig.from_dict({"widht": 3})
-    changed = TrainConfig().with_values({"lr": 0.5, "model.width": 64, "augment.scale": [0.5, 1.0]})
-    assert (changed.lr, changed.model.width, changed.augment.scale) == (0.5, 64, (0.5, 1.0))
-    assert TrainConfig().differences(changed) == [
-        "model.width: 256, 64",
-        "augment.scale: (0.7, 1.3), (0.5, 1.0)",
-        "lr: 0.0001, 0.5",
-    ]
-
-
-def test_preset_has_the_channels_of_the_skeleton():
-    assert TrainConfig.preset("tiny").model == ModelConfig.preset("tiny", COCO)
-    assert TrainConfig.preset("tiny", TOY).model.channels == TOY.num_channels
-
-
-def test_curves_show_what_the_log_holds():
-    records = [{"step": s, "loss": 10.0 / s} for s in range(1, 50)] + [{"step": 49, "AP": 0.5}]
-    both, alone = draw_curves(records), draw_curves(records[:49])
-    assert both.shape[0] == 2 * alone.shape[0]
-    assert ((both == (30, 130, 30)).all(-1)).any()
 
 
 def test_inspect_draws_samples(people, tmp_path, capsys):

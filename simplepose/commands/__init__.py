@@ -81,10 +81,11 @@ def table(rows: list[list[str]]) -> str:
 
 
 def add_predictor_options(parser: argparse.ArgumentParser) -> None:
-    """--scales, --flip, --size, --batch, --device, --precision: how the network is run."""
+    """--scales, --flip, --size, --fit, --batch, --device, --precision: how the network is run."""
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0], help="sizes relative to --size, averaged")
     parser.add_argument("--flip", action="store_true", help="average with the mirrored image")
     parser.add_argument("--size", type=int, help="network input height in pixels; default: what the weights expect")
+    parser.add_argument("--fit", default="height", choices=["height", "longer"], help="the side that gets --size")
     parser.add_argument("--batch", type=int, help="images in the network at once; default: 8 on CUDA, else 1")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "float16"])
@@ -102,6 +103,7 @@ def make_predictor(options: argparse.Namespace) -> Predictor:
             scales=tuple(options.scales),
             flip=options.flip,
             size=options.size,
+            fit=options.fit,
             config=config,
             precision=options.precision,
             batch_size=options.batch,

@@ -1,4 +1,4 @@
-"""`simplepose convert`: a released .pth checkpoint becomes safetensors."""
+"""`simplepose convert`: a released .pth checkpoint becomes safetensors; a checkpoint becomes half as large."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from simplepose.commands import add_skeleton_option, chosen_skeleton, print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", help="a .pth file in the layout of the released weights")
+    parser.add_argument("source", help="a .pth file in the layout of the released weights, or a checkpoint to halve")
     parser.add_argument("target", help="the .safetensors file to write")
-    parser.add_argument("--size", type=int, default=512, help="the input size that the weights were trained at")
+    parser.add_argument("--size", type=int, default=512, help="the input size that released weights were trained at")
     parser.add_argument("--half", action="store_true", help="store half precision")
     add_skeleton_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         shown = tqdm(found, "evaluate", len(paths), unit="image", disable=None if first and not options.json else True)
         return (prediction.error or prediction.poses for prediction in shown)
 
-    names = ("checkpoint", "scales", "flip", "size", "precision", "paper", "set", "annotations")
+    names = ("checkpoint", "scales", "flip", "size", "fit", "precision", "paper", "set", "annotations")
     settings: dict[str, Any] = {name: getattr(options, name) for name in names}
     settings["images_folder"] = str(options.images)
     settings["checkpoint_bytes"] = find_checkpoint(options.checkpoint).stat().st_size

@@ -1,0 +1,117 @@
+"""What each part of the method is worth: small networks trained side by side, in the form of the paper's Table 1.
+
+python benchmarks/ablate.py --work DIR --out benchmarks/results/ablation.json
+
+Every variant has the same images, steps, batch and seeds, and differs from the first row in what its name says. Runs
+that a stop cut short go on where they were. The networks are small and the budget is short: the table shows that the
+switches work and which way they point here, not what they give on COCO.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from readme_table import ablation_table
+from timing import report
+
+from simplepose.augment import AugmentConfig
+from simplepose.loss import LossConfig
+from simplepose.model import IMHN, ModelConfig
+from simplepose.skeleton import COCO, Skeleton
+from simplepose.synth import SynthConfig, write_dataset
+from simplepose.train import train
+from simplepose.train_config import TrainConfig
+
+BASE = replace(
+    TrainConfig.preset("tiny"),
+    model=ModelConfig(stacks=1, width=32, growth=16, input_size=128),
+    augment=AugmentConfig(frame="image", scale=(0.75, 1.25), rotation=25.0, shift=12.0),
+    sigma=2.0,  # at 128 pixels the paper's widths are half a cell
+    ema=0.99,
+    log_steps=100,
+)
+SCENES = SynthConfig(size=128, people=(1, 3), person_size=(50.0, 118.0))
+"""Few and large people, so that small networks learn something in a few minutes."""
+
+COLUMNS = ("AP", "AP50", "AP75", "AR")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What differs from the base."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    skeleton: Skeleton = COCO
+
+
+VARIANTS = {
+    "IMHN, focal L2": Variant(),
+    "L2": Variant({"loss": LossConfig.l2()}),
+    "focal L2 with the paper's gamma, alpha, beta": Variant({"loss": LossConfig.paper()}),
+    "focal L2 on the keypoint maps alone": Variant({"loss": LossConfig.released(focal_on="keypoints")}),
+    "no spatial attention (heads at one scale)": Variant({"model.spatial_attention": False}),
+    "no channel attention": Variant({"model.channel_attention": False}),
+    "plain hourglass, as many parameters": Variant({"model": ModelConfig.baseline(stacks=1, width=96, input_size=128)}),
+    "spanning tree instead of redundant parts": Variant(skeleton=COCO.spanning_tree()),
+    "line targets instead of ellipses": Variant({"shape": "line"}),
+}
+
+
+def configure(variant: Variant, data: Path, val: Path, epochs: int, seed: int) -> TrainConfig:
+    """The run of a variant."""
+    channels = {"model.channels": variant.skeleton.num_channels}
+    config = replace(BASE, data=str(data), val=str(val), epochs=epochs, validate_epochs=epochs, seed=seed)
+    return config.with_values({**variant.settings, **channels})
+
+
+def run_variant(name: str, work: Path, epochs: int, seed: int, val_images: int) -> dict[str, float]:
+    """Train one network, or read what it came to if it is there."""
+    variant = VARIANTS[name]
+    folder = work / f"{list(VARIANTS).index(name)}-seed{seed}"
+    result = folder / "result.json"
+    if not result.exists():
+        config = configure(variant, work / "train", work / "val", epochs, seed)
+        config = replace(config, validate_images=val_images)
+        print(f"== {name}, seed {seed}", flush=True)
+        metrics = train(config, folder, skeleton=variant.skeleton, resume=folder.exists()).metrics
+        result.write_text(json.dumps({column: metrics[column] for column in COLUMNS}))
+    return dict(json.loads(result.read_text()))
+
+
+def parameters(name: str) -> int:
+    """How many numbers a variant's network learns."""
+    config = configure(VARIANTS[name], Path("train"), Path("val"), 1, 0)
+    return sum(p.numel() for p in IMHN(config.model).parameters())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for the data and the runs; kept")
+    parser.add_argument("--images", type=int, default=2000, help="synthetic training images")
+    parser.add_argument("--val-images", type=int, default=200, help="synthetic images for the AP")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), help="these rows")
+    parser.add_argument("--out", type=Path, help="write the numbers as JSON")
+    options = parser.parse_args()
+    for name, images, seed in (("train", options.images, 1), ("val", options.val_images, 3)):
+        if not (options.work / name / "annotations.json").exists():
+            write_dataset(options.work / name, images, seed, SCENES, workers=2)
+    rows = []
+    for name in options.only:
+        found = [run_variant(name, options.work, options.epochs, s, options.val_images) for s in options.seeds]
+        columns = {column: [one[column] for one in found] for column in COLUMNS}
+        rows.append({"variant": name, **columns, "parameters": parameters(name)})
+    budget = {name: getattr(options, name) for name in ("images", "val_images", "epochs", "seeds")}
+    measured = report(**budget, batch=BASE.batch, rows=rows)
+    if options.out:
+        options.out.write_text(json.dumps(measured, indent=1) + "\n")
+    print(ablation_table(measured))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""How a training run ends when it cannot go on: the reason, what can be done, and where it can be taken up."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from simplepose.train_config import TrainConfig
+from simplepose.train_state import checkpoints
+
+
+class TrainError(RuntimeError):
+    """The run cannot go on; the message says why and from where it can be taken up."""
+
+
+@contextmanager
+def explained(run: Path, config: TrainConfig) -> Iterator[None]:
+    """Errors that end a run, with what can be done about them."""
+    try:
+        yield
+    except TrainError as error:
+        raise TrainError(f"{error}; {_where_to_go_on(run)}") from None
+    except (RuntimeError, MemoryError) as error:
+        if not _out_of_memory(error):
+            raise
+        passes = config.batch // config.accumulate
+        raise TrainError(
+            f"out of memory with {passes} samples of {config.size} x {config.size} pixels at once; raise accumulate "
+            f"(now {config.accumulate}), lower batch ({config.batch}) or use precision=bfloat16; {_where_to_go_on(run)}"
+        ) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise OSError(error.errno, f"{error.strerror}; {_where_to_go_on(run)}", error.filename) from None
+
+
+def _out_of_memory(error: Exception) -> bool:
+    text = str(error)
+    named = "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or named
+
+
+def _where_to_go_on(run: Path) -> str:
+    good = checkpoints(run)
+    if not good:
+        return "there is no checkpoint yet"
+    return f"the last good checkpoint is {good[-1]}; go on with simplepose train --resume {run}"

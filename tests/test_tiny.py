@@ -1,0 +1,61 @@
+"""The weights that ship: they fit into the wheel, find people, and were judged on images they were not trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import cv2
+import pytest
+
+from simplepose.checkpoint import find_checkpoint, load_checkpoint
+from simplepose.cli import main
+from simplepose.coco import evaluate_keypoints, load_annotations
+from simplepose.model import ModelConfig
+from simplepose.predict import Predictor
+from simplepose.synth import render_scene, write_dataset
+
+TRAINING = Path(__file__).parents[1] / "scripts" / "train_tiny.sh"
+
+AP_FLOOR, AP50_FLOOR = 0.45, 0.72
+
+
+def split_seeds() -> dict[str, int]:
+    """The seeds of the splits, as the training script names them."""
+    lines = re.findall(r"^split (\w+) \d+ (\d+)", TRAINING.read_text(), re.MULTILINE)
+    return {name: int(seed) for name, seed in lines}
+
+
+def test_it_is_small_and_says_how_long_it_was_trained() -> None:
+    assert find_checkpoint("tiny").stat().st_size <= 5e6
+    checkpoint = load_checkpoint("tiny")
+    assert checkpoint.config == ModelConfig.preset("tiny")
+    assert checkpoint.notes["step"] > 0
+
+
+def test_splits_share_no_image() -> None:
+    seeds = split_seeds()
+    assert set(seeds) == {"train", "test", "tune"}
+    images = [hashlib.sha256(render_scene(seed, i).jpeg).digest() for seed in seeds.values() for i in range(20)]
+    assert len(set(images)) == 60
+
+
+def test_it_finds_people_it_has_not_seen(tmp_path: Path) -> None:
+    truth = load_annotations(write_dataset(tmp_path / "data", 30, split_seeds()["test"], progress=False))
+    predictor = Predictor.from_checkpoint("tiny", device="cpu")
+    results = []
+    for image_id, image in truth.images.items():
+        results += predictor(tmp_path / "data" / "images" / image["file_name"]).to_coco(image_id)
+    metrics = evaluate_keypoints(truth, results)
+    assert metrics["AP"] >= AP_FLOOR
+    assert metrics["AP50"] >= AP50_FLOOR
+
+
+def test_the_demo_goes_from_image_to_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--out", str(tmp_path / "demo.png"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["AP50"] >= 0.5
+    assert abs(report["people_found"] - report["people_annotated"]) <= 2
+    assert cv2.imread(str(tmp_path / "demo.png")).shape[1] > 3 * 500
