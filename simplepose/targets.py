@@ -57,9 +57,9 @@ def render_targets(
             float32 values rounded to nearest, also where scales are pooled.
 
     Returns:
-        ``[L + J, H, W]`` or ``[B, L + J, H, W]`` (one more channel with the envelope), H and W the size over the stride,
-        float32 or ``dtype``, of the same kind and on the same device as ``keypoints``. With ``scales`` above 1 a tuple
-        of them.
+        ``[L + J, H, W]`` or ``[B, L + J, H, W]`` (one more channel with the envelope), H and W the size over the
+        stride, float32 or ``dtype``, of the same kind and on the same device as ``keypoints``. With ``scales`` above 1
+        a tuple of them.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it, what was expected and what came.
