@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from map_cases import gaussian, noise_maps, people_maps, sprinkle
+from map_scenes import gaussian, noise_maps, people_maps, sprinkle
 from parity import assert_same_columns, assert_same_poses
 
 import simplepose as sp

@@ -10,7 +10,8 @@ import pytest
 from emulation import ORDERS, EmulationError, Maps, aligned
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from map_cases import cases, gaussian, noise_maps, people_maps, sprinkle
+from map_cases import cases
+from map_scenes import gaussian, noise_maps, people_maps, sprinkle
 from parity import assert_same_columns, assert_same_poses
 
 import simplepose as sp

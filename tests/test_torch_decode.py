@@ -9,7 +9,7 @@ import pytest
 import torch
 from emulation import EmulatedKernels
 from fake_network import FACE, blob_image, blob_network
-from map_cases import people_maps
+from map_scenes import people_maps
 from parity import assert_same_columns, assert_same_poses
 from test_decode_emulation import PAIR, crowd, flipped
 
