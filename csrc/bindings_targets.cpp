@@ -88,15 +88,20 @@ void bound_render_targets(const py::object& keypoints, const py::object& parts, 
 #if defined(SIMPLEPOSE_WITH_CUDA)
 void bound_render_targets_cuda(const py::object& keypoints, const py::object& parts, const py::object& rules,
                                const py::list& maps, bool envelope, std::uintptr_t stream) {
-  const DLTensor& points = borrowed_tensor("keypoints", keypoints, kDLFloat, 4);
-  const DLTensor& pairs = borrowed_tensor("parts", parts, kDLInt, 2);
+  const DLTensor& points = borrowed_tensor("keypoints", keypoints, {kFloat32}, 4);
+  const DLTensor& pairs = borrowed_tensor("parts", parts, {kInt32}, 2);
   if (maps.empty()) throw py::value_error("maps: expected one tensor a scale, got none");
   std::vector<const DLTensor*> tensors{&pairs};
-  std::vector<float*> data;
+  std::vector<void*> data;
   for (const py::handle map : maps) {
-    tensors.push_back(&borrowed_tensor("maps", map, kDLFloat, 4));
-    data.push_back(data_of<float>(*tensors.back()));
+    tensors.push_back(&borrowed_tensor("maps", map, {kFloat32, kFloat16, kBFloat16}, 4));
+    data.push_back(data_of<char>(*tensors.back()));
+    if (!(tensors.back()->dtype == tensors[1]->dtype)) throw py::value_error("maps: expected one type for all scales");
   }
+  const DLDataType type = tensors[1]->dtype;
+  const MapType map_type = type == kFloat32   ? MapType::kFloat32
+                           : type == kFloat16 ? MapType::kFloat16
+                                              : MapType::kBFloat16;
   TargetArguments arguments = arguments_of(shape_of(points), pairs.shape[0], shape_of(*tensors[1]), envelope, rules);
   arguments.keypoints = data_of<float>(points);
   arguments.parts = data_of<int32_t>(pairs);
@@ -107,7 +112,7 @@ void bound_render_targets_cuda(const py::object& keypoints, const py::object& pa
                             std::to_string(points.device.device_id) + ", got one on device " +
                             std::to_string(tensor->device.device_id));
   const py::gil_scoped_release released;
-  render_targets_cuda(arguments, data, points.device.device_id, reinterpret_cast<void*>(stream));
+  render_targets_cuda(arguments, data, map_type, points.device.device_id, reinterpret_cast<void*>(stream));
 }
 #endif
 

@@ -6,7 +6,9 @@
 
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -40,24 +42,32 @@ struct DLManagedTensor {
 };
 
 constexpr int32_t kDLCuda = 2;
-constexpr uint8_t kDLInt = 0;
-constexpr uint8_t kDLFloat = 2;
+constexpr DLDataType kInt32{0, 32, 1}, kInt64{0, 64, 1}, kFloat32{2, 32, 1}, kFloat16{2, 16, 1}, kBFloat16{4, 16, 1};
 
-// A C-contiguous CUDA tensor of 32-bit elements with `ndim` dimensions; anything else is an error that says so.
-inline const DLTensor& borrowed_tensor(const char* name, const pybind11::handle& object, uint8_t code, int32_t ndim) {
-  const std::string expected = std::string(name) + ": expected a contiguous CUDA tensor of " +
-                               (code == kDLFloat ? "float32" : "int32") + " with " + std::to_string(ndim) +
-                               " dimensions";
+inline bool operator==(const DLDataType& a, const DLDataType& b) {
+  return a.code == b.code && a.bits == b.bits && a.lanes == b.lanes;
+}
+
+inline std::string name_of(const DLDataType& type) {
+  const char* const kind = type.code == 0 ? "int" : type.code == 2 ? "float" : type.code == 4 ? "bfloat" : "type";
+  return kind + std::to_string(type.bits);
+}
+
+// A C-contiguous CUDA tensor with `ndim` dimensions of one of `types`; anything else is an error that says so.
+inline const DLTensor& borrowed_tensor(const char* name, const pybind11::handle& object,
+                                       std::initializer_list<DLDataType> types, int32_t ndim) {
+  std::string expected = std::string(name) + ": expected a contiguous CUDA tensor of ";
+  for (const DLDataType& type : types) expected += (&type == types.begin() ? "" : " or ") + name_of(type);
+  expected += " with " + std::to_string(ndim) + " dimensions";
   auto* managed = PyCapsule_IsValid(object.ptr(), "dltensor")
                       ? static_cast<DLManagedTensor*>(PyCapsule_GetPointer(object.ptr(), "dltensor"))
                       : nullptr;
   if (!managed) throw pybind11::type_error(expected + " as an unused DLPack capsule");
   const DLTensor& tensor = managed->tensor;
-  if (tensor.device.device_type != kDLCuda || tensor.dtype.code != code || tensor.dtype.bits != 32 ||
-      tensor.dtype.lanes != 1 || tensor.ndim != ndim)
+  const bool known = std::find(types.begin(), types.end(), tensor.dtype) != types.end();
+  if (tensor.device.device_type != kDLCuda || !known || tensor.ndim != ndim)
     throw pybind11::value_error(expected + ", got device type " + std::to_string(tensor.device.device_type) + ", " +
-                                std::to_string(tensor.dtype.bits) + " bits, " + std::to_string(tensor.ndim) +
-                                " dimensions");
+                                name_of(tensor.dtype) + ", " + std::to_string(tensor.ndim) + " dimensions");
   int64_t step = 1;
   for (int32_t axis = ndim - 1; axis >= 0; --axis) {
     if (tensor.strides && tensor.shape[axis] > 1 && tensor.strides[axis] != step)

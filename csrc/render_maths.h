@@ -29,16 +29,18 @@ constexpr float kSlack = 4e-6f;
 constexpr float kFlat = 1e-3f;
 
 // Cells of one axis, both ends included.
-struct Span {
+struct CellRange {
   int first, last;
   SP_HD bool empty() const { return first > last; }
   SP_HD bool has(int cell) const { return first <= cell && cell <= last; }
-  SP_HD bool meets(int low, int high) const { return first <= high && low <= last; }
+  SP_HD CellRange cut(CellRange to) const {
+    return {first > to.first ? first : to.first, last < to.last ? last : to.last};
+  }
 };
 
 // A keypoint's Gaussian or a part's ellipse or line, on the grid.
 struct TargetShape {
-  Span columns, rows;
+  CellRange columns, rows;
   float x, y;    // the keypoint, or the part's centre
   float ux, uy;  // the part's axis
   float half;    // the ellipse's long semi-axis
@@ -61,14 +63,14 @@ SP_HD float where_positive(float sign, float value) {
 SP_HD float grid(int cell, float stride) { return static_cast<float>(cell) * stride + (stride * 0.5f - 0.5f); }
 
 // The cells from `low` to `high`, given in cells, that the axis has.
-SP_HD Span cells_between(float low, float high, int cells) {
+SP_HD CellRange cells_between(float low, float high, int cells) {
   const auto most = static_cast<float>(cells);
   return {static_cast<int>(ceilf(smaller(larger(low, 0.0f), most))),
           static_cast<int>(floorf(smaller(larger(high, -1.0f), most - 1.0f)))};
 }
 
 // The cells from position `low` to `high`, given in pixels.
-SP_HD Span cells_within(float low, float high, float stride, int cells) {
+SP_HD CellRange cells_within(float low, float high, float stride, int cells) {
   const float offset = stride * 0.5f - 0.5f;
   return cells_between((low - offset) / stride, (high - offset) / stride, cells);
 }
@@ -88,7 +90,7 @@ SP_HD float keypoint_value(float along_y, float along_x, const TargetRules& rule
   return value < rules.threshold && !rules.line ? 0.0f : value;
 }
 
-SP_HD Span keypoint_span(float position, const TargetRules& rules, int cells) {
+SP_HD CellRange keypoint_span(float position, const TargetRules& rules, int cells) {
   if (rules.line) {
     const float centre = rintf(position / rules.stride);
     return cells_between(centre - rules.window, centre + rules.window, cells);
@@ -108,7 +110,7 @@ SP_HD bool keypoint_shape(const float* keypoint, const TargetRules& rules, int h
   return !shape->columns.empty() && !shape->rows.empty();
 }
 
-SP_HD Span line_span(float a, float b, float stride, int cells) {
+SP_HD CellRange line_span(float a, float b, float stride, int cells) {
   const float low = rintf((smaller(a, b) - stride) / stride);
   const float high = rintf((larger(a, b) + stride) / stride);
   return cells_between(low, high, cells);
@@ -149,7 +151,7 @@ SP_HD bool part_shape(const float* a, const float* b, const TargetRules& rules, 
 }
 
 // The cells of a row that the ellipse can reach: those of its columns in the rectangle around it.
-SP_HD Span ellipse_row(const TargetShape& shape, int row, const TargetRules& rules, int width) {
+SP_HD CellRange ellipse_row(const TargetShape& shape, int row, const TargetRules& rules, int width) {
   const float py = grid(row, rules.stride) - shape.y;
   const float a = shape.half + shape.slack, b = rules.part_radius + shape.slack;
   float low = grid(shape.columns.first, rules.stride) - shape.x;
@@ -167,12 +169,25 @@ SP_HD Span ellipse_row(const TargetShape& shape, int row, const TargetRules& rul
   return cells_within(shape.x + low - shape.slack, shape.x + high + shape.slack, rules.stride, width);
 }
 
-// The value of a part at a cell that lies (px, py) from its centre.
-SP_HD float ellipse_value(const TargetShape& shape, float px, float py, const TargetRules& rules) {
+// A cell as an ellipse sees it: the distance from the axis, and a number that is negative outside.
+struct EllipsePoint {
+  float distance, inside;
+  SP_HD bool outside() const { return float_bits(inside) < 0; }
+};
+
+SP_HD EllipsePoint ellipse_point(const TargetShape& shape, float px, float py, const TargetRules& rules) {
   const float t = px * shape.ux + py * shape.uy;
   const float d = px * shape.uy - py * shape.ux;
-  const float inside = 1.0f - ((t * t) * shape.inv_a2 + (d * d) * rules.part_inv_b2);
-  return where_positive(inside, exp32(-(d * d) * rules.part_inv));
+  return {d, 1.0f - ((t * t) * shape.inv_a2 + (d * d) * rules.part_inv_b2)};
+}
+
+SP_HD float ellipse_value(const EllipsePoint& point, const TargetRules& rules) {
+  return where_positive(point.inside, exp32(-(point.distance * point.distance) * rules.part_inv));
+}
+
+// The value of a part at a cell that lies (px, py) from its centre.
+SP_HD float ellipse_value(const TargetShape& shape, float px, float py, const TargetRules& rules) {
+  return ellipse_value(ellipse_point(shape, px, py, rules), rules);
 }
 
 SP_HD float line_value(const TargetShape& shape, float px, float py, const TargetRules& rules) {

@@ -31,13 +31,13 @@ struct Plane {
 
 // The span with a length that whole vectors cover, where the axis is long enough. Its further cells draw what they
 // should hold anyway, since the value decides and not the span.
-SP_INLINE Span whole_vectors(Span span, int cells) {
+SP_INLINE CellRange whole_vectors(CellRange span, int cells) {
   const int count = std::min((span.last - span.first + kLanes) / kLanes * kLanes, cells);
   const int first = std::min(span.first, cells - count);
   return {first, first + count - 1};
 }
 
-SP_INLINE void keypoint_factors(Span span, float position, const TargetRules& rules, float* __restrict factors) {
+SP_INLINE void keypoint_factors(CellRange span, float position, const TargetRules& rules, float* __restrict factors) {
   for (int cell = span.first; cell <= span.last; ++cell)
     factors[cell - span.first] = keypoint_factor(cell, position, rules);
 }
@@ -45,7 +45,7 @@ SP_INLINE void keypoint_factors(Span span, float position, const TargetRules& ru
 SP_INLINE void draw_keypoint(const Plane& plane, const float* keypoint, const TargetRules& rules, Scratch& scratch) {
   TargetShape shape;
   if (!keypoint_shape(keypoint, rules, plane.height, plane.width, &shape)) return;
-  const Span columns = rules.line ? shape.columns : whole_vectors(shape.columns, plane.width);
+  const CellRange columns = rules.line ? shape.columns : whole_vectors(shape.columns, plane.width);
   const int count = columns.last - columns.first + 1;
   const float* __restrict along_x = scratch.along_x.data();
   keypoint_factors(columns, shape.x, rules, scratch.along_x.data());
@@ -58,7 +58,7 @@ SP_INLINE void draw_keypoint(const Plane& plane, const float* keypoint, const Ta
 }
 
 // The inner loops take shape and rules by value: stores to the row then cannot change them, and vectors are possible.
-SP_INLINE void draw_ellipse_row(const TargetShape shape, const TargetRules rules, Span columns, float py,
+SP_INLINE void draw_ellipse_row(const TargetShape shape, const TargetRules rules, CellRange columns, float py,
                                 float* __restrict row) {
   for (int x = columns.first; x <= columns.last; ++x)
     row[x] = larger(row[x], ellipse_value(shape, grid(x, rules.stride) - shape.x, py, rules));
@@ -74,7 +74,7 @@ SP_INLINE void add_line_row(const TargetShape shape, const TargetRules rules, fl
 
 SP_INLINE void draw_ellipse(const Plane& plane, const TargetShape& shape, const TargetRules& rules) {
   for (int y = shape.rows.first; y <= shape.rows.last; ++y) {
-    const Span reached = ellipse_row(shape, y, rules, plane.width);
+    const CellRange reached = ellipse_row(shape, y, rules, plane.width);
     if (reached.empty()) continue;
     draw_ellipse_row(shape, rules, whole_vectors(reached, plane.width), grid(y, rules.stride) - shape.y, plane.row(y));
   }

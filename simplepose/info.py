@@ -8,6 +8,8 @@ from typing import Any
 
 from simplepose import native
 
+OPS = ("render_targets", "find_peaks", "match_parts", "assign_keypoints")
+
 PACKAGES = ("numpy", "torch", "opencv-python", "pycocotools", "safetensors")
 
 
@@ -29,7 +31,21 @@ def info() -> dict[str, Any]:
         "cuda_architectures": getattr(module, "cuda_architectures", ""),
         "cuda_usable": not why_no_cuda,
         "cuda_reason": why_no_cuda,
+        **{op: op_path(op) for op in OPS},
     }
+
+
+def op_path(op: str) -> str:
+    """What runs an op by default: for arrays and CPU tensors, and for tensors on the first CUDA device."""
+    built = native.load_native()[0] is not None
+    drawn = "PyTorch" if _installed("torch") else "the NumPy reference"
+    host = "C++" if built else drawn if op == "render_targets" else "the Python reference"
+    if op == "assign_keypoints":
+        return f"{host}, always on the CPU"
+    if not native.why_no_cuda(0):
+        return f"{host} on the CPU, a CUDA kernel on the GPU"
+    elsewhere = "PyTorch on the device" if op == "render_targets" else "copied to the CPU"
+    return f"{host} on the CPU; CUDA tensors: {elsewhere}"
 
 
 def machine() -> str:

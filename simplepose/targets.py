@@ -34,6 +34,7 @@ def render_targets(
     threads: int | None = None,
     scales: int = 1,
     envelope: bool = False,
+    dtype: Any = None,
 ) -> Any:
     """The maps that a network is trained to predict, from annotated keypoints.
 
@@ -52,10 +53,13 @@ def render_targets(
         threads: most threads to use on the CPU; all processors if None.
         scales: how many maps the pyramid has, each the 2 x 2 average pool of the one before.
         envelope: whether to add a last channel, the maximum over the keypoint channels.
+        dtype: for tensors, the maps' type: torch.float32 (also None), torch.float16 or torch.bfloat16, which are the
+            float32 values rounded to nearest, also where scales are pooled.
 
     Returns:
-        ``[L + J, H, W]`` or ``[B, L + J, H, W]`` float32 (one more channel with the envelope), H and W the size over
-        the stride, of the same kind and on the same device as ``keypoints``. With ``scales`` above 1 a tuple of them.
+        ``[L + J, H, W]`` or ``[B, L + J, H, W]`` (one more channel with the envelope), H and W the size over the
+        stride, float32 or ``dtype``, of the same kind and on the same device as ``keypoints``. With ``scales`` above 1
+        a tuple of them.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it, what was expected and what came.
@@ -70,9 +74,11 @@ def render_targets(
         from simplepose import torch_targets
 
         _check_keypoints(tuple(keypoints.shape), str(keypoints.dtype).removeprefix("torch."), skeleton)
-        maps = torch_targets.render(keypoints[None] if single else keypoints, drawing, backend)
+        maps = torch_targets.render(keypoints[None] if single else keypoints, drawing, backend, dtype)
     elif isinstance(keypoints, np.ndarray):
         _check_keypoints(keypoints.shape, str(keypoints.dtype), skeleton)
+        if dtype is not None:
+            raise TypeError(f"dtype: expected None for NumPy arrays, whose maps are float32, got {dtype!r}")
         with np.errstate(over="ignore"):  # too large for float32: infinite, which is not labelled
             batch = np.ascontiguousarray(keypoints[None] if single else keypoints, np.float32)
         maps = render_arrays(batch, drawing, backend)

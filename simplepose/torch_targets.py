@@ -17,13 +17,22 @@ from simplepose.reference.render_targets import TargetRules
 from simplepose.skeleton import Skeleton
 from simplepose.targets import Drawing, map_shapes, render_arrays, render_native
 
+TYPES = (torch.float32, torch.float16, torch.bfloat16)
+"""What maps can be."""
 
-def render(keypoints: Tensor, drawing: Drawing, backend: str) -> list[Tensor]:
-    """One tensor a scale on the device of ``keypoints [B, P, J, 3]``, float32 or float64."""
+FUSED_SCALES = 7
+"""Up to so many scales the CUDA op rounds to half precision itself."""
+
+
+def render(keypoints: Tensor, drawing: Drawing, backend: str, dtype: torch.dtype | None = None) -> list[Tensor]:
+    """One tensor of `TYPES` a scale on the device of ``keypoints [B, P, J, 3]``, float32 or float64."""
+    dtype = torch.float32 if dtype is None else dtype
+    if dtype not in TYPES:
+        raise TypeError(f"dtype: expected None or one of {', '.join(map(str, TYPES))}, got {dtype!r}")
     keypoints = keypoints.detach().to(torch.float32)
     if backend == "reference":
         maps = render_arrays(keypoints.cpu().contiguous().numpy(), drawing, backend)
-        return [torch.from_numpy(scale).to(keypoints.device) for scale in maps]
+        return [torch.from_numpy(scale).to(keypoints.device, dtype) for scale in maps]
     config = drawing.config
     return _render_op(
         keypoints,
@@ -39,6 +48,7 @@ def render(keypoints: Tensor, drawing: Drawing, backend: str) -> list[Tensor]:
         drawing.envelope,
         backend == "native",
         drawing.threads or 0,
+        dtype,
     )
 
 
@@ -64,6 +74,7 @@ def _render_op(
     envelope: bool,
     native: bool,
     threads: int,
+    dtype: torch.dtype,
 ) -> list[Tensor]:
     """``keypoints [B, P, J, 3]``, ``parts`` 2 L keypoint types; ``native`` refuses the baseline, 0 threads are all."""
     config = TargetConfig(keypoint_sigma, part_sigma, threshold, stride, cast(Shape, shape))
@@ -73,14 +84,14 @@ def _render_op(
     if reason:
         if native:
             raise RuntimeError(f"backend 'native': {reason}")
-        return baseline.render_targets(
-            keypoints, size, [(a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)], config, scales, envelope
-        )
+        pairs = list(zip(parts[::2], parts[1::2], strict=True))
+        return _rounded(baseline.render_targets(keypoints, size, pairs, config, scales, envelope), dtype)
     if keypoints.is_cuda:
-        return _render_cuda(keypoints, size, tuple(parts), config, scales, envelope)
+        drawn = dtype if scales <= FUSED_SCALES else torch.float32
+        return _rounded(_render_cuda(keypoints, size, tuple(parts), config, scales, envelope, drawn), dtype)
     index = np.array(parts, np.int32).reshape(-1, 2)
     maps = render_native(keypoints.numpy(), size, index, config, threads or None, scales, envelope)
-    return [torch.from_numpy(scale) for scale in maps]
+    return _rounded([torch.from_numpy(scale) for scale in maps], dtype)
 
 
 @_render_op.register_fake
@@ -98,16 +109,27 @@ def _render_fake(
     envelope: bool,
     native: bool,
     threads: int,
+    dtype: torch.dtype,
 ) -> list[Tensor]:
     shapes = map_shapes(keypoints.shape, (height, width), len(parts) // 2, stride, scales, envelope)
-    return [keypoints.new_empty(scale) for scale in shapes]
+    return [keypoints.new_empty(scale, dtype=dtype) for scale in shapes]
+
+
+def _rounded(maps: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
+    return [scale.to(dtype) for scale in maps]
 
 
 def _render_cuda(
-    keypoints: Tensor, size: tuple[int, int], parts: tuple[int, ...], config: TargetConfig, scales: int, envelope: bool
+    keypoints: Tensor,
+    size: tuple[int, int],
+    parts: tuple[int, ...],
+    config: TargetConfig,
+    scales: int,
+    envelope: bool,
+    dtype: torch.dtype,
 ) -> list[Tensor]:
     shapes = map_shapes(keypoints.shape, size, len(parts) // 2, config.stride, scales, envelope)
-    maps = [keypoints.new_empty(shape) for shape in shapes]
+    maps = [keypoints.new_empty(shape, dtype=dtype) for shape in shapes]
     require_native().render_targets_cuda(
         torch.to_dlpack(keypoints),
         torch.to_dlpack(_device_parts(parts, keypoints.device)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from map_cases import Case
+from map_scenes import Case
 
 import simplepose as sp
 

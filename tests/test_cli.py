@@ -86,6 +86,11 @@ def test_version_and_info(capsys):
     assert code == 0
     assert facts["native"]
     assert facts["native_version"] == sp.__version__
+    if facts["cuda_usable"]:
+        assert facts["render_targets"] == "C++ on the CPU, a CUDA kernel on the GPU"
+    else:
+        assert facts["render_targets"] == "C++ on the CPU; CUDA tensors: PyTorch on the device"
+    assert facts["assign_keypoints"] == "C++, always on the CPU"
 
 
 def test_demo_finds_everyone_and_draws(capsys, tmp_path):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from map_cases import gaussian, people_maps
+from map_scenes import gaussian, people_maps
 from parity import assert_same_poses
 
 import simplepose as sp

@@ -6,7 +6,8 @@ import os
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
-from map_cases import CROWDED, EXAMPLES, SKELETONS, Case, cases, counts, noise_maps, people_maps, summary
+from map_cases import CROWDED, EXAMPLES, SKELETONS, cases, counts, summary
+from map_scenes import Case, noise_maps, people_maps
 from parity import compare
 
 import simplepose as sp

@@ -7,7 +7,8 @@ import time
 
 import numpy as np
 import pytest
-from map_cases import SKELETONS, make_case, noise_maps, people_maps
+from map_cases import SKELETONS, make_case
+from map_scenes import noise_maps, people_maps
 from processes import run_python
 
 import simplepose as sp

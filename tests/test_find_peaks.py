@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from map_cases import gaussian
+from map_scenes import gaussian
 
 import simplepose as sp
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from map_cases import Case, people_maps, sprinkle
+from map_scenes import Case, people_maps, sprinkle
 from parity import compare
 
 import simplepose as sp

@@ -40,26 +40,125 @@ def test_cuda_gives_the_bits_of_the_cpu(device, size, stride, shape):
         np.testing.assert_array_equal(drawn.cpu().numpy(), expected, name)
 
 
-def test_cuda_draws_batches_crowds_and_pyramids(device):
-    keypoints = np.stack([scene(300, (256, 320), seed) for seed in range(4)])  # more shapes than a block has threads
-    expected = sp.render_targets(keypoints, (256, 320), scales=4, envelope=True)
-    drawn = sp.render_targets(torch.from_numpy(keypoints).to(device), (256, 320), scales=4, envelope=True)
-    for a, b in zip(drawn, expected, strict=True):
-        np.testing.assert_array_equal(a.cpu().numpy(), b)
+def on_device(keypoints: np.ndarray, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(keypoints, np.float32)).to(device)
 
 
-def test_cuda_draws_on_the_current_stream_and_in_graphs(device):
-    keypoints = torch.from_numpy(scene(3, (96, 128))).to(device)
+def assert_same(drawn, expected, message=""):
+    for k, (a, b) in enumerate(zip(drawn, expected, strict=True)):
+        np.testing.assert_array_equal(a.float().cpu().numpy(), b, f"{message} scale {k}")
+
+
+@pytest.mark.parametrize("shape", ["ellipse", "line"])
+@pytest.mark.parametrize(("people", "size", "scales"), [(300, (256, 320), 4), (40, (512, 512), 7), (3, (512, 1024), 8)])
+def test_cuda_draws_batches_crowds_and_pyramids(device, people, size, scales, shape):
+    """More shapes than a block has threads; as many scales as a tile has, and one more."""
+    keypoints = np.stack([scene(people, size, seed) for seed in range(4)])
+    options = {"config": sp.TargetConfig(shape=shape), "scales": scales, "envelope": True}
+    expected = sp.render_targets(keypoints, size, **options)
+    assert_same(sp.render_targets(on_device(keypoints, device), size, backend="native", **options), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("scales", [1, 5, 8])
+def test_cuda_rounds_to_half(device, dtype, scales):
+    size = (512, 1024) if scales == 8 else (256, 320)
+    keypoints = on_device(scene(5, size)[None], device)
+    options = {"scales": scales, "envelope": True}
+    plain = sp.render_targets(keypoints, size, **options)
+    half = sp.render_targets(keypoints, size, dtype=dtype, **options)
+    for a, b in zip((half,) if scales == 1 else half, (plain,) if scales == 1 else plain, strict=True):
+        assert a.dtype == dtype
+        assert torch.equal(a, b.to(dtype))
+
+
+def test_cuda_draws_random_batches(device):
+    """A thousand of random sizes, numbers of people, settings and types."""
+    random = np.random.default_rng(5)
+    for seed in range(1000):
+        stride, scales = int(random.choice([1, 2, 4, 8])), int(random.integers(1, 6))
+        size = tuple(int(n) * stride * 2 ** (scales - 1) for n in random.integers(1, 10 if scales > 2 else 40, 2))
+        config = sp.TargetConfig(
+            keypoint_sigma=float(random.uniform(1, 12)),
+            part_sigma=float(random.uniform(1, 12)),
+            threshold=float(random.uniform(0.001, 0.2)),
+            stride=stride,
+            shape=("ellipse", "line")[seed % 2],
+        )
+        people, images = int(random.integers(0, 40)), int(random.integers(0, 4))
+        keypoints = np.stack([scene(people, size, seed + i) for i in range(images)] or [scene(0, size)])[:images]
+        options = {"config": config, "scales": scales, "envelope": bool(random.integers(2))}
+        expected = sp.render_targets(keypoints, size, **options)
+        drawn = sp.render_targets(on_device(keypoints, device), size, backend="native", **options)
+        assert_same((drawn,) if scales == 1 else drawn, (expected,) if scales == 1 else expected, str((seed, size)))
+
+
+def test_cuda_writes_every_cell_of_the_maps(device):
+    """Into memory that held something else; the caching allocator gives freed memory to the next of the same size."""
+    keypoints, size = scene(4, (512, 512), 3)[None], (512, 512)
+    expected = sp.render_targets(keypoints, size, scales=5)
+    for _ in range(3):
+        poison = [torch.full(scale.shape, torch.nan, device=device) for scale in expected]
+        del poison
+        assert_same(sp.render_targets(on_device(keypoints, device), size, scales=5), expected)
+
+
+def test_cuda_draws_on_the_current_stream(device):
+    """Behind work of that stream which makes its input, beside other work on the default stream."""
+    keypoints = on_device(scene(3, (96, 128)), device)
     expected = sp.render_targets(keypoints, (96, 128))
     stream = torch.cuda.Stream(device)
     stream.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(stream):
-        other = sp.render_targets(keypoints, (96, 128))
+        late = torch.zeros_like(keypoints)
+        for _ in range(20):  # keeps the stream busy, so that a kernel on another one would come too early
+            torch.randn(2048, 2048, device=device) @ torch.randn(2048, 2048, device=device)
+        late.copy_(keypoints)
+        other = sp.render_targets(late, (96, 128))
     stream.synchronize()
     assert torch.equal(other, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_cuda_draws_in_graphs(device, dtype):
+    """A graph reads its keypoints anew at each replay."""
+    first, second = (on_device(scene(3, (128, 128), seed), device) for seed in (1, 2))
+    options = {"size": (128, 128), "scales": 5, "envelope": True, "dtype": dtype}
+    held = first.clone()
+    sp.render_targets(held, **options)  # what is loaded at the first call cannot be captured
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        captured = sp.render_targets(keypoints, (96, 128))
-    captured.zero_()
-    graph.replay()
-    assert torch.equal(captured, expected)
+        captured = sp.render_targets(held, **options)
+    for keypoints in (second, first):
+        held.copy_(keypoints)
+        for scale in captured:
+            scale.fill_(torch.nan)
+        graph.replay()
+        for a, b in zip(captured, sp.render_targets(keypoints, **options), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_cuda_draws_on_every_device(device):
+    """Whatever the current one is."""
+    if torch.cuda.device_count() < 2:
+        pytest.skip("there is one CUDA device")
+    keypoints = scene(3, (96, 128))
+    expected = sp.render_targets(keypoints, (96, 128))
+    for index in range(torch.cuda.device_count()):
+        drawn = sp.render_targets(on_device(keypoints, torch.device("cuda", index)), (96, 128), backend="native")
+        assert drawn.device.index == index
+        np.testing.assert_array_equal(drawn.cpu().numpy(), expected)
+
+
+def test_the_cuda_op_passes_opcheck_and_compiles_whole(device):
+    keypoints = on_device(scene(2, (64, 96))[None], device)
+    arguments = (64, 96, [0, 1, 1, 2], 9.0, 7.0, 0.015, 4, "ellipse", 2, True, True, 0, torch.float16)
+    results = torch.library.opcheck(torch.ops.simplepose.render_targets.default, (keypoints, *arguments))
+    assert set(results.values()) == {"SUCCESS"}
+
+    def double(points):
+        return [2 * maps for maps in sp.render_targets(points, (64, 96), scales=2, envelope=True)]
+
+    compiled = torch.compile(double, fullgraph=True)
+    for a, b in zip(compiled(keypoints), double(keypoints), strict=True):
+        assert torch.equal(a, b)

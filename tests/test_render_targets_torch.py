@@ -42,6 +42,21 @@ def test_tensors_in_tensors_out():
         sp.render_targets(tensor.half(), SIZE)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_half_maps_are_the_rounded_ones(dtype):
+    keypoints = torch.from_numpy(scene(3, SIZE))
+    for backend in ("auto", "native", "reference"):
+        plain = sp.render_targets(keypoints, SIZE, backend=backend, scales=3)
+        rounded = sp.render_targets(keypoints, SIZE, backend=backend, scales=3, dtype=dtype)
+        for a, b in zip(rounded, plain, strict=True):
+            assert a.dtype == dtype
+            assert torch.equal(a, b.to(dtype))
+    with pytest.raises(TypeError, match=r"dtype: expected None or one of torch.float32, .*, got torch.float64"):
+        sp.render_targets(keypoints, SIZE, dtype=torch.float64)
+    with pytest.raises(TypeError, match="dtype: expected None for NumPy arrays"):
+        sp.render_targets(keypoints.numpy(), SIZE, dtype=dtype)
+
+
 def compare(drawn: np.ndarray, expected: np.ndarray) -> int:
     """The number of cells that one of the two leaves empty; elsewhere they must agree within 2e-6."""
     on_edge = (drawn == 0) != (expected == 0)
@@ -87,7 +102,7 @@ def test_the_baseline_without_boxes_draws_the_same(monkeypatch):
 
 
 def test_the_custom_op_passes_opcheck():
-    arguments = (64, 96, [0, 1, 1, 2], 9.0, 7.0, 0.015, 4, "ellipse", 2, True, False, 1)
+    arguments = (64, 96, [0, 1, 1, 2], 9.0, 7.0, 0.015, 4, "ellipse", 2, True, False, 1, torch.bfloat16)
     keypoints = torch.from_numpy(scene(2, (64, 96)))[None]
     results = torch.library.opcheck(torch.ops.simplepose.render_targets.default, (keypoints, *arguments))
     assert set(results.values()) == {"SUCCESS"}

@@ -1,0 +1,69 @@
+// float16 and bfloat16 as the CPU and the CUDA code store them: to float32 exactly, and from it rounded to nearest,
+// ties to even.
+#pragma once
+
+#include <cstdint>
+
+#include "hd.h"
+
+#if defined(__CUDACC__)
+#include <cuda_fp16.h>
+#endif
+
+namespace simplepose {
+
+struct Half {
+  uint16_t bits;
+};
+
+struct BFloat {
+  uint16_t bits;
+};
+
+// What maps are made of.
+enum class MapType { kFloat32, kFloat16, kBFloat16 };
+
+// Exact.
+SP_HD float to_float(float value) { return value; }
+SP_HD float to_float(BFloat value) { return bits_float(static_cast<int32_t>(static_cast<uint32_t>(value.bits) << 16)); }
+SP_HD float to_float(Half value) {
+#if defined(__CUDA_ARCH__)
+  return __half2float(__ushort_as_half(value.bits));
+#else
+  const uint32_t sign = (value.bits & 0x8000u) << 16, exponent = value.bits >> 10 & 31u, fraction = value.bits & 1023u;
+  if (exponent == 0) {
+    const float size = static_cast<float>(fraction) * (1.0f / 16777216.0f);
+    return sign ? -size : size;
+  }
+  const uint32_t biased = exponent == 31 ? 255u : exponent + 112u;
+  return bits_float(static_cast<int32_t>(sign | biased << 23 | fraction << 13));
+#endif
+}
+
+// Finite values; what is too large becomes infinite.
+SP_HD void round_to(float value, Half* result) {
+#if defined(__CUDA_ARCH__)
+  result->bits = __half_as_ushort(__float2half_rn(value));
+#else
+  const uint32_t bits = static_cast<uint32_t>(float_bits(value));
+  const uint32_t magnitude = bits & 0x7fffffff;
+  uint32_t half;
+  if (magnitude >= 0x477ff000) {  // 65520 and more: past the middle between the largest float16 and 65536
+    half = 0x7c00;
+  } else if (magnitude < 0x38800000) {  // below 2^-14: steps of 2^-24, which adding 1/2 rounds to
+    half = static_cast<uint32_t>(float_bits(bits_float(static_cast<int32_t>(magnitude)) + 0.5f)) - 0x3f000000;
+  } else {
+    half = (magnitude - 0x38000000 + 0xfff + ((magnitude >> 13) & 1)) >> 13;
+  }
+  result->bits = static_cast<uint16_t>(half | (bits >> 16 & 0x8000));
+#endif
+}
+
+SP_HD void round_to(float value, BFloat* result) {
+  const uint32_t bits = static_cast<uint32_t>(float_bits(value));
+  result->bits = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+SP_HD void round_to(float value, float* result) { *result = value; }
+
+}  // namespace simplepose
