@@ -37,7 +37,7 @@ set(SIMPLEPOSE_CUDA_FOUND ON)
 string(REPLACE ";" " " SIMPLEPOSE_CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
 message(STATUS "simplepose: CUDA ${CUDAToolkit_VERSION} for ${SIMPLEPOSE_CUDA_ARCHITECTURES}")
 
-add_library(simplepose_cuda STATIC csrc/cuda.cu csrc/render_targets.cu)
+add_library(simplepose_cuda STATIC csrc/cuda.cu csrc/decode_cuda.cu csrc/render_targets.cu)
 target_compile_definitions(simplepose_cuda PUBLIC SIMPLEPOSE_WITH_CUDA)
 target_compile_options(simplepose_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:CUDA>:-O3 -fmad=false -Xcompiler=-Wall,-Wextra,-fvisibility=hidden>

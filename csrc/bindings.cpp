@@ -16,4 +16,7 @@ PYBIND11_MODULE(_native, module) {
   module.def("default_threads", &sp::default_threads, "Processors this process may run on.");
   sp::bind_decode(module);
   sp::bind_targets(module);
+#if defined(SIMPLEPOSE_WITH_CUDA)
+  sp::bind_decode_cuda(module);
+#endif
 }

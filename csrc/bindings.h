@@ -6,6 +6,7 @@
 namespace simplepose {
 
 void bind_decode(py::module_& module);
+void bind_decode_cuda(py::module_& module);  // in builds with CUDA
 void bind_targets(py::module_& module);
 
 }  // namespace simplepose

@@ -1,94 +1,12 @@
 // Python functions for the decoding ops; simplepose/ops.py checks arguments and calls them.
-#include <algorithm>
-#include <limits>
-
-#include "bindings.h"
-#include "decode.h"
-#include "parallel.h"
+#include "bindings_decode.h"
 
 namespace simplepose {
 namespace {
 
-// A skeleton and settings, compiled once and used by every call.
-struct Decoder {
-  Skeleton skeleton;
-  DecodeSettings settings;
-
-  Decoder(int keypoints, const py::object& part_index, const py::dict& config) {
-    const py::array parts = checked_array<int32_t>("part_index", part_index, {-1, 2});
-    skeleton.keypoints = keypoints;
-    skeleton.part_between.assign(static_cast<size_t>(keypoints) * static_cast<size_t>(keypoints), -1);
-    for (py::ssize_t i = 0; i < parts.shape(0); ++i) {
-      const int32_t from = data_of<int32_t>(parts)[2 * i], to = data_of<int32_t>(parts)[2 * i + 1];
-      if (from < 0 || to < 0 || from >= keypoints || to >= keypoints) throw py::index_error("part_index");
-      skeleton.from.push_back(from), skeleton.to.push_back(to);
-      skeleton.part_between[static_cast<size_t>(from * keypoints + to)] = static_cast<int16_t>(i);
-      skeleton.part_between[static_cast<size_t>(to * keypoints + from)] = static_cast<int16_t>(i);
-    }
-    const auto number = [&config](const char* name) { return static_cast<float>(config[name].cast<double>()); };
-    const auto count = [&config](const char* name) { return config[name].cast<int>(); };
-    settings = {number("peak_threshold"),
-                number("part_threshold"),
-                number("single_threshold"),
-                number("reach"),
-                number("minimum_size"),
-                count("max_peaks"),
-                count("samples"),
-                count("samples_needed"),
-                count("min_keypoints"),
-                config["rank"].cast<std::string>() == "product",
-                config["recheck"].cast<bool>(),
-                config["share_taken"].cast<bool>()};
-  }
-};
-
-// The calling thread's workspace, so that a steady state allocates nothing. One that a crowded image blew up is emptied
-// when the call is over.
-class Borrowed {
- public:
-  Borrowed() = default;
-  ~Borrowed() {
-    constexpr size_t kMostLinks = 1 << 18;
-    Workspace& used = **this;
-    if (used.assign.links.capacity() > kMostLinks || used.match.pair.capacity() > kMostLinks) used = Workspace{};
-  }
-  Borrowed(const Borrowed&) = delete;
-  Borrowed& operator=(const Borrowed&) = delete;
-  Workspace& operator*() const {
-    static thread_local Workspace workspace;
-    return workspace;
-  }
-  Workspace* operator->() const { return &**this; }
-};
-
-// People as [N, J, 3]: x, y (times scale, plus shift) and score, (NaN, NaN, 0) where missing.
-struct PeopleRows {
-  std::vector<float> keypoints, scores;
-  bool truncated = false;
-};
-
-void write_people(const People& people, const Peaks& peaks, float scale, float shift, float* out) {
-  const float missing = std::numeric_limits<float>::quiet_NaN();
-  for (const int32_t peak : people.peak) {
-    const auto i = static_cast<size_t>(peak);
-    out[0] = peak < 0 ? missing : peaks.x[i] * scale + shift;
-    out[1] = peak < 0 ? missing : peaks.y[i] * scale + shift;
-    out[2] = peak < 0 ? 0.0f : peaks.score[i];
-    out += 3;
-  }
-}
-
 template <typename T>
 py::array_t<T> to_array(const std::vector<T>& values) {
   return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
-}
-
-py::tuple people_arrays(py::ssize_t people, int keypoints, const float* rows, const float* scores) {
-  auto keypoint_array = new_array<float>({people, keypoints, 3});
-  auto score_array = new_array<float>({people});
-  std::copy_n(rows, keypoint_array.size(), keypoint_array.mutable_data());  // rows may be null where there is nobody
-  std::copy_n(scores, score_array.size(), score_array.mutable_data());
-  return py::make_tuple(std::move(keypoint_array), std::move(score_array));
 }
 
 py::array checked_maps(const py::object& maps, int least_channels) {
@@ -105,27 +23,9 @@ py::list decode_batch(const Decoder& decoder, const py::object& maps, float scal
   const auto height = static_cast<int>(array.shape(2)), width = static_cast<int>(array.shape(3));
   const auto image_size = array.shape(1) * array.shape(2) * array.shape(3);
   const auto* data = data_of<float>(array);
-  std::vector<PeopleRows> results(static_cast<size_t>(batch));
-  {
-    const py::gil_scoped_release release;
-    parallel_for(batch, threads, [&](int64_t image) {
-      const Borrowed workspace;
-      decode(data + image * image_size, height, width, skeleton, decoder.settings, *workspace);
-      PeopleRows& rows = results[static_cast<size_t>(image)];
-      rows.keypoints.resize(workspace->people.peak.size() * 3);
-      write_people(workspace->people, workspace->peaks, scale, shift, rows.keypoints.data());
-      rows.scores = workspace->people.score;
-      rows.truncated = workspace->peaks.truncated;
-    });
-  }
-  py::list out(static_cast<size_t>(batch));
-  for (size_t image = 0; image < results.size(); ++image) {
-    const PeopleRows& rows = results[image];
-    py::tuple people = people_arrays(static_cast<py::ssize_t>(rows.scores.size()), skeleton.keypoints,
-                                     rows.keypoints.data(), rows.scores.data());
-    out[image] = py::make_tuple(people[0], people[1], rows.truncated);
-  }
-  return out;
+  return decode_images(batch, skeleton.keypoints, scale, shift, threads, [&](int64_t image, Workspace& workspace) {
+    decode(data + image * image_size, height, width, skeleton, decoder.settings, workspace);
+  });
 }
 
 // maps [B, J, H, W] -> (type, xy, score, truncated) for each image.
@@ -178,6 +78,15 @@ Peaks read_peaks(const Decoder& decoder, const py::object& type, const py::objec
   return peaks;
 }
 
+py::tuple candidate_arrays(const CandidateParts& candidates) {
+  std::vector<int32_t> types;
+  for (size_t part = 0; part + 1 < candidates.first.size(); ++part)
+    types.insert(types.end(), static_cast<size_t>(candidates.first[part + 1] - candidates.first[part]),
+                 static_cast<int32_t>(part));
+  return py::make_tuple(to_array(types), to_array(candidates.from), to_array(candidates.to),
+                        to_array(candidates.response), to_array(candidates.evidence));
+}
+
 // maps [L, H, W] of one image -> (type, from, to, response, evidence).
 py::tuple match_parts_image(const Decoder& decoder, const py::object& maps, const py::object& type,
                             const py::object& xy, const py::object& score) {
@@ -190,13 +99,35 @@ py::tuple match_parts_image(const Decoder& decoder, const py::object& maps, cons
     match_parts(data_of<float>(array), static_cast<int>(array.shape(1)), static_cast<int>(array.shape(2)), peaks,
                 decoder.skeleton, decoder.settings, candidates, workspace->match);
   }
-  std::vector<int32_t> types;
-  for (int part = 0; part < decoder.skeleton.parts(); ++part) {
-    const auto index = static_cast<size_t>(part);
-    types.insert(types.end(), static_cast<size_t>(candidates.first[index + 1] - candidates.first[index]), part);
+  return candidate_arrays(candidates);
+}
+
+// The pairs that a GPU accepted, [M, 2] pair and response's bits, by part type -> what match_parts_image gives.
+py::tuple rank_pairs(const Decoder& decoder, const py::object& type, const py::object& xy, const py::object& score,
+                     const py::list& pieces) {
+  const Skeleton& skeleton = decoder.skeleton;
+  const Peaks peaks = read_peaks(decoder, type, xy, score);
+  CandidateParts candidates;
+  candidates.first.assign(1, 0);
+  const Borrowed workspace;
+  MatchScratch& scratch = workspace->match;
+  if (pieces.size() != skeleton.from.size()) throw py::value_error("pieces: expected one array a part type");
+  for (size_t part = 0; part < skeleton.from.size(); ++part) {
+    const py::array piece = checked_array<int32_t>("pieces", pieces[part], {-1, 2});
+    const auto* data = data_of<int32_t>(piece);
+    const auto from = static_cast<size_t>(skeleton.from[part]), to = static_cast<size_t>(skeleton.to[part]);
+    const int32_t from_count = peaks.first[from + 1] - peaks.first[from];
+    const int32_t to_count = peaks.first[to + 1] - peaks.first[to];
+    scratch.pair.clear(), scratch.response.clear();
+    for (py::ssize_t i = 0; i < piece.shape(0); ++i) {
+      if (data[2 * i] < 0 || data[2 * i] >= from_count * to_count) throw py::value_error("pieces: no such pair");
+      scratch.pair.push_back(data[2 * i]), scratch.response.push_back(bits_float(data[2 * i + 1]));
+    }
+    append_by_rank(peaks, peaks.first[from], peaks.first[to], to_count, decoder.settings.rank_product, candidates,
+                   scratch);
+    candidates.first.push_back(candidates.size());
   }
-  return py::make_tuple(to_array(types), to_array(candidates.from), to_array(candidates.to),
-                        to_array(candidates.response), to_array(candidates.evidence));
+  return candidate_arrays(candidates);
 }
 
 // Peaks and candidates of one image -> (keypoints [N, J, 3], scores [N]).
@@ -238,6 +169,7 @@ void bind_decode(py::module_& module) {
       .def("decode", &decode_batch, py::arg("maps"), py::arg("scale"), py::arg("shift"), py::arg("threads"))
       .def("find_peaks", &find_peaks_batch, py::arg("maps"), py::arg("threads"))
       .def("match_parts", &match_parts_image, py::arg("maps"), py::arg("type"), py::arg("xy"), py::arg("score"))
+      .def("rank_pairs", &rank_pairs, py::arg("type"), py::arg("xy"), py::arg("score"), py::arg("pieces"))
       .def("assign_keypoints", &assign_keypoints_image, py::arg("type"), py::arg("xy"), py::arg("score"),
            py::arg("from_peak"), py::arg("to_peak"), py::arg("evidence"), py::arg("scale"), py::arg("shift"));
 }

@@ -42,7 +42,7 @@ struct DLManagedTensor {
 };
 
 constexpr int32_t kDLCuda = 2;
-constexpr DLDataType kInt32{0, 32, 1}, kFloat32{2, 32, 1}, kFloat16{2, 16, 1}, kBFloat16{4, 16, 1};
+constexpr DLDataType kInt32{0, 32, 1}, kInt64{0, 64, 1}, kFloat32{2, 32, 1}, kFloat16{2, 16, 1}, kBFloat16{4, 16, 1};
 
 inline bool operator==(const DLDataType& a, const DLDataType& b) {
   return a.code == b.code && a.bits == b.bits && a.lanes == b.lanes;

@@ -21,7 +21,7 @@ struct Scan {
   size_t count = 0;
 
   void test(int y, int x) {
-    if (!is_peak(map, height, width, y, x)) return;
+    if (!is_peak(PlainMap{map, width}, height, width, y, x)) return;
     const int64_t cell = static_cast<int64_t>(y) * width + x;
     keys[count++] = static_cast<uint64_t>(descending_bits(map[cell])) << 32 | static_cast<uint64_t>(cell);
   }
@@ -86,7 +86,7 @@ SP_AVX2 void scan_avx2(Scan& scan) {
 
 // Logarithms of 8 samples at a time: the loop becomes vector code in the AVX2 clone.
 SP_HD void logs(const float* samples, float* out) {
-  for (int i = 0; i < 8; ++i) out[i] = log32(samples[i] > kLogFloor ? samples[i] : kLogFloor);
+  for (int i = 0; i < 8; ++i) out[i] = floored_log(samples[i]);
 }
 
 SP_AVX2 void logs_avx2(const float* samples, float* out) { logs(samples, out); }

@@ -16,20 +16,29 @@ namespace simplepose {
 void find_peaks(const float* maps, int keypoints, int height, int width, const DecodeSettings& settings, Peaks& peaks,
                 std::vector<uint64_t>& keys);
 
-// Whether cell (x, y), whose value is at least the threshold, is a peak.
-SP_HD bool is_peak(const float* map, int height, int width, int y, int x) {
-  const float value = finite(map[static_cast<int64_t>(y) * width + x]);
-  for (int dy = -1; dy <= 1; ++dy) {
-    if (y + dy < 0 || y + dy >= height) continue;
-    const float* row = map + static_cast<int64_t>(y + dy) * width;
-    for (int dx = -1; dx <= 1; ++dx) {
-      if ((dy == 0 && dx == 0) || x + dx < 0 || x + dx >= width) continue;
-      const float other = finite(row[x + dx]);
-      const bool earlier = dy < 0 || (dy == 0 && dx < 0);  // an earlier neighbour wins a tie
-      if (earlier ? other >= value : other > value) return false;
-    }
+// Whether cell (x, y), whose value is at least the threshold, is a peak. `map(y, x)` reads a cell.
+template <typename Map>
+SP_HD bool is_peak(const Map& map, int height, int width, int y, int x) {
+  const float value = finite(map(y, x));
+  bool beaten = false;
+#if defined(__CUDA_ARCH__)
+#pragma unroll
+#endif
+  for (int neighbour = 0; neighbour < 9; ++neighbour) {
+    const int v = y + neighbour / 3 - 1, u = x + neighbour % 3 - 1;
+    const bool inside = neighbour != 4 && v >= 0 && v < height && u >= 0 && u < width;
+    const bool earlier = neighbour < 4;  // an earlier neighbour wins a tie
+#if defined(__CUDA_ARCH__)
+    // All neighbours are read at once, so that a thread waits for memory once: those outside as the cell itself.
+    const float other = finite(map(inside ? v : y, inside ? u : x));
+    beaten |= inside && (earlier ? other >= value : other > value);
+#else
+    if (!inside) continue;
+    const float other = finite(map(v, u));
+    if (earlier ? other >= value : other > value) return false;
+#endif
   }
-  return true;
+  return !beaten;
 }
 
 constexpr float kLogFloor = 1e-3f;  // samples below it count as it before their logarithm is taken
@@ -44,5 +53,7 @@ SP_HD float parabola_vertex(float before, float middle, float after) {
   const float rounded = (offset * 256.0f + 12582912.0f) - 12582912.0f;  // half to even, as rint
   return rounded * (1.0f / 256.0f);
 }
+
+SP_HD float floored_log(float sample) { return log32(sample > kLogFloor ? sample : kLogFloor); }
 
 }  // namespace simplepose

@@ -40,6 +40,12 @@ struct GridError : std::logic_error {
   using std::logic_error::logic_error;
 };
 
+// Out of the way of the code that checks, which is inlined everywhere.
+[[noreturn]] inline __attribute__((noinline, cold)) void bounds_error(int64_t first, int64_t count, int64_t size) {
+  throw GridError("elements " + std::to_string(first) + " to " + std::to_string(first + count - 1) + " of " +
+                  std::to_string(size));
+}
+
 // `size` elements from `data`; an index outside them throws in the emulation.
 template <typename T>
 class Span {
@@ -65,9 +71,7 @@ class Span {
  private:
   SP_HD void check(int64_t first, int64_t count) const {
 #if !defined(__CUDA_ARCH__)
-    if (first < 0 || count < 0 || first > size_ - count)
-      throw GridError("elements " + std::to_string(first) + " to " + std::to_string(first + count - 1) + " of " +
-                      std::to_string(size_));
+    if (first < 0 || count < 0 || first > size_ - count) bounds_error(first, count, size_);
 #else
     (void)first, (void)count;
 #endif
@@ -84,8 +88,7 @@ struct Fixed {
 
   SP_HD T& operator[](int64_t index) {
 #if !defined(__CUDA_ARCH__)
-    if (index < 0 || index >= kSize)
-      throw GridError("element " + std::to_string(index) + " of an array of " + std::to_string(kSize));
+    if (index < 0 || index >= kSize) bounds_error(index, 1, kSize);
 #endif
     return elements[index];
   }

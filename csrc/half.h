@@ -1,4 +1,5 @@
-// float16 and bfloat16 as the CPU and the CUDA code store them, rounded from float32 to nearest, ties to even.
+// float16 and bfloat16 as the CPU and the CUDA code store them: to float32 exactly, and from it rounded to nearest,
+// ties to even.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +19,26 @@ struct Half {
 struct BFloat {
   uint16_t bits;
 };
+
+// What maps are made of.
+enum class MapType { kFloat32, kFloat16, kBFloat16 };
+
+// Exact.
+SP_HD float to_float(float value) { return value; }
+SP_HD float to_float(BFloat value) { return bits_float(static_cast<int32_t>(static_cast<uint32_t>(value.bits) << 16)); }
+SP_HD float to_float(Half value) {
+#if defined(__CUDA_ARCH__)
+  return __half2float(__ushort_as_half(value.bits));
+#else
+  const uint32_t sign = (value.bits & 0x8000u) << 16, exponent = value.bits >> 10 & 31u, fraction = value.bits & 1023u;
+  if (exponent == 0) {
+    const float size = static_cast<float>(fraction) * (1.0f / 16777216.0f);
+    return sign ? -size : size;
+  }
+  const uint32_t biased = exponent == 31 ? 255u : exponent + 112u;
+  return bits_float(static_cast<int32_t>(sign | biased << 23 | fraction << 13));
+#endif
+}
 
 // Finite values; what is too large becomes infinite.
 SP_HD void round_to(float value, Half* result) {

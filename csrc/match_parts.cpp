@@ -14,7 +14,6 @@
 namespace simplepose {
 namespace {
 
-constexpr int kMostSamples = 64;
 constexpr int32_t kPairsAtOnce = 1024;  // their lines fit in the first-level cache
 constexpr int64_t kCellsPerPair = 64;   // from so many pairs on, a pass over all cells pays
 
@@ -39,7 +38,7 @@ struct Part {
     const auto i = static_cast<size_t>(a), j = static_cast<size_t>(b);
     const float x = sample_position(peaks.x[i], peaks.x[j], positions[k], last_x());
     const float y = sample_position(peaks.y[i], peaks.y[j], positions[k], last_y());
-    return bilinear(map, height, width, x, y);
+    return bilinear(PlainMap{map, width}, height, width, x, y);
   }
 };
 
@@ -132,7 +131,7 @@ SP_AVX2 SP_INLINE __m256 sample_lines(const Part& part, const Lines& lines, int 
     _mm256_store_ps(values, value), _mm256_store_ps(xs, at.x), _mm256_store_ps(ys, at.y);
     for (; odd; odd &= odd - 1) {
       const int lane = __builtin_ctz(odd);
-      values[lane] = bilinear(part.map, part.height, part.width, xs[lane], ys[lane]);
+      values[lane] = bilinear(PlainMap{part.map, part.width}, part.height, part.width, xs[lane], ys[lane]);
     }
     value = _mm256_load_ps(values);
   }
@@ -310,15 +309,16 @@ void sort_keys(std::vector<uint64_t>& keys, std::vector<uint64_t>& other) {
   }
 }
 
-// Appends the pairs in scratch that have finite evidence, best first.
-void append_by_rank(const Part& part, bool product, CandidateParts& candidates, MatchScratch& scratch) {
-  const int32_t to_count = part.to_end - part.to_begin;
+}  // namespace
+
+void append_by_rank(const Peaks& peaks, int32_t from_begin, int32_t to_begin, int32_t to_count, bool product,
+                    CandidateParts& candidates, MatchScratch& scratch) {
   scratch.evidence.resize(scratch.pair.size());
   scratch.keys.clear();
   for (size_t i = 0; i < scratch.pair.size(); ++i) {
     const int32_t from = scratch.pair[i] / to_count, to = scratch.pair[i] - from * to_count;
-    const float score_from = part.peaks.score[static_cast<size_t>(part.from_begin + from)];
-    const float score_to = part.peaks.score[static_cast<size_t>(part.to_begin + to)];
+    const float score_from = peaks.score[static_cast<size_t>(from_begin + from)];
+    const float score_to = peaks.score[static_cast<size_t>(to_begin + to)];
     const float evidence = rank_evidence(scratch.response[i], score_from, score_to, product) + 0.0f;  // -0 ties with 0
     scratch.evidence[i] = evidence;
     if (std::fabs(evidence) <= FLT_MAX)
@@ -328,14 +328,12 @@ void append_by_rank(const Part& part, bool product, CandidateParts& candidates, 
   for (const uint64_t key : scratch.keys) {
     const auto i = static_cast<size_t>(key & 0xffffffffu);
     const int32_t from = scratch.pair[i] / to_count, to = scratch.pair[i] - from * to_count;
-    candidates.from.push_back(part.from_begin + from);
-    candidates.to.push_back(part.to_begin + to);
+    candidates.from.push_back(from_begin + from);
+    candidates.to.push_back(to_begin + to);
     candidates.response.push_back(scratch.response[i]);
     candidates.evidence.push_back(scratch.evidence[i]);
   }
 }
-
-}  // namespace
 
 void match_parts(const float* maps, int height, int width, const Peaks& peaks, const Skeleton& skeleton,
                  const DecodeSettings& settings, CandidateParts& candidates, MatchScratch& scratch) {
@@ -378,7 +376,8 @@ void match_parts(const float* maps, int height, int width, const Peaks& peaks, c
       {
         match_generic(part, scratch);
       }
-      append_by_rank(part, settings.rank_product, candidates, scratch);
+      append_by_rank(peaks, part.from_begin, part.to_begin, part.to_end - part.to_begin, settings.rank_product,
+                     candidates, scratch);
     }
     candidates.first.push_back(candidates.size());
   }

@@ -12,6 +12,8 @@
 
 namespace simplepose {
 
+constexpr int kMostSamples = 64;
+
 // Pairs of peaks as lines from a to b, in arrays that a vector load may overrun by 7.
 struct PairLines {
   std::vector<float> ax, ay, bx, by;
@@ -34,21 +36,28 @@ struct MatchScratch {
 void match_parts(const float* maps, int height, int width, const Peaks& peaks, const Skeleton& skeleton,
                  const DecodeSettings& settings, CandidateParts& candidates, MatchScratch& scratch);
 
+// The last step for one part type, whose ends are the peaks from `from_begin` and the `to_count` peaks from `to_begin`:
+// appends the pairs in scratch.pair, in ascending order, with their scratch.response, that have finite evidence, best
+// first.
+void append_by_rank(const Peaks& peaks, int32_t from_begin, int32_t to_begin, int32_t to_count, bool product,
+                    CandidateParts& candidates, MatchScratch& scratch);
+
 // Where sample `k` of the line from a to b lies along one axis, clamped to the map.
 SP_HD float sample_position(float a, float b, float t, float last) {
   const float p = a + t * (b - a);
   return p < 0.0f ? 0.0f : (p > last ? last : p);
 }
 
-// The map at (x, y) inside it: two interpolations along x, one along y.
-SP_HD float bilinear(const float* map, int height, int width, float x, float y) {
+// The map at (x, y) inside it: two interpolations along x, one along y. `map(y, x)` reads a cell.
+template <typename Map>
+SP_HD float bilinear(const Map& map, int height, int width, float x, float y) {
   int x0 = static_cast<int>(x), y0 = static_cast<int>(y);
   x0 = x0 < width - 2 ? x0 : (width > 1 ? width - 2 : 0);
   y0 = y0 < height - 2 ? y0 : (height > 1 ? height - 2 : 0);
-  const int right = width > 1 ? 1 : 0, down = height > 1 ? width : 0;
-  const float* at = map + static_cast<int64_t>(y0) * width + x0;
+  const int right = width > 1 ? 1 : 0, down = height > 1 ? 1 : 0;
   const float fx = x - static_cast<float>(x0), fy = y - static_cast<float>(y0);
-  const float v00 = finite(at[0]), v01 = finite(at[right]), v10 = finite(at[down]), v11 = finite(at[down + right]);
+  const float v00 = finite(map(y0, x0)), v01 = finite(map(y0, x0 + right));
+  const float v10 = finite(map(y0 + down, x0)), v11 = finite(map(y0 + down, x0 + right));
   const float top = v00 + fx * (v01 - v00), bottom = v10 + fx * (v11 - v10);
   return top + fy * (bottom - top);
 }

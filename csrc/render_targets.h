@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "half.h"
 #include "render_maths.h"
 
 namespace simplepose {
@@ -40,8 +41,6 @@ struct TargetArguments {
 
 // On the CPU, with at most `threads` threads.
 void render_targets(const TargetArguments& arguments, const std::vector<float*>& maps, int threads);
-
-enum class MapType { kFloat32, kFloat16, kBFloat16 };
 
 // On the GPU `device`, all pointers there, enqueued on `stream` (a cudaStream_t): one launch, which also pools the
 // scales up to the seventh. Maps of float16 and bfloat16 are rounded from the float32 values, ties to even; they have

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "hd.h"
+
 namespace simplepose {
 
 // The part of a skeleton that decoding needs.
@@ -45,11 +47,17 @@ struct People {
   int32_t size() const { return static_cast<int32_t>(score.size()); }
 };
 
+// A map [height, width] in memory, as the shared maths reads it.
+struct PlainMap {
+  const float* cells;
+  int width;
+
+  SP_HD float operator()(int y, int x) const { return cells[static_cast<int64_t>(y) * width + x]; }
+};
+
 // Maps float order to unsigned integer order, descending, so that keys sort as integers: the largest first.
-inline uint32_t descending_bits(float value) {
-  uint32_t bits;
-  static_assert(sizeof bits == sizeof value, "float32");
-  __builtin_memcpy(&bits, &value, sizeof bits);
+SP_HD uint32_t descending_bits(float value) {
+  const auto bits = static_cast<uint32_t>(float_bits(value));
   const uint32_t ascending = (bits & 0x80000000u) ? ~bits : bits | 0x80000000u;
   return ~ascending;
 }

@@ -88,21 +88,41 @@ def image_maps(name: str, value: Any, channels: dict[int, str]) -> NDArray[np.fl
         array = array.astype(np.float32)
     if array.ndim == 3:
         array = array[None]
-    if array.ndim != 4:
-        raise ValueError(f"{name}: expected [C, H, W] or [B, C, H, W], got {describe(value)}")
-    if array.shape[1] not in channels:
-        known = " or ".join(f"{count} ({meaning})" for count, meaning in channels.items())
-        raise ValueError(f"{name}: expected {known} channels, got {array.shape[1]} in {describe(value)}")
-    if not 0 < array.shape[2] * array.shape[3] <= MOST_CELLS:
-        raise ValueError(f"{name}: expected maps with at least one cell, got {describe(value)}")
+    _check_map_shape(name, value, array.shape, channels)
     return array if array.flags.c_contiguous and array.flags.aligned else np.require(array, None, ["C", "A"])
+
+
+def device_maps(name: str, value: torch.Tensor, channels: dict[int, str]) -> torch.Tensor:
+    """What `image_maps` gives, of the same type and where the tensor is: ``[B, C, H, W]``, contiguous, detached."""
+    _check_dense(name, value)
+    if str(value.dtype) not in ("torch.float32", "torch.float16", "torch.bfloat16"):
+        raise TypeError(f"{name}: expected float32, float16 or bfloat16, got {describe(value)}")
+    tensor = value.detach()
+    if tensor.ndim == 3:
+        tensor = tensor[None]
+    _check_map_shape(name, value, tuple(tensor.shape), channels)
+    return tensor.contiguous()
+
+
+def _check_map_shape(name: str, value: Any, shape: tuple[int, ...], channels: dict[int, str]) -> None:
+    if len(shape) != 4:
+        raise ValueError(f"{name}: expected [C, H, W] or [B, C, H, W], got {describe(value)}")
+    if shape[1] not in channels:
+        known = " or ".join(f"{count} ({meaning})" for count, meaning in channels.items())
+        raise ValueError(f"{name}: expected {known} channels, got {shape[1]} in {describe(value)}")
+    if not 0 < shape[2] * shape[3] <= MOST_CELLS:
+        raise ValueError(f"{name}: expected maps with at least one cell, got {describe(value)}")
+
+
+def _check_dense(name: str, tensor: torch.Tensor) -> None:
+    if str(tensor.layout) != "torch.strided":
+        raise TypeError(f"{name}: expected a dense tensor, got {tensor.layout} {list(tensor.shape)}")
 
 
 def _tensor_to_array(name: str, tensor: torch.Tensor) -> NDArray[Any]:
     import torch
 
-    if tensor.layout != torch.strided:
-        raise TypeError(f"{name}: expected a dense tensor, got {tensor.layout} {list(tensor.shape)}")
+    _check_dense(name, tensor)
     if tensor.dtype in (torch.bfloat16, torch.float16):
         tensor = tensor.float()
     return tensor.detach().cpu().numpy()

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from simplepose import native, ops
-from simplepose.arguments import all_maps, check_backend, check_count, check_instance, check_threads, image_maps
+from simplepose.arguments import (
+    all_maps,
+    check_backend,
+    check_count,
+    check_instance,
+    check_threads,
+    device_maps,
+    image_maps,
+)
 from simplepose.config import DecodeConfig
 from simplepose.poses import Poses
 from simplepose.skeleton import COCO, Skeleton
@@ -28,7 +36,8 @@ def decode(
         skeleton: what the channels are.
         config: the rules; ``DecodeConfig.paper()`` is the paper's assignment.
         stride: image pixels between two cells of the maps.
-        backend: "auto" and "native" run in C++; "reference" is the plain Python judge. They agree exactly.
+        backend: "auto" and "native" run in C++, on CUDA tensors in CUDA where the build has kernels for the device, so
+            that the maps stay there; "reference" is the plain Python judge. They agree exactly.
         threads: images of a batch are decoded on at most so many threads; default: all processors. The result
             does not depend on it.
 
@@ -45,6 +54,11 @@ def decode(
     if stride != 4 or type(stride) is not int:
         stride = check_count("stride", stride)
     check_threads(threads)
+    if ops.use_kernels(heatmaps, backend):
+        from simplepose.torch_decode import DecodeBatch
+
+        batch = DecodeBatch(device_maps("heatmaps", heatmaps, all_maps(skeleton)), skeleton, config)
+        return batch.all_poses(*ops.grid_to_image(stride), threads or native.default_threads())
     maps = image_maps("heatmaps", heatmaps, all_maps(skeleton))
     if not native.use_native(backend):
         peaks = ops.find_peaks(maps, skeleton, config, backend)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -42,6 +43,22 @@ def why_no_cuda(device: int) -> str:
         return reason
     status = module.cuda_status(device)
     return "" if status["usable"] else f"the CUDA ops cannot run on device {device}: {status['reason']}"
+
+
+def use_cuda_on(device: Any) -> bool:
+    """Whether the ops run the CUDA kernels on tensors of a torch device."""
+    return device.type == "cuda" and use_cuda(device.index or 0)
+
+
+@lru_cache(maxsize=64)
+def use_cuda(device: int) -> bool:
+    """Whether the CUDA kernels run on the device of that number. Where the build has some, but none that run there, one
+    warning says why; the slower ways give the same results."""
+    module, _ = load_native()
+    reason = why_no_cuda(device)
+    if reason and module is not None and module.has_cuda:
+        warnings.warn(f"{reason}; its tensors take slower ways", RuntimeWarning, stacklevel=2)
+    return not reason
 
 
 @lru_cache(maxsize=64)

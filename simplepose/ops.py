@@ -16,7 +16,9 @@ from simplepose.arguments import (
     check_instance,
     check_threads,
     describe,
+    device_maps,
     image_maps,
+    is_tensor,
 )
 from simplepose.config import DecodeConfig
 from simplepose.poses import Poses
@@ -39,14 +41,20 @@ def find_peaks(
         heatmaps: ``[C, H, W]`` or ``[B, C, H, W]`` with C = J keypoint maps, or all maps as `decode` takes them.
         skeleton: what the channels are.
         config: ``peak_threshold`` and ``max_peaks`` are used.
-        backend: "auto" and "native" are the C++ op, "reference" the plain NumPy one; they agree exactly.
+        backend: "auto" and "native" are the native op (on CUDA tensors the kernel where the build has one for the
+            device), "reference" the plain NumPy one; they agree exactly.
         threads: at most so many; default: all processors.
 
     Returns:
         One `Peaks` an image, positions in grid cells.
     """
     _check_call(skeleton, config, backend, threads)
-    maps = image_maps("heatmaps", heatmaps, {skeleton.num_keypoints: "keypoints alone", **all_maps(skeleton)})
+    channels = {skeleton.num_keypoints: "keypoints alone", **all_maps(skeleton)}
+    if use_kernels(heatmaps, backend):
+        from simplepose import torch_decode
+
+        return torch_decode.find_peaks(device_maps("heatmaps", heatmaps, channels), skeleton, config)
+    maps = image_maps("heatmaps", heatmaps, channels)
     if maps.shape[1] != skeleton.num_keypoints:
         maps = maps[:, skeleton.num_parts : skeleton.num_parts + skeleton.num_keypoints]
     if native.use_native(backend):
@@ -76,10 +84,16 @@ def match_parts(
         One `CandidateParts` an image.
     """
     _check_call(skeleton, config, backend, None)
-    maps = image_maps("heatmaps", heatmaps, {skeleton.num_parts: "parts alone", **all_maps(skeleton)})
-    peak_list = _per_image("peaks", peaks, Peaks, len(maps))
-    for one in peak_list:
-        _check_peaks(one, skeleton)
+    channels = {skeleton.num_parts: "parts alone", **all_maps(skeleton)}
+    if use_kernels(heatmaps, backend):
+        from simplepose import torch_decode
+
+        tensor = device_maps("heatmaps", heatmaps, channels)
+        candidates = torch_decode.match_parts(tensor, _peak_list(peaks, len(tensor), skeleton), skeleton, config)
+        if candidates is not None:
+            return candidates
+    maps = image_maps("heatmaps", heatmaps, channels)
+    peak_list = _peak_list(peaks, len(maps), skeleton)
     parts = maps[:, : skeleton.num_parts]
     if not native.use_native(backend):
         return [reference.match_parts(m, p, skeleton, config) for m, p in zip(parts, peak_list, strict=True)]
@@ -128,6 +142,11 @@ def assign_keypoints(
     return out
 
 
+def use_kernels(heatmaps: Any, backend: str) -> bool:
+    """Whether a call takes the CUDA kernels: for CUDA tensors, where the build has some that run on their device."""
+    return backend != "reference" and is_tensor(heatmaps) and native.use_cuda_on(heatmaps.device)
+
+
 def grid_to_image(stride: int) -> tuple[float, float]:
     """(scale, shift): cell ``i`` of the maps lies at image pixel ``i * scale + shift``."""
     return float(stride), stride / 2 - 0.5
@@ -153,6 +172,13 @@ def _per_image(name: str, value: Any, kind: type, count: int) -> list[Any]:
     if len(values) != count:
         raise ValueError(f"{name}: expected one {kind.__name__} for each of {count} images, got {len(values)}")
     return values
+
+
+def _peak_list(peaks: Any, count: int, skeleton: Skeleton) -> list[Peaks]:
+    found = _per_image("peaks", peaks, Peaks, count)
+    for one in found:
+        _check_peaks(one, skeleton)
+    return found
 
 
 def _check_peaks(peaks: Peaks, skeleton: Skeleton) -> None:

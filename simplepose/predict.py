@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -14,19 +13,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
+from simplepose import native
 from simplepose.arguments import check_count, check_instance
 from simplepose.checkpoint import load_checkpoint
 from simplepose.config import DecodeConfig
 from simplepose.decode import decode
 from simplepose.frame import STRIDE, Fit, Frame
+from simplepose.heatmaps import Heatmaps, resample
 from simplepose.images import ImageError, as_image
 from simplepose.model import IMHN
+from simplepose.ops import grid_to_image
 from simplepose.optimize import InferenceModel, Precision, optimize_for_inference
 from simplepose.pipeline import Stages, run_pipeline
 from simplepose.poses import Poses
 from simplepose.skeleton import COCO, EXTRA_CHANNELS, Skeleton
+from simplepose.torch_decode import DecodeBatch, average_flipped
 
 Image = NDArray[np.uint8]
 
@@ -34,19 +36,6 @@ DEFAULT_SIZE = 512
 """The height that scale 1 gives an image where the model does not say what it was trained for."""
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass(frozen=True)
-class Heatmaps:
-    """The averaged maps of one image."""
-
-    maps: Tensor  # [C, h, w] float32 on the predictor's device: parts, keypoints and, if the model has them, 2 more
-    frame: Frame  # where the image lies in the input of scale 1, whose grid the maps have
-
-    @property
-    def cell_size(self) -> tuple[float, float]:
-        """Image pixels to one cell, in x and in y: cell i lies at ``(i + 1/2) cell_size - 1/2`` in the image."""
-        return self.frame.cell_size
 
 
 @dataclass(frozen=True)
@@ -80,10 +69,16 @@ class Prediction:
 
 @dataclass(frozen=True)
 class _Running:
-    """Heatmaps that the device may still be working on, and the event that says it is done."""
+    """What is being made of an image: heatmaps, or its place in a batch that a GPU decodes.
 
-    heatmaps: Heatmaps
-    done: torch.cuda.Event | None
+    A GPU may still be at work; its event says when heatmaps are done.
+    """
+
+    frame: Frame
+    batch: DecodeBatch | None = None
+    place: int = 0
+    heatmaps: Heatmaps | None = None
+    done: torch.cuda.Event | None = None
 
 
 class Predictor:
@@ -260,31 +255,51 @@ class Predictor:
     def decode(self, heatmaps: Heatmaps) -> Poses:
         """The last step: group the people on the grid, in image pixels."""
         count = self.skeleton.num_parts + self.skeleton.num_keypoints
-        poses = decode(heatmaps.maps[:count], self.skeleton, self.config, STRIDE)[0]
-        poses.keypoints[..., :2] = heatmaps.frame.to_image(poses.keypoints[..., :2])
-        return poses
+        return _on_image(decode(heatmaps.maps[:count], self.skeleton, self.config, STRIDE)[0], heatmaps.frame)
 
     def _run_batch(self, batch: Sequence[Prepared]) -> list[_Running]:
+        if native.use_cuda_on(self.device):
+            return self._start_decoding(batch)
         heatmaps = self.average(batch, self.run_network(batch))
         done = torch.cuda.current_stream(self.device).record_event() if self.device.type == "cuda" else None
-        return [_Running(one, done) for one in heatmaps]
+        return [_Running(one.frame, heatmaps=one, done=done) for one in heatmaps]
+
+    @torch.inference_mode()
+    def _start_decoding(self, batch: Sequence[Prepared]) -> list[_Running]:
+        """As `_run_batch`, with the kernels behind the network on its stream."""
+        frames = [prepared.grid for prepared in batch if prepared.grid is not None]
+        if self.scales != (1.0,):
+            heatmaps = self.average(batch, self.run_network(batch))
+            alone = [DecodeBatch(one.maps[None].contiguous(), self.skeleton, self.config) for one in heatmaps]
+            return [_Running(frame, one) for frame, one in zip(frames, alone, strict=True)]
+        maps = self._network_maps(np.stack([prepared.inputs[0] for prepared in batch])).contiguous()
+        sizes = np.array([frame.cells for frame in frames], np.int32)
+        mirror = self.skeleton.channel_flip[: maps.shape[1]].astype(np.int32) if self.flip else None
+        decoding = DecodeBatch(maps, self.skeleton, self.config, sizes, mirror)
+        return [_Running(frame, decoding, place) for place, frame in enumerate(frames)]
 
     def _finish(self, prepared: Prepared, running: _Running | None) -> Prediction:
         if running is None:
             return Prediction(prepared.source, prepared.image, prepared.error, None)
+        if running.batch is not None:
+            poses = _on_image(running.batch.poses(running.place, *grid_to_image(STRIDE)), running.frame)
+            return Prediction(prepared.source, prepared.image, None, poses)
+        assert running.heatmaps is not None
         if running.done is not None:
             running.done.synchronize()  # this thread's stream need not be the one the network runs on
         return Prediction(prepared.source, prepared.image, None, self.decode(running.heatmaps))
 
     def _run_scale(self, inputs: Image) -> Tensor:  # [B, H, W, 3] -> [B, C, H/4, W/4]
+        maps = self._network_maps(inputs)
+        return average_flipped(maps, self._mirror[: maps.shape[1]]) if self.flip else maps
+
+    def _network_maps(self, inputs: Image) -> Tensor:
+        """``[B, H, W, 3]`` -> ``[B, C, H/4, W/4]``; with flip ``[2 B, C, H/4, W/4]``, the mirrored images last."""
         pixels = torch.from_numpy(inputs)
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()  # otherwise the copy waits for the batch that is running
         x = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
-        if not self.flip:
-            return self._call(x)
-        plain, mirrored = self._call(torch.cat([x, x.flip(3)])).chunk(2)
-        return (plain + mirrored.flip(3)[:, self._mirror[: plain.shape[1]]]) / 2
+        return self._call(torch.cat([x, x.flip(3)]) if self.flip else x)
 
     def _call(self, x: Tensor) -> Tensor:
         """The model's maps as float32, checked: what is wrong with them would only show as wrong people."""
@@ -300,31 +315,9 @@ class Predictor:
         return maps.float()
 
 
-def resample(maps: Tensor, frame: Frame, grid: Frame) -> Tensor:
-    """Maps of one scale on the grid of another (bicubic), both without padding.
-
-    Cell i of ``grid`` lies at ``(i + 1/2) r - 1/2`` in cells of ``frame``, r the ratio of their factors; that of their
-    sizes in cells would be a little off, since last cells may reach out of the image.
-
-    Args:
-        maps: ``[C, h, w]``, at least the cells of ``frame``.
-        frame: where the image lies in the input that gave ``maps``.
-        grid: where it lies in that of scale 1.
-
-    Returns:
-        ``[C, *grid.cells]``.
-    """
-    height, width = frame.cells
-    maps = maps[:, :height, :width]
-    if frame == grid:
-        return maps
-    scale = [g / f for g, f in zip(grid.factor, frame.factor, strict=True)]
-    # interpolate gives floor(cells * scale) cells: repeat the last ones until those are enough.
-    short = [math.ceil((g + 1) / s) - n for g, s, n in zip(grid.cells, scale, frame.cells, strict=True)]
-    below, right = (max(0, n) for n in short)
-    padded = functional.pad(maps[None], (0, right, 0, below), mode="replicate")
-    resized = functional.interpolate(padded, scale_factor=scale, mode="bicubic", recompute_scale_factor=False)
-    return resized[0, :, : grid.cells[0], : grid.cells[1]]
+def _on_image(poses: Poses, frame: Frame) -> Poses:
+    poses.keypoints[..., :2] = frame.to_image(poses.keypoints[..., :2])
+    return poses
 
 
 def find_device(device: str | torch.device) -> torch.device:
