@@ -1,4 +1,4 @@
-"""GPU benchmark of render_targets: the kernel against a fill of the same tensors, and vectorised torch, compiled too."""
+"""GPU benchmark of render_targets: the kernel against a fill of the same tensors and vectorised torch, compiled too."""
 
 from __future__ import annotations
 

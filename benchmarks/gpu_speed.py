@@ -12,13 +12,19 @@ import sys
 import traceback
 from pathlib import Path
 
+import gpu_decode
 import gpu_network
 import gpu_render
 import gpu_training
 import torch
 from gpu_timing import Bench, Report, print_table
 
-SECTIONS = {"render": gpu_render.run, "network": gpu_network.run, "training": gpu_training.run}
+SECTIONS = {
+    "render": gpu_render.run,
+    "decode": gpu_decode.run,
+    "training": gpu_training.run,
+    "network": gpu_network.run,
+}
 
 
 def main() -> int:

@@ -10,46 +10,13 @@
 
 #include "grid.h"
 #include "half.h"
+#include "kernel_tools.h"
 #include "render_targets.h"
 
 namespace simplepose {
 
 constexpr int kTile = 64;       // cells a side
 constexpr int kTileScales = 7;  // down to one cell a tile; further scales are pooled by PoolKernel
-
-// Bit i: whether flags[i] is not 0. All threads of a warp must call it.
-SP_HD unsigned gather_bits(Fixed<unsigned char, 32>& flags) {
-#if defined(__CUDA_ARCH__)
-  return __ballot_sync(0xffffffffu, flags[threadIdx.x % 32] != 0);
-#else
-  unsigned bits = 0;
-  for (int i = 0; i < 32; ++i) bits |= (flags[i] != 0 ? 1u : 0u) << i;
-  return bits;
-#endif
-}
-
-SP_HD int lowest_bit(unsigned word) {
-#if defined(__CUDA_ARCH__)
-  return __ffs(static_cast<int>(word)) - 1;
-#else
-  return __builtin_ctz(word);
-#endif
-}
-
-// Values that are not negative: their bits have the order of the values.
-SP_HD void keep_larger(float& cell, float value) {
-#if defined(__CUDA_ARCH__)
-  atomicMax(reinterpret_cast<int*>(&cell), __float_as_int(value));
-#else
-  cell = larger(cell, value);
-#endif
-}
-
-// Four neighbouring cells, one access where they lie at a multiple of their size.
-template <typename T>
-struct alignas(4 * sizeof(T)) Four {
-  T cells[4];
-};
 
 template <typename Out>
 struct RenderKernel {
@@ -87,18 +54,25 @@ struct RenderKernel {
   TargetArguments arguments;
   Span<const float> keypoints;
   Span<const int32_t> parts;
-  int tiles_x, tiles_y, scales;
+  int64_t tiles;  // of a map
+  Divisor by_tiles, by_images, by_columns;
+  int scales;
   Fixed<Span<Out>, kTileScales> maps;
   Fixed<bool, kTileScales> in_fours;  // whether rows start at multiples of four cells
 
   // `maps`: one a scale, those after the first kTileScales are left to PoolKernel.
   static RenderKernel make(const TargetArguments& arguments, const std::vector<Out*>& maps) {
+    if (arguments.people > (1 << 30) / std::max(arguments.keypoint_types, 1))
+      throw std::invalid_argument("render_targets: too many people in an image for one launch");
     RenderKernel kernel{};
     kernel.arguments = arguments;
     kernel.keypoints = {arguments.keypoints, arguments.images * arguments.people * arguments.keypoint_types * 3};
     kernel.parts = {arguments.parts, int64_t{2} * arguments.part_types};
-    kernel.tiles_x = (arguments.width + kTile - 1) / kTile;
-    kernel.tiles_y = (arguments.height + kTile - 1) / kTile;
+    const int64_t columns = (arguments.width + kTile - 1) / kTile, rows = (arguments.height + kTile - 1) / kTile;
+    kernel.tiles = columns * rows;
+    kernel.by_tiles = Divisor(kernel.tiles);
+    kernel.by_images = Divisor(std::max<int64_t>(arguments.images, 1));
+    kernel.by_columns = Divisor(columns);
     kernel.scales = std::min(static_cast<int>(maps.size()), kTileScales);
     for (int scale = 0; scale < kernel.scales; ++scale) {
       const int height = arguments.height >> scale, width = arguments.width >> scale;
@@ -109,7 +83,7 @@ struct RenderKernel {
     return kernel;
   }
 
-  int64_t blocks() const { return arguments.images * arguments.channels() * tiles_x * tiles_y; }
+  int64_t blocks() const { return arguments.images * arguments.channels() * tiles; }
 
   // For every cell of the tile the people whose box covers it.
   int64_t dynamic_bytes() const { return arguments.rules.line ? kTile * kPitch * int64_t{sizeof(float)} : 0; }
@@ -119,7 +93,7 @@ struct RenderKernel {
     const Place place = place_of(static_cast<unsigned>(block.index()));
     const Span<float> boxes = block.template dynamic<float>(0, averaged(place) ? kTile * kPitch : 0);
     bool drawn = false;
-    for (int64_t first = 0; first < shape_count(place); first += kChunk) {
+    for (int first = 0; first < shape_count(place); first += kChunk) {
       const bool reached = block.any(
           [&](int thread, Local&, Shared& shared) { return find_shape(place, first + thread, thread, shared); });
       if (!reached) continue;
@@ -147,22 +121,20 @@ struct RenderKernel {
 
   // The last channel of every image first: the envelope, if there, takes longest, and nothing should wait for it.
   SP_HD Place place_of(unsigned block) const {
-    const unsigned tiles = static_cast<unsigned>(tiles_x * tiles_y);
-    const unsigned tile = block % tiles, plane = block / tiles;
-    const unsigned images = static_cast<unsigned>(arguments.images);
-    const int x = static_cast<int>(tile % static_cast<unsigned>(tiles_x)) * kTile;
-    const int y = static_cast<int>(tile / static_cast<unsigned>(tiles_x)) * kTile;
-    const int channel = channels() - 1 - static_cast<int>(plane / images);
+    const unsigned plane = by_tiles.quotient(block), tile = by_tiles.rest(block, plane);
+    const unsigned last = by_images.quotient(plane), image = by_images.rest(plane, last);
+    const unsigned row = by_columns.quotient(tile), column = by_columns.rest(tile, row);
+    const int channel = channels() - 1 - static_cast<int>(last);
     const Kind kind = channel < arguments.part_types                              ? Kind::kPart
                       : channel < arguments.part_types + arguments.keypoint_types ? Kind::kKeypoint
                                                                                   : Kind::kEnvelope;
-    return {kind, channel, static_cast<int>(plane % images), x, y};
+    return {kind, channel, static_cast<int>(image), static_cast<int>(column) * kTile, static_cast<int>(row) * kTile};
   }
 
   SP_HD int channels() const { return arguments.part_types + arguments.keypoint_types + (arguments.envelope ? 1 : 0); }
 
-  SP_HD int64_t shape_count(const Place& place) const {
-    return arguments.people * (place.kind == Kind::kEnvelope ? arguments.keypoint_types : 1);
+  SP_HD int shape_count(const Place& place) const {
+    return static_cast<int>(arguments.people) * (place.kind == Kind::kEnvelope ? arguments.keypoint_types : 1);
   }
 
   SP_HD bool averaged(const Place& place) const { return arguments.rules.line && place.kind == Kind::kPart; }
@@ -224,41 +196,43 @@ struct RenderKernel {
   SP_HD void draw_shapes(const Place& place, int thread, Shared& shared) const {
     const unsigned reaching = gather_bits(shared.reaches);
     const int count = count_bits(reaching), warp = thread / 32;
-    const int sharing = count < kWarps ? kWarps / count : 1;
-    const int share = warp % sharing * 4 + thread % 32 / 8;  // of the shape's rows
-    int number = 0;
-    for (unsigned left = reaching; left != 0; left &= left - 1, ++number) {
-      if (number % (kWarps / sharing) != warp / sharing) continue;
+    const int shift = count > 4 ? 0 : count > 2 ? 1 : count > 1 ? 2 : 3;  // 2^shift warps share a shape
+    const int share = (warp & ((1 << shift) - 1)) * 4 + thread % 32 / 8;  // of the shape's rows
+    int turn = warp >> shift;                                             // shapes until this warp's next
+    for (unsigned left = reaching; left != 0; left &= left - 1) {
+      if (turn-- > 0) continue;
+      turn = (kWarps >> shift) - 1;
       const int index = lowest_bit(left);
-      const TargetShape shape = shared.shapes[index];
-      for (int y = shape.rows.first + share; y <= shape.rows.last; y += 4 * sharing) {
-        const int row = y - place.y;
-        if (place.kind == Kind::kPart)
-          draw_ellipse_row(place, shape, y, thread % 8, &shared.tile[row * kPitch]);
-        else
-          draw_keypoint_row(place, shape, &shared.scratch[index * kFactors], row, thread % 8,
-                            &shared.tile[row * kPitch]);
+      if (place.kind == Kind::kPart)
+        draw_ellipse(place, shared.shapes[index], thread, share, 4 << shift, shared);
+      else
+        draw_keypoint(place, index, thread, share, 4 << shift, shared);
+    }
+  }
+
+  // Rows `share`, `share` + `step`, ... of the shape; eight threads in a row.
+  SP_HD void draw_ellipse(const Place& place, const TargetShape shape, int thread, int share, int step,
+                          Shared& shared) const {
+    const TargetRules& rules = arguments.rules;
+    for (int y = shape.rows.first + share; y <= shape.rows.last; y += step) {
+      const float py = grid(y, rules.stride) - shape.y;
+      for (int x = shape.columns.first + thread % 8; x <= shape.columns.last; x += 8) {
+        const EllipsePoint point = ellipse_point(shape, grid(x, rules.stride) - shape.x, py, rules);
+        if (point.outside()) continue;
+        keep_larger(shared.tile[(y - place.y) * kPitch + x - place.x], ellipse_value(point, rules));
       }
     }
   }
 
-  SP_HD void draw_ellipse_row(const Place& place, const TargetShape& shape, int y, int lane, float* cells) const {
-    const TargetRules& rules = arguments.rules;
-    const float py = grid(y, rules.stride) - shape.y;
-    for (int x = shape.columns.first + lane; x <= shape.columns.last; x += 8) {
-      const EllipsePoint point = ellipse_point(shape, grid(x, rules.stride) - shape.x, py, rules);
-      if (point.outside()) continue;
-      keep_larger(cells[x - place.x], ellipse_value(point, rules));
-    }
-  }
-
-  SP_HD void draw_keypoint_row(const Place& place, const TargetShape& shape, const float* factors, int row, int lane,
-                               float* cells) const {
-    const float along_y = factors[kTile + row];
-    for (int x = shape.columns.first + lane; x <= shape.columns.last; x += 8) {
-      const int column = x - place.x;
-      const float value = keypoint_value(along_y, factors[column], arguments.rules);
-      if (value > 0.0f) keep_larger(cells[column], value);
+  SP_HD void draw_keypoint(const Place& place, int index, int thread, int share, int step, Shared& shared) const {
+    const CellRange columns = shared.shapes[index].columns, rows = shared.shapes[index].rows;
+    for (int row = rows.first - place.y + share; row <= rows.last - place.y; row += step) {
+      const float along_y = shared.scratch[index * kFactors + kTile + row];
+      for (int column = columns.first - place.x + thread % 8; column <= columns.last - place.x; column += 8) {
+        const float along_x = shared.scratch[index * kFactors + column];
+        const float value = keypoint_value(along_y, along_x, arguments.rules);
+        if (value > 0.0f) keep_larger(shared.tile[row * kPitch + column], value);
+      }
     }
   }
 
@@ -287,39 +261,44 @@ struct RenderKernel {
     }
   }
 
+  // The cells of a tile's scale go to the threads by groups of up to four in a row; these are a row's groups, as the
+  // power of two that they are.
+  SP_HD static int groups(int scale) { return scale < 4 ? 4 - scale : 0; }
+
   SP_HD void store_zeros(const Place& place, int thread) const {
-    for (int scale = 0; scale < scales; ++scale) {
-      const int side = kTile >> scale, wide = side < 4 ? side : 4;
-      for (int i = thread; i < side * side / wide; i += kThreads)
-        store(place, scale, i / (side / wide), i % (side / wide) * wide, wide, {});
+    for (int i = thread; i < kTile << groups(0); i += kThreads)
+      store(place, 0, i >> groups(0), (i & ((1 << groups(0)) - 1)) * 4, 4, {});
+    for (int scale = 1; scale < scales; ++scale) {
+      const int side = kTile >> scale, shift = groups(scale);
+      if (thread < side << shift)
+        store(place, scale, thread >> shift, (thread & ((1 << shift) - 1)) * 4, side < 4 ? side : 4, {});
     }
   }
 
   SP_HD void store_tile(const Place& place, int thread, Shared& shared) const {
-    for (int i = thread; i < kTile * kTile / 4; i += kThreads) {
-      const int row = i / (kTile / 4), column = i % (kTile / 4) * 4;
+    for (int i = thread; i < kTile << groups(0); i += kThreads) {
+      const int row = i >> groups(0), column = (i & ((1 << groups(0)) - 1)) * 4;
       store(place, 0, row, column, 4, four(shared.tile, row * kPitch + column));
     }
   }
 
-  // From the scale before to this one, in scratch, and out.
+  // From the scale before to this one, in scratch, and out. From scale 1 on there is at most one group a thread.
   SP_HD void pool(const Place& place, int scale, int thread, Shared& shared) const {
-    const int side = kTile >> scale, wide = side < 4 ? side : 4;
+    const int side = kTile >> scale, shift = groups(scale), count = side < 4 ? side : 4;
+    if (thread >= side << shift) return;
+    const int row = thread >> shift, column = (thread & ((1 << shift) - 1)) * 4;
     const int from = pooled(scale - 1), to = pooled(scale), pitch = scale == 1 ? kPitch : 2 * side;
-    for (int i = thread; i < side * side / wide; i += kThreads) {
-      const int row = i / (side / wide), column = i % (side / wide) * wide;
-      Four<float> means{};
-      for (int k = 0; k < wide; ++k) {
-        const int upper = 2 * row * pitch + 2 * (column + k), lower = upper + pitch;
-        const float mean =
-            scale == 1 ? average(shared.tile[upper], shared.tile[upper + 1], shared.tile[lower], shared.tile[lower + 1])
-                       : average(shared.scratch[from + upper], shared.scratch[from + upper + 1],
-                                 shared.scratch[from + lower], shared.scratch[from + lower + 1]);
-        means.cells[k] = mean;
-        shared.scratch[to + row * side + column + k] = mean;
-      }
-      store(place, scale, row, column, wide, means);
+    Four<float> means{};
+    for (int k = 0; k < 4; ++k) {
+      if (k >= count) continue;
+      const int upper = 2 * row * pitch + 2 * (column + k), lower = upper + pitch;
+      means.cells[k] =
+          scale == 1 ? average(shared.tile[upper], shared.tile[upper + 1], shared.tile[lower], shared.tile[lower + 1])
+                     : average(shared.scratch[from + upper], shared.scratch[from + upper + 1],
+                               shared.scratch[from + lower], shared.scratch[from + lower + 1]);
+      shared.scratch[to + row * side + column + k] = means.cells[k];
     }
+    store(place, scale, row, column, count, means);
   }
 
   // Where in scratch a scale above 0 starts: after those before it, of 32 x 32, 16 x 16, ... cells.

@@ -1,0 +1,146 @@
+"""GPU benchmark of decoding: find_peaks and match_parts alone, and from maps on the device to people on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from gpu_timing import Bench, Report, total_bytes
+from scenes import scene_maps
+from torch import Tensor
+
+import simplepose as sp
+from simplepose import baseline, native, torch_decode
+from simplepose.ops import DEFAULT_CONFIG, grid_to_image
+
+J, L = sp.COCO.num_keypoints, sp.COCO.num_parts
+PARTS = [int(end) for end in sp.COCO.part_index.ravel()]
+PEOPLE = 10
+CAPACITY = 1 << 16
+FLOATS = 1e-4
+"""Most that positions and scores may differ from the CPU's; who is found may not differ."""
+
+COLD = 8
+"""Sets of keypoint maps that take turns: 300 MB, several times the cache."""
+
+
+def run(bench: Bench, report: Report) -> None:
+    batch = 2 if bench.smoke else 32
+    maps = torch.from_numpy(np.stack([scene_maps(PEOPLE, seed) for seed in range(batch)])).to(bench.device)
+    peaks(bench, report, maps)
+    if bench.cuda:
+        match(bench, report, maps)
+    whole(bench, report, maps)
+
+
+def peaks(bench: Bench, report: Report, maps: Tensor) -> None:
+    """Of keypoint maps that are not in the cache, against a read of them and plain PyTorch."""
+    sets = [maps[:, L:].roll(k, 0).contiguous() for k in range(2 if bench.smoke else COLD)]
+    read = bench.device_ms([cells.sum for cells in sets])
+    report.add("read of the keypoint maps (sum)", read, GB_per_s=total_bytes(sets[:1]) / read.median / 1e6)
+    if bench.cuda:
+        check_peaks(sets[0])
+        for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+            typed = [cells.to(dtype) for cells in sets]
+            floor = bench.device_ms([cells.sum for cells in typed]).median
+            times = bench.device_ms([lambda cells=cells: find(cells) for cells in typed])
+            report.add(f"find_peaks {name}", times, share_of_read=floor / times.median, GB_per_s=_speed(typed, times))
+        mirror = (sp.COCO.channel_flip[L : L + J] - L).tolist()
+        index = torch.tensor(mirror, device=bench.device)
+        pairs = [torch.cat([cells, cells.flip(3)[:, index]]) for cells in sets[: COLD // 2]]
+        for average in (False, True):
+            calls = [lambda both=both, a=average: find(both, mirror, a) for both in pairs]
+            times = bench.device_ms(calls)
+            name = "flip average + find_peaks" + (", averaged maps written" if average else "")
+            report.add(name, times, share_of_read=2 * read.median / times.median, GB_per_s=_speed(pairs, times))
+        unfused = [lambda both=both: find(torch_decode.average_flipped(both, index)) for both in pairs]
+        report.add("torch's flip average, then find_peaks", bench.device_ms(unfused))
+    calls = [lambda cells=cells: pooled(cells) for cells in sets]
+    report.add("max_pool2d, compare, nonzero", bench.stream_ms(calls))
+    calls = [lambda cells=cells: baseline.find_peaks(cells, DEFAULT_CONFIG) for cells in sets[:2]]
+    report.add("find_peaks in plain torch, peaks on the host", bench.host_ms(calls, 10))
+
+
+def match(bench: Bench, report: Report, maps: Tensor) -> None:
+    """All pairs of all peaks, from slots that find_peaks left on the device."""
+    sets = [maps.roll(k, 0) for k in range(3)]
+    found = [torch_decode.find_peaks_op(cells, L, J, [], DEFAULT_CONFIG.peak_threshold, 256, False) for cells in sets]
+    rules = (DEFAULT_CONFIG.part_threshold, DEFAULT_CONFIG.samples, DEFAULT_CONFIG.samples_needed)
+
+    def call(cells: Tensor, slots: Tensor, counts: Tensor) -> tuple[Tensor, ...]:
+        return torch_decode.match_parts_op(cells, slots, counts, PARTS, [], *rules, CAPACITY)
+
+    assert 0 < int(call(sets[0], *found[0][:2])[0]) <= CAPACITY
+    calls = [
+        lambda c=cells, s=slots, n=counts: call(c, s, n) for cells, (slots, counts, _) in zip(sets, found, strict=True)
+    ]
+    report.add(f"match_parts, {PEOPLE} people", bench.device_ms(calls))
+
+
+def whole(bench: Bench, report: Report, maps: Tensor) -> None:
+    """decode on the device against a copy to the host and decode there, on all cores."""
+    bench.poison()
+    expected = sp.decode(maps.cpu())
+    for one, other in zip(sp.decode(maps), expected, strict=True):
+        np.testing.assert_allclose(one.keypoints, other.keypoints, rtol=0, atol=FLOATS)
+        np.testing.assert_allclose(one.scores, other.scores, rtol=0, atol=FLOATS)
+    sets = [maps.roll(k, 0) for k in range(3)]
+    batch = len(maps)
+    device = bench.host_ms([lambda cells=cells: sp.decode(cells) for cells in sets], 60)
+    host = bench.host_ms([lambda cells=cells: sp.decode(cells.cpu()) for cells in sets], 20)
+    name = f"{batch} images, {PEOPLE} people"
+    report.add(f"decode of maps on the device, {name}", device, images_per_s=1000 * batch / device.median)
+    report.add(
+        f"copy to the host, decode there, {name}",
+        host,
+        images_per_s=1000 * batch / host.median,
+        times_the_device=host.median / device.median,
+    )
+    if bench.cuda:
+        rounds = 24
+        times = bench.host_ms([lambda: list(overlapped(sets * (rounds // len(sets))))], 8)
+        per_batch = times.median / rounds
+        report.add(
+            f"decode, the next batch started before, {name}",
+            times._replace(median=per_batch, spread=times.spread / rounds),
+            images_per_s=1000 * batch / per_batch,
+            times_as_fast_as_the_host=host.median / per_batch,
+        )
+
+
+def overlapped(batches: Sequence[Tensor]) -> Iterator[list[sp.Poses]]:
+    """People of each batch, the kernels of one beside the grouping of the one before."""
+    before = None
+    threads = native.default_threads()
+    for maps in batches:
+        started = torch_decode.DecodeBatch(maps, sp.COCO, DEFAULT_CONFIG)
+        if before is not None:
+            yield before.all_poses(*grid_to_image(4), threads)
+        before = started
+    if before is not None:
+        yield before.all_poses(*grid_to_image(4), threads)
+
+
+def find(cells: Tensor, mirror: list[int] | None = None, average: bool = False) -> tuple[Tensor, ...]:
+    config = DEFAULT_CONFIG
+    return torch_decode.find_peaks_op(cells, 0, J, mirror or [], config.peak_threshold, config.max_peaks, average)
+
+
+def pooled(cells: Tensor) -> Tensor:
+    """The usual way: what equals the maximum of its window."""
+    highest = functional.max_pool2d(cells, 3, stride=1, padding=1)
+    return ((cells == highest) & (cells >= DEFAULT_CONFIG.peak_threshold)).nonzero()
+
+
+def check_peaks(cells: Tensor) -> None:
+    for one, other in zip(sp.find_peaks(cells), sp.find_peaks(cells.cpu()), strict=True):
+        np.testing.assert_array_equal(one.type, other.type)
+        np.testing.assert_allclose(one.xy, other.xy, rtol=0, atol=FLOATS)
+        np.testing.assert_allclose(one.score, other.score, rtol=0, atol=FLOATS)
+
+
+def _speed(sets: Sequence[Tensor], times: Any) -> float:
+    return float(total_bytes(sets[:1]) / times.median / 1e6)
