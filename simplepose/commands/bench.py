@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from simplepose import native
 from simplepose.arguments import check_count
 from simplepose.commands import (
     add_decode_options,
@@ -46,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
         "decode only, by batch": batch_sweep(options.rounds),
         "network only, by batch": network_sweep(predictor, min(options.rounds, NETWORK_ROUNDS)),
     }
+    if native.use_cuda_on(predictor.device):
+        sweeps["decode on the GPU, by batch"] = batch_sweep(options.rounds, predictor.device)
     report = {
         "machine": machine(),
         "command": " ".join(["simplepose", *sys.argv[1:]]),
@@ -136,13 +139,17 @@ def people_sweep(rounds: int) -> dict[str, dict[str, float]]:
     return rows
 
 
-def batch_sweep(rounds: int) -> dict[str, dict[str, float]]:
-    """decode of batches of images with 10 people, on all threads."""
+def batch_sweep(rounds: int, device: Any = None) -> dict[str, dict[str, float]]:
+    """decode of batches of images with 10 people, on all threads; of tensors there with a ``device``."""
     from simplepose.decode import decode
 
     rows = {}
     for batch in BATCHES:
-        maps = np.stack([_crowd(10, seed) for seed in range(batch)])
+        maps: Any = np.stack([_crowd(10, seed) for seed in range(batch)])
+        if device is not None:
+            import torch
+
+            maps = torch.from_numpy(maps).to(device)
         row = _percentiles(lambda maps=maps: decode(maps), rounds)  # type: ignore[misc]
         rows[f"batch {batch}"] = {**row, "images_per_second": row["images_per_second"] * batch}
     return rows
