@@ -52,8 +52,10 @@ struct LazyDevice {
 };
 int LazyDevice::allocations = 0, LazyDevice::copies = 0;
 
+std::unique_ptr<sp::BatchBuffers<LazyDevice>> kept;
+
 sp::BatchBuffers<LazyDevice>& buffers() {
-  static auto* kept = new sp::BatchBuffers<LazyDevice>;
+  if (!kept) kept = std::make_unique<sp::BatchBuffers<LazyDevice>>();
   return *kept;
 }
 
@@ -97,6 +99,9 @@ extern "C" int emulate_match_parts(int order, const sp::AnyMaps* maps, const int
     return 0;
   });
 }
+
+// The next batch gets new buffers.
+extern "C" void emulate_forget() { kept.reset(); }
 
 // Decodes a batch. `rows` [images, most_people, J, 3], `scores` [images, most_people], `people` and `truncated`
 // [images]. 1: the batch has too many candidates for a device. `copies` and `allocations`: what this call has done.
