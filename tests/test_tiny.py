@@ -19,7 +19,7 @@ from simplepose.synth import render_scene, write_dataset
 
 TRAINING = Path(__file__).parents[1] / "scripts" / "train_tiny.sh"
 
-AP_FLOOR, AP50_FLOOR = 0.45, 0.72
+AP_FLOOR, AP50_FLOOR = 0.28, 0.65
 
 
 def split_seeds() -> dict[str, int]:
@@ -56,6 +56,6 @@ def test_it_finds_people_it_has_not_seen(tmp_path: Path) -> None:
 def test_the_demo_goes_from_image_to_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--out", str(tmp_path / "demo.png"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["AP50"] >= 0.5
-    assert abs(report["people_found"] - report["people_annotated"]) <= 2
+    assert report["AP50"] >= 0.8
+    assert report["people_found"] >= report["people_annotated"] >= 5
     assert cv2.imread(str(tmp_path / "demo.png")).shape[1] > 3 * 500
