@@ -194,6 +194,18 @@ _PAPER = TrainConfig(l2_epochs=15, precision="float16", norm="sync")
 
 _QUICK = TrainConfig(optimizer="adamw", lr=3e-3, schedule="cosine", weight_decay=1e-4, norm="batch")
 
+_BY_HEART = replace(
+    _QUICK,
+    augment=AugmentConfig.none(),
+    loss=LossConfig.released(),
+    batch=8,
+    warmup_steps=20,
+    clip=2.0,
+    workers=0,
+    cache_mb=512,
+    log_steps=20,
+)
+
 PRESETS = {
     # The paper's schedule: L2, then focal L2, at 384; then focal L2 at 512 from those weights (--init).
     "imhn3-384": replace(_PAPER, model=ModelConfig(stacks=3, input_size=384)),
@@ -217,34 +229,18 @@ PRESETS = {
     ),
     # A few images by heart: shows that images, targets, loss, network, decoding and evaluation fit together.
     "overfit": replace(
-        _QUICK,
+        _BY_HEART,
         model=ModelConfig(stacks=1, width=32, growth=16, input_size=128),
-        augment=AugmentConfig.none(),
-        loss=LossConfig.released(),
         epochs=160,
-        batch=8,
-        warmup_steps=20,
-        clip=2.0,
         ema=0.95,
-        workers=0,
-        cache_mb=512,
-        log_steps=20,
         validate_epochs=80,
     ),
     # The same with a handful of real photos, where people are smaller.
     "photos": replace(
-        _QUICK,
+        _BY_HEART,
         model=ModelConfig(stacks=1, width=48, growth=16, input_size=320),
-        augment=AugmentConfig.none(),
-        loss=LossConfig.released(),
         epochs=300,
-        batch=8,
-        warmup_steps=20,
-        clip=2.0,
         ema=0.98,
-        workers=0,
-        cache_mb=512,
-        log_steps=20,
         checkpoint_steps=100,
         validate_epochs=100,
     ),
