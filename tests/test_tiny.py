@@ -59,3 +59,11 @@ def test_the_demo_goes_from_image_to_people(tmp_path: Path, capsys: pytest.Captu
     assert report["AP50"] >= 0.8
     assert report["people_found"] >= report["people_annotated"] >= 5
     assert cv2.imread(str(tmp_path / "demo.png")).shape[1] > 3 * 500
+
+
+def test_predict_takes_it_and_says_what_it_has_not_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "scene.jpg").write_bytes(render_scene(split_seeds()["test"], 0).jpeg)
+    assert main(["predict", str(tmp_path / "scene.jpg"), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert "drawn people alone; photos need --checkpoint" in err
+    assert json.loads(out)["people"] >= 1
