@@ -67,20 +67,27 @@ class Transform(NamedTuple):
 
 
 def draw_transform(
-    config: AugmentConfig, rng: np.random.Generator, box: Sequence[float], size: int, side: float
+    config: AugmentConfig,
+    rng: np.random.Generator,
+    box: Sequence[float],
+    size: int,
+    side: float,
+    corner: bool = False,
 ) -> Transform:
     """Draw one transform; the same number of random values whatever the settings.
 
     Args:
         config: the ranges.
         rng: the sample's own generator.
-        box: x, y, width, height (COCO's convention) of what comes to the centre of the input.
+        box: x, y, width, height (COCO's convention) of what comes to the centre of the input, or to its corner.
         size: the input's width and height, pixels.
         side: how long the longer side of ``box`` becomes at scale 1, input pixels.
+        corner: at scale 1 without shift and rotation the box comes to the upper left corner, as `Frame` places images.
     """
     factor, turn, shift_x, shift_y, flip, *color = rng.random(8)
     x, y, width, height = box
-    scale = side / max(width, height, 1.0) * (config.scale[0] + factor * (config.scale[1] - config.scale[0]))
+    unscaled = side / max(width, height, 1.0)
+    scale = unscaled * (config.scale[0] + factor * (config.scale[1] - config.scale[0]))
     angle = math.radians(config.rotation * (2 * turn - 1))
     flipped = bool(flip < config.flip)
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
@@ -88,7 +95,8 @@ def draw_transform(
     if flipped:
         linear[0] *= -1  # x to width - 1 - x about the centre below
     source = np.array([x + width / 2 - 0.5, y + height / 2 - 0.5])
-    target = (size - 1) / 2 + config.shift * (2 * np.array([shift_x, shift_y]) - 1)
+    middle = (np.array([width, height]) * unscaled - 1) / 2 if corner else np.full(2, (size - 1) / 2)
+    target = middle + config.shift * (2 * np.array([shift_x, shift_y]) - 1)
     matrix = np.hstack([linear, (target - linear @ source)[:, None]])
     return Transform(matrix, flipped, _color_matrix(1 + config.jitter * (2 * np.array(color) - 1)))
 

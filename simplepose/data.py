@@ -144,7 +144,8 @@ class COCODataset(Dataset[Sample]):
             box, side = (0.0, 0.0, float(record.width), float(record.height)), float(self.size)
         else:
             box, side = record.people[person].box, self.augment.person_size * self.size
-        return draw_transform(self.augment, rng, box, self.size, side)
+        # a whole image lies where the Predictor puts it: the network need not give the same at other places
+        return draw_transform(self.augment, rng, box, self.size, side, corner=person == NO_PERSON)
 
     def _keypoints(self, record: ImageRecord, transform: Transform) -> NDArray[np.float32]:
         annotated = [p.keypoints for p in record.people if not p.ignored]
