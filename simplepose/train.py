@@ -106,7 +106,7 @@ def train(
         total = config.epochs * prepared.sampler.steps
         logs = TrainLog(run, prepared.state.step, total, tensorboard=tensorboard) if process.first else nullcontext()
         with logs as log:
-            return _loop(config, run, skeleton, process, prepared, log, stop_step or total)
+            return _loop(config, run, skeleton, process, prepared, log, total if stop_step is None else stop_step)
 
 
 class Prepared(NamedTuple):
