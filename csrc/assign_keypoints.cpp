@@ -1,9 +1,11 @@
-// assign_keypoints on the CPU: a union-find, one pass over the peaks, a heap of near pieces.
+// assign_keypoints on the CPU: a union-find, one pass over the peaks, the join of near pieces, the people.
 #include "assign_keypoints.h"
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+
+#include "pieces.h"
 
 namespace simplepose {
 namespace {
@@ -11,32 +13,24 @@ namespace {
 constexpr float kLeastGain = 1e-6f;  // rule 4 moves a keypoint only for a gain in evidence above this
 constexpr int kFewRivals = 5;        // so many are summed one by one; for more, all of the type are summed at once
 
-class Assignment {
+class Assignment : PoseTable {
  public:
   Assignment(const Peaks& peaks, const CandidateParts& candidates, const Skeleton& skeleton,
              const DecodeSettings& settings, AssignScratch& scratch)
-      : peaks_(peaks), candidates_(candidates), skeleton_(skeleton), settings_(settings), s_(scratch) {}
+      : PoseTable(peaks, skeleton, settings, scratch), candidates_(candidates) {}
 
   void run(People& people) {
     unite();
     fill_table();
     if (settings_.recheck || settings_.reach > 0.0f || settings_.share_taken) link();
     if (settings_.recheck) recheck();
-    collect_pieces();
-    if (settings_.reach > 0.0f) join_near_pieces();
+    collect_pieces(*this, poses_);
+    if (settings_.reach > 0.0f) join_near_pieces(*this);
     if (settings_.share_taken) share_taken_peaks();
     emit(people);
   }
 
  private:
-  static size_t at(int32_t index) { return static_cast<size_t>(index); }
-  int32_t* row(int32_t pose) { return s_.table.data() + at(pose) * at(skeleton_.keypoints); }
-  int part_between(int32_t a, int32_t b) const {
-    return skeleton_.part_between[at(a) * at(skeleton_.keypoints) + at(b)];
-  }
-  const Link* links_begin(int32_t peak) const { return s_.links.data() + s_.link_first[at(peak)]; }
-  const Link* links_end(int32_t peak) const { return s_.links.data() + s_.link_first[at(peak) + 1]; }
-
   int32_t root(int32_t peak) {
     int32_t* parent = s_.parent.data();
     while (parent[peak] != peak) peak = parent[peak] = parent[parent[peak]];
@@ -207,143 +201,6 @@ class Assignment {
     s_.version[at(best)] = versions_++;
   }
 
-  // What rule 5 calls pieces: poses, single peaks only from a score on.
-  void collect_pieces() {
-    s_.pieces.clear(), s_.members.clear();
-    for (int32_t pose = 0; pose < poses_; ++pose) {
-      const int32_t* peaks = row(pose);
-      Piece piece{{}, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, pose, INT32_MAX, 0, 0, 0};
-      piece.begin = static_cast<int32_t>(s_.members.size());
-      int count = 0;
-      for (int type = 0; type < skeleton_.keypoints; ++type) {
-        if (peaks[type] < 0) continue;
-        const float x = peaks_.x[at(peaks[type])], y = peaks_.y[at(peaks[type])];
-        if (count++ == 0) piece.left = piece.right = x, piece.top = piece.bottom = y;
-        piece.left = std::min(piece.left, x), piece.right = std::max(piece.right, x);
-        piece.top = std::min(piece.top, y), piece.bottom = std::max(piece.bottom, y);
-        piece.types.add(type);
-        s_.members.push_back({x, y, type, peaks[type]});
-        piece.first_peak = std::min(piece.first_peak, peaks[type]);
-      }
-      if (count == 0) continue;
-      if (count == 1 && !(peaks_.score[at(piece.first_peak)] >= settings_.single_threshold)) {
-        s_.members.pop_back();
-        continue;
-      }
-      piece.end = piece.begin + count;
-      const float width = piece.right - piece.left, height = piece.bottom - piece.top;
-      piece.size = std::max(std::sqrt(width * width + height * height), settings_.minimum_size);
-      s_.pieces.push_back(piece);
-    }
-    // Poses may have changed their smallest peak in rule 4.
-    std::sort(s_.pieces.begin(), s_.pieces.end(),
-              [](const Piece& a, const Piece& b) { return a.first_peak < b.first_peak; });
-  }
-
-  // Rule 5. Later is better: std::push_heap keeps the largest on top.
-  struct Later {  // a type, so that the heap's functions take it inline
-    bool operator()(const JoinCandidate& a, const JoinCandidate& b) const {
-      if (a.cost != b.cost) return a.cost > b.cost;
-      if (a.first_a != b.first_a) return a.first_a > b.first_a;
-      return a.first_b > b.first_b;
-    }
-  };
-
-  void join_near_pieces() {
-    s_.heap.clear();
-    const auto count = static_cast<int32_t>(s_.pieces.size());
-    for (int32_t a = 0; a < count; ++a) {
-      for (int32_t b = a + 1; b < count; ++b) judge(a, b);
-    }
-    std::make_heap(s_.heap.begin(), s_.heap.end(), Later{});
-    while (!s_.heap.empty()) {
-      std::pop_heap(s_.heap.begin(), s_.heap.end(), Later{});
-      const JoinCandidate top = s_.heap.back();
-      s_.heap.pop_back();
-      if (s_.pieces[at(top.a)].version != top.version_a || s_.pieces[at(top.b)].version != top.version_b) continue;
-      join(top.a, top.b);
-      for (int32_t other = 0; other < count; ++other) {
-        if (other == top.a || s_.pieces[at(other)].version < 0) continue;
-        if (judge(std::min(top.a, other), std::max(top.a, other))) {
-          std::push_heap(s_.heap.begin(), s_.heap.end(), Later{});
-        }
-      }
-    }
-    s_.pieces.erase(
-        std::remove_if(s_.pieces.begin(), s_.pieces.end(), [](const Piece& piece) { return piece.version < 0; }),
-        s_.pieces.end());
-  }
-
-  void join(int32_t kept, int32_t gone) {
-    Piece &to = s_.pieces[at(kept)], &from = s_.pieces[at(gone)];
-    int32_t *to_row = row(to.pose), *from_row = row(from.pose);
-    for (int type = 0; type < skeleton_.keypoints; ++type) {
-      if (from_row[type] >= 0) to_row[type] = from_row[type];
-    }
-    to.types.merge(from.types);
-    to.size = std::max(to.size, from.size);  // no growth, so no chain reaction
-    to.left = std::min(to.left, from.left), to.right = std::max(to.right, from.right);
-    to.top = std::min(to.top, from.top), to.bottom = std::max(to.bottom, from.bottom);
-    const auto begin = static_cast<int32_t>(s_.members.size());
-    for (const Piece* piece : {&to, &from}) {
-      for (int32_t i = piece->begin; i < piece->end; ++i) s_.members.push_back(Member(s_.members[at(i)]));
-    }
-    to.begin = begin, to.end = static_cast<int32_t>(s_.members.size());
-    ++to.version;
-    from.version = -1;
-  }
-
-  // Pushes the pair a < b (by first peak, as the pieces are sorted) onto the heap's end if it may join.
-  bool judge(int32_t a, int32_t b) {
-    const Piece &p = s_.pieces[at(a)], &q = s_.pieces[at(b)];
-    if (p.types.meets(q.types)) return false;
-    const float limit = settings_.reach * std::max(p.size, q.size);
-    const float gap_x = std::max({0.0f, q.left - p.right, p.left - q.right});
-    const float gap_y = std::max({0.0f, q.top - p.bottom, p.top - q.bottom});
-    if (gap_x > limit || gap_y > limit) return false;  // the boxes are already too far apart
-    const float near = distance(p, q);
-    if (!(near <= limit)) return false;
-    const float cost = near * static_cast<float>(1 + contradictions(p, q, near, limit));
-    if (!(cost <= limit)) return false;
-    s_.heap.push_back({cost, a, b, p.first_peak, q.first_peak, p.version, q.version});
-    return true;
-  }
-
-  // Between the nearest keypoints of two pieces, at least 1 cell.
-  float distance(const Piece& p, const Piece& q) const {
-    float least = INFINITY;
-    for (int32_t i = p.begin; i < p.end; ++i) {
-      const Member& a = s_.members[at(i)];
-      for (int32_t j = q.begin; j < q.end; ++j) {
-        const Member& b = s_.members[at(j)];
-        const float dx = a.x - b.x, dy = a.y - b.y;
-        least = std::min(least, dx * dx + dy * dy);
-      }
-    }
-    return std::max(1.0f, std::sqrt(least));
-  }
-
-  bool linked(int32_t a, int32_t b) const {
-    if (links_end(a) - links_begin(a) > links_end(b) - links_begin(b)) std::swap(a, b);
-    return std::any_of(links_begin(a), links_end(a), [b](const Link& link) { return link.other == b; });
-  }
-
-  // Pairs of keypoints, one of each piece, that the skeleton has a part for but no candidate was found. It stops at the
-  // first that makes the cost exceed the limit.
-  int contradictions(const Piece& p, const Piece& q, float near, float limit) const {
-    int count = 0;
-    for (int32_t i = p.begin; i < p.end; ++i) {
-      const Member& a = s_.members[at(i)];
-      for (int32_t j = q.begin; j < q.end; ++j) {
-        const Member& b = s_.members[at(j)];
-        if (part_between(a.type, b.type) < 0 || linked(a.peak, b.peak)) continue;
-        ++count;
-        if (!(near * static_cast<float>(1 + count) <= limit)) return count;
-      }
-    }
-    return count;
-  }
-
   // Rule 7. The shared peaks go into the poses' rows after all have been judged.
   void share_taken_peaks() {
     s_.shared.clear();  // (pose, peak) pairs
@@ -420,11 +277,7 @@ class Assignment {
     }
   }
 
-  const Peaks& peaks_;
   const CandidateParts& candidates_;
-  const Skeleton& skeleton_;
-  const DecodeSettings& settings_;
-  AssignScratch& s_;
   int32_t poses_ = 0;
   int32_t versions_ = 0;  // given out by recheck, each once
 };

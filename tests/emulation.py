@@ -54,7 +54,8 @@ def decode_library() -> ctypes.CDLL:
 
 def decode_library_of(csrc: Path, *flags: str) -> ctypes.CDLL:
     """The decoding kernels of a source folder."""
-    sources = [ROOT / "tests/emulate_decode.cpp", csrc / "match_parts.cpp", csrc / "assign_keypoints.cpp"]
+    hosts = ("match_parts.cpp", "assign_keypoints.cpp", "pieces.cpp")
+    sources = [ROOT / "tests/emulate_decode.cpp", *(csrc / name for name in hosts)]
     return compile_library(sources, csrc, *flags)
 
 
