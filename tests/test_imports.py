@@ -15,7 +15,7 @@ ORDER = [
     "skeleton_checks", "skeleton", "config", "results",
     "reference.maths", "reference.render_targets", "reference.find_peaks", "reference.match_parts",
     "reference.assign_keypoints", "reference",
-    "baseline.render_targets", "baseline.find_peaks", "baseline",
+    "baseline.render_targets", "baseline.maths", "baseline.find_peaks", "baseline.match_parts", "baseline",
     "native", "arguments", "atomic", "npz", "info",
     "targets", "torch_targets",
     "poses", "torch_decode", "ops", "decode", "draw_layer", "draw", "images", "annotations", "coco", "oracle",

@@ -6,25 +6,29 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from simplepose.baseline.maths import finite, log32
 from simplepose.config import DecodeConfig
-from simplepose.reference.find_peaks import LOG_FLOOR
+from simplepose.reference.find_peaks import EARLIER, LOG_FLOOR
+from simplepose.reference.maths import f32
 from simplepose.results import Peaks
 
 
 def find_peaks(maps: Tensor, config: DecodeConfig) -> list[Peaks]:
-    """Candidate keypoints of a batch.
+    """Candidate keypoints of a batch, bit for bit those of the reference.
 
     Args:
-        maps: ``[B, J, H, W]`` float32 keypoint maps.
+        maps: ``[B, J, H, W]`` float32, float16 or bfloat16 keypoint maps.
         config: ``peak_threshold`` and ``max_peaks`` are used.
 
     Returns:
-        One `Peaks` an image, on the host. They equal the reference's but for positions, which may differ by 1/256
-        cell where two libraries' logarithms round apart.
+        One `Peaks` an image, on the host.
     """
-    maps = torch.where(maps.isfinite(), maps, 0)
+    if not len(maps):
+        return []
+    maps = finite(maps.float())
     highest = functional.max_pool2d(maps, 3, stride=1, padding=1)
-    at = ((maps == highest) & (maps >= config.peak_threshold)).nonzero()  # raster order within image and type
+    high_enough = maps >= float(f32(config.peak_threshold))
+    at = ((maps == highest) & high_enough).nonzero()  # raster order within image and type
     at = at[_wins_ties(maps, at)]
     image, kind, y, x = at.unbind(1)
     score = maps[image, kind, y, x]
@@ -38,7 +42,7 @@ def find_peaks(maps: Tensor, config: DecodeConfig) -> list[Peaks]:
     cut = (sizes.view(maps.shape[:2]) > config.max_peaks).any(1).tolist()
     kept = rank < config.max_peaks
     order, image = order[kept], image[kept]
-    xy = torch.stack([x + dx, y + dy], 1)[order].float().cpu()
+    xy = torch.stack([x.float() + dx, y.float() + dy], 1)[order].cpu()
     types, scores = kind[order].int().cpu(), score[order].cpu()
     counts = torch.bincount(image, minlength=len(maps)).tolist()
     rows = [[part.numpy() for part in torch.split(column, counts)] for column in (types, xy, scores)]
@@ -50,7 +54,7 @@ def _wins_ties(maps: Tensor, at: Tensor) -> Tensor:
     image, kind, y, x = at.unbind(1)
     value = maps[image, kind, y, x]
     wins = torch.ones_like(value, dtype=torch.bool)
-    for dy, dx in ((-1, -1), (-1, 0), (-1, 1), (0, -1)):
+    for dy, dx in EARLIER:
         inside = (y + dy >= 0) & (x + dx >= 0) & (x + dx < maps.shape[3])
         other = maps[image, kind, (y + dy).clamp(min=0), (x + dx).clamp(0, maps.shape[3] - 1)]
         wins &= ~(inside & (other == value))
@@ -65,8 +69,8 @@ def _offset(maps: Tensor, at: Tensor, axis: int) -> Tensor:
     logs = []
     for step in (-1, 0, 1):
         index[axis] = (place + step).clamp(0, last)
-        logs.append(maps[tuple(index)].clamp(min=float(LOG_FLOOR)).log())
+        logs.append(log32(maps[tuple(index)].clamp(min=float(LOG_FLOOR))))
     curvature = (logs[0] - logs[1]) + (logs[2] - logs[1])
     curved = inside & (curvature < 0)
     offset = 0.5 * (logs[0] - logs[2]) / torch.where(curved, curvature, -1)
-    return torch.where(curved, (offset.clamp(-0.5, 0.5) * 256).round() / 256, 0)
+    return torch.where(curved, (offset.clamp(-0.5, 0.5) * 256).round() * (1 / 256), 0)
