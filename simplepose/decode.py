@@ -36,17 +36,19 @@ def decode(
         skeleton: what the channels are.
         config: the rules; ``DecodeConfig.paper()`` is the paper's assignment.
         stride: image pixels between two cells of the maps.
-        backend: "auto" and "native" run in C++, on CUDA tensors in CUDA where the build has kernels for the device, so
-            that the maps stay there; "reference" is the plain Python judge. They agree exactly.
-        threads: images of a batch are decoded on at most so many threads; default: all processors. The result
-            does not depend on it.
+        backend: "reference" is the plain Python judge. "auto" and "native" run in C++; of CUDA tensors the maps stay on
+            their device, where the kernels find and match peaks if the build has some that run there, and vectorised
+            PyTorch otherwise; people are always grouped on the CPU. Where nothing native is built, "auto" takes the
+            reference in place of C++, and "native" raises. They agree exactly.
+        threads: images of a batch are decoded on at most so many threads (one after the other where PyTorch or the
+            reference runs); default: all processors. The result does not depend on it.
 
     Returns:
         One `Poses` an image, keypoints in image pixels.
 
     Raises:
         TypeError, ValueError: an argument is not as said above; the message names it.
-        RuntimeError: ``backend="native"`` where the extension was not built.
+        RuntimeError: ``backend="native"`` where the extension was not built; the message says how to build it.
     """
     check_instance("skeleton", skeleton, Skeleton)
     check_instance("config", config, DecodeConfig)
@@ -54,11 +56,19 @@ def decode(
     if stride != 4 or type(stride) is not int:
         stride = check_count("stride", stride)
     check_threads(threads)
-    if ops.use_kernels(heatmaps, backend):
-        from simplepose.torch_decode import DecodeBatch
+    way = ops.choose_way(heatmaps, backend)
+    if way != "host":
+        from simplepose import baseline, torch_decode
 
-        batch = DecodeBatch(device_maps("heatmaps", heatmaps, all_maps(skeleton)), skeleton, config)
-        return batch.all_poses(*ops.grid_to_image(stride), threads or native.default_threads())
+        tensor = device_maps("heatmaps", heatmaps, all_maps(skeleton))
+        if way == "kernels":
+            batch = torch_decode.DecodeBatch(tensor, skeleton, config)
+            return batch.all_poses(*ops.grid_to_image(stride), threads or native.default_threads())
+        first = skeleton.num_parts
+        found = baseline.find_peaks(tensor[:, first : first + skeleton.num_keypoints], config)
+        candidates = baseline.match_parts(tensor[:, :first], found, skeleton, config)  # as they are taken
+        pairs = zip(found, candidates, strict=True)
+        return [ops.assign_image(peaks, parts, skeleton, config, stride, backend) for peaks, parts in pairs]
     maps = image_maps("heatmaps", heatmaps, all_maps(skeleton))
     if not native.use_native(backend):
         peaks = ops.find_peaks(maps, skeleton, config, backend)

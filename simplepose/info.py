@@ -44,8 +44,7 @@ def op_path(op: str) -> str:
         return f"{host}, always on the CPU"
     if not native.why_no_cuda(0):
         return f"{host} on the CPU, a CUDA kernel on the GPU"
-    elsewhere = "PyTorch on the device" if op == "render_targets" else "copied to the CPU"
-    return f"{host} on the CPU; CUDA tensors: {elsewhere}"
+    return f"{host} on the CPU; CUDA tensors: PyTorch on the device"
 
 
 def machine() -> str:

@@ -50,14 +50,19 @@ def use_cuda_on(device: Any) -> bool:
     return device.type == "cuda" and use_cuda(device.index or 0)
 
 
+def lacks_kernels(device: Any) -> bool:
+    """Whether a torch device is one for CUDA kernels, of which the build has none that run there."""
+    return device.type == "cuda" and not use_cuda(device.index or 0)
+
+
 @lru_cache(maxsize=64)
 def use_cuda(device: int) -> bool:
     """Whether the CUDA kernels run on the device of that number. Where the build has some, but none that run there, one
-    warning says why; the slower ways give the same results."""
+    warning says why; vectorised PyTorch finds and matches peaks there then, with the same results."""
     module, _ = load_native()
     reason = why_no_cuda(device)
     if reason and module is not None and module.has_cuda:
-        warnings.warn(f"{reason}; its tensors take slower ways", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"{reason}; PyTorch runs there instead, slower", RuntimeWarning, stacklevel=2)
     return not reason
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,22 +41,29 @@ def find_peaks(
         heatmaps: ``[C, H, W]`` or ``[B, C, H, W]`` with C = J keypoint maps, or all maps as `decode` takes them.
         skeleton: what the channels are.
         config: ``peak_threshold`` and ``max_peaks`` are used.
-        backend: "auto" and "native" are the native op (on CUDA tensors the kernel where the build has one for the
-            device), "reference" the plain NumPy one; they agree exactly.
-        threads: at most so many; default: all processors.
+        backend: "reference" is the plain NumPy op. "auto" and "native" take the kernel for CUDA tensors if the build
+            has one for their device, else vectorised PyTorch on the device; for other tensors and arrays the C++ op.
+            Without a native build "auto" takes the reference there, and "native" raises for all. They agree exactly.
+        threads: at most so many in C++; default: all processors.
 
     Returns:
         One `Peaks` an image, positions in grid cells.
+
+    Raises:
+        TypeError, ValueError: an argument is not as said above; the message names it.
+        RuntimeError: ``backend="native"`` where the extension was not built; the message says how to build it.
     """
     _check_call(skeleton, config, backend, threads)
     channels = {skeleton.num_keypoints: "keypoints alone", **all_maps(skeleton)}
-    if use_kernels(heatmaps, backend):
-        from simplepose import torch_decode
+    way = choose_way(heatmaps, backend)
+    if way != "host":
+        from simplepose import baseline, torch_decode
 
-        return torch_decode.find_peaks(device_maps("heatmaps", heatmaps, channels), skeleton, config)
-    maps = image_maps("heatmaps", heatmaps, channels)
-    if maps.shape[1] != skeleton.num_keypoints:
-        maps = maps[:, skeleton.num_parts : skeleton.num_parts + skeleton.num_keypoints]
+        tensor = device_maps("heatmaps", heatmaps, channels)
+        if way == "kernels":
+            return torch_decode.find_peaks(tensor, skeleton, config)
+        return baseline.find_peaks(_keypoint_maps(tensor, skeleton), config)
+    maps = _keypoint_maps(image_maps("heatmaps", heatmaps, channels), skeleton)
     if native.use_native(backend):
         decoder = native.decoder(skeleton, config)
         found = decoder.find_peaks(np.ascontiguousarray(maps), threads or native.default_threads())
@@ -85,11 +92,15 @@ def match_parts(
     """
     _check_call(skeleton, config, backend, None)
     channels = {skeleton.num_parts: "parts alone", **all_maps(skeleton)}
-    if use_kernels(heatmaps, backend):
-        from simplepose import torch_decode
+    way = choose_way(heatmaps, backend)
+    if way != "host":
+        from simplepose import baseline, torch_decode
 
         tensor = device_maps("heatmaps", heatmaps, channels)
-        candidates = torch_decode.match_parts(tensor, _peak_list(peaks, len(tensor), skeleton), skeleton, config)
+        peak_list = _peak_list(peaks, len(tensor), skeleton)
+        if way == "torch":
+            return list(baseline.match_parts(tensor[:, : skeleton.num_parts], peak_list, skeleton, config))
+        candidates = torch_decode.match_parts(tensor, peak_list, skeleton, config)
         if candidates is not None:
             return candidates
     maps = image_maps("heatmaps", heatmaps, channels)
@@ -118,7 +129,8 @@ def assign_keypoints(
         skeleton: what keypoints and parts are.
         config: everything but the peak and sample settings is used.
         stride: image pixels between two cells of the maps.
-        backend: as in `find_peaks`.
+        backend: "auto" and "native" are the C++ op, "reference" the plain Python one, which "auto" takes too where
+            nothing native is built. It always runs on the CPU.
 
     Returns:
         One `Poses` an image, in image pixels.
@@ -131,20 +143,40 @@ def assign_keypoints(
     for peak, part in zip(_per_image("peaks", peaks, Peaks, len(peak_list)), part_list, strict=True):
         _check_peaks(peak, skeleton)
         _check_parts(part, peak, skeleton)
-        if native.use_native(backend):
-            keypoints, scores = native.decoder(skeleton, config).assign_keypoints(
-                peak.type, peak.xy, peak.score, part.from_peak, part.to_peak, part.evidence, *grid_to_image(stride)
-            )
-        else:
-            keypoints, scores = reference.assign_keypoints(peak, part, skeleton, config)
-            keypoints = cells_to_pixels(keypoints, stride)
-        out.append(Poses(keypoints, scores, skeleton, peak.truncated))
+        out.append(assign_image(peak, part, skeleton, config, stride, backend))
     return out
 
 
-def use_kernels(heatmaps: Any, backend: str) -> bool:
-    """Whether a call takes the CUDA kernels: for CUDA tensors, where the build has some that run on their device."""
-    return backend != "reference" and is_tensor(heatmaps) and native.use_cuda_on(heatmaps.device)
+def assign_image(
+    peaks: Peaks, parts: CandidateParts, skeleton: Skeleton, config: DecodeConfig, stride: int, backend: str
+) -> Poses:
+    """`assign_keypoints` of one image whose peaks and candidate parts need no checks."""
+    if native.use_native(backend):
+        keypoints, scores = native.decoder(skeleton, config).assign_keypoints(
+            peaks.type, peaks.xy, peaks.score, parts.from_peak, parts.to_peak, parts.evidence, *grid_to_image(stride)
+        )
+    else:
+        keypoints, scores = reference.assign_keypoints(peaks, parts, skeleton, config)
+        keypoints = cells_to_pixels(keypoints, stride)
+    return Poses(keypoints, scores, skeleton, peaks.truncated)
+
+
+def choose_way(heatmaps: Any, backend: str) -> Literal["kernels", "torch", "host"]:
+    """What finds and matches peaks: for CUDA tensors the kernels or, where the build has none that run on their device,
+    PyTorch there; for all else, and for the reference, the host.
+
+    Raises:
+        RuntimeError: PyTorch would take the place of a native build that was asked for and is not there.
+    """
+    if backend == "reference" or not is_tensor(heatmaps):
+        return "host"
+    if native.use_cuda_on(heatmaps.device):
+        return "kernels"
+    if not native.lacks_kernels(heatmaps.device):
+        return "host"
+    if backend == "native":
+        native.require_native()
+    return "torch"
 
 
 def grid_to_image(stride: int) -> tuple[float, float]:
@@ -156,6 +188,13 @@ def cells_to_pixels(keypoints: NDArray[np.float32], stride: int) -> NDArray[np.f
     """``[..., 3]`` x, y, score from grid cells to image pixels."""
     scale, shift = grid_to_image(stride)
     return keypoints * np.array([scale, scale, 1], np.float32) + np.array([shift, shift, 0], np.float32)
+
+
+def _keypoint_maps(maps: Any, skeleton: Skeleton) -> Any:
+    """``[B, J, H, W]``: those among maps of keypoints alone, or of parts and keypoints."""
+    if maps.shape[1] == skeleton.num_keypoints:
+        return maps
+    return maps[:, skeleton.num_parts : skeleton.num_parts + skeleton.num_keypoints]
 
 
 def _check_call(skeleton: Skeleton, config: DecodeConfig, backend: str, threads: int | None) -> None:

@@ -89,7 +89,8 @@ def test_version_and_info(capsys):
     if facts["cuda_usable"]:
         assert facts["render_targets"] == "C++ on the CPU, a CUDA kernel on the GPU"
     else:
-        assert facts["render_targets"] == "C++ on the CPU; CUDA tensors: PyTorch on the device"
+        for op in ("render_targets", "find_peaks", "match_parts"):
+            assert facts[op] == "C++ on the CPU; CUDA tensors: PyTorch on the device"
     assert facts["assign_keypoints"] == "C++, always on the CPU"
 
 

@@ -154,12 +154,14 @@ def test_a_gpu_without_code_for_it_is_named_once(monkeypatch):
     for cached in (native.why_no_cuda, native.use_cuda):
         cached.cache_clear()
     try:
-        with pytest.warns(RuntimeWarning, match=r"device 7: the build has no code for sm_61 \(Old\); its tensors take"):
+        with pytest.warns(RuntimeWarning, match=r"device 7: the build has no code for sm_61 \(Old\); PyTorch runs"):
             assert not native.use_cuda_on(torch.device("cuda", 7))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert not native.use_cuda_on(torch.device("cuda", 7))
             assert not native.use_cuda_on(torch.device("cpu"))
+            assert native.lacks_kernels(torch.device("cuda", 7))
+            assert not native.lacks_kernels(torch.device("cpu"))
     finally:
         for cached in (native.why_no_cuda, native.use_cuda):
             cached.cache_clear()
