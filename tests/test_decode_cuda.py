@@ -9,7 +9,7 @@ from map_scenes import gaussian, noise_maps, people_maps, sprinkle
 from parity import assert_same_columns, assert_same_poses
 
 import simplepose as sp
-from simplepose import torch_decode
+from simplepose import native, torch_decode
 from simplepose.native import why_no_cuda
 
 WHY_NOT = "" if torch.cuda.is_available() else "torch finds no CUDA device"
@@ -71,6 +71,19 @@ def test_maps_that_are_not_contiguous_or_not_aligned_agree():
     compare(maps[:, :, 1:, 3:], sp.DecodeConfig())
     offset = torch.empty(maps.numel() + 1, device=maps.device)[1:].view(maps.shape)
     compare(offset.copy_(maps), sp.DecodeConfig())
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_pytorch_in_place_of_the_kernels_agrees(part, monkeypatch):
+    """60 batches on the device, as for a build without code for it."""
+    monkeypatch.setattr(native, "use_cuda", lambda device: False)
+    monkeypatch.setattr(torch_decode, "_kernels", lambda: pytest.fail("the kernels were called"))
+    random = np.random.default_rng(100 + part)
+    types = (torch.float32, torch.float16, torch.bfloat16)
+    configs = (sp.DecodeConfig(max_peaks=12), sp.DecodeConfig.paper(max_peaks=5, samples=17, share=0.5))
+    for case in range(20):
+        maps = torch.from_numpy(batch_of(random)).cuda().to(types[case % 3])
+        compare(maps, configs[case % 2])
 
 
 @pytest.mark.parametrize("max_peaks", [1, 256, 4096])
