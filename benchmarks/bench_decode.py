@@ -66,17 +66,23 @@ def test_find_peaks(benchmark, scenes, backend):
     found = calls[backend](0)[0]
     assert np.array_equal(found.type, expected.type)
     assert np.array_equal(found.score, expected.score)
-    assert np.abs(found.xy - expected.xy).max() <= 1 / 256
+    assert np.array_equal(found.xy, expected.xy)
     in_turn(benchmark, "find_peaks", calls[backend], 20 if backend != "native" else 200)
 
 
-@pytest.mark.parametrize("backend", ["native", "reference"])
+@pytest.mark.parametrize("backend", ["native", "reference", "baseline"])
 def test_match_parts(benchmark, scenes, backend):
     peaks = [sp.find_peaks(maps)[0] for maps in scenes]
-    found = sp.match_parts(scenes[0], peaks[0], backend=backend)[0]
-    assert np.array_equal(found.evidence, sp.match_parts(scenes[0], peaks[0], backend="reference")[0].evidence)
-    rounds = 200 if backend == "native" else SCENES
-    in_turn(benchmark, "match_parts", lambda i: sp.match_parts(scenes[i], peaks[i], backend=backend), rounds)
+    part_maps = torch.from_numpy(scenes[:, None, :30].copy())
+    calls: dict[str, Callable[[int], list[sp.CandidateParts]]] = {
+        "native": lambda i: sp.match_parts(scenes[i], peaks[i], backend="native"),
+        "reference": lambda i: sp.match_parts(scenes[i], peaks[i], backend="reference"),
+        "baseline": lambda i: list(baseline.match_parts(part_maps[i], [peaks[i]], sp.COCO, sp.DecodeConfig())),
+    }
+    expected = sp.match_parts(scenes[0], peaks[0], backend="reference")[0]
+    for one, other in zip(calls[backend](0)[0], expected, strict=True):
+        assert np.array_equal(one, other)
+    in_turn(benchmark, "match_parts", calls[backend], {"native": 200, "reference": SCENES, "baseline": 20}[backend])
 
 
 @pytest.mark.parametrize("backend", ["native", "reference"])

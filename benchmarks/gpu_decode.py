@@ -33,6 +33,7 @@ def run(bench: Bench, report: Report) -> None:
     peaks(bench, report, maps)
     if bench.cuda:
         match(bench, report, maps)
+    match_plain(bench, report, maps)
     whole(bench, report, maps)
 
 
@@ -78,6 +79,20 @@ def match(bench: Bench, report: Report, maps: Tensor) -> None:
         lambda c=cells, s=slots, n=counts: call(c, s, n) for cells, (slots, counts, _) in zip(sets, found, strict=True)
     ]
     report.add(f"match_parts, {PEOPLE} people", bench.device_ms(calls))
+
+
+def match_plain(bench: Bench, report: Report, maps: Tensor) -> None:
+    """The same in plain PyTorch, from peaks on the host to candidate parts there."""
+    sets = [maps.roll(k, 0) for k in range(2)]
+    found = [sp.find_peaks(cells) for cells in sets]
+    calls = [
+        lambda c=cells, p=peaks: list(baseline.match_parts(c[:, :L], p, sp.COCO, DEFAULT_CONFIG))
+        for cells, peaks in zip(sets, found, strict=True)
+    ]
+    for one, other in zip(calls[0](), sp.match_parts(sets[0].cpu(), found[0]), strict=True):
+        for ours, theirs in zip(one, other, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    report.add("match_parts in plain torch, candidate parts on the host", bench.host_ms(calls, 10))
 
 
 def whole(bench: Bench, report: Report, maps: Tensor) -> None:

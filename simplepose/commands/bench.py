@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from simplepose import native
 from simplepose.arguments import check_count
 from simplepose.commands import (
     add_decode_options,
@@ -47,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         "decode only, by batch": batch_sweep(options.rounds),
         "network only, by batch": network_sweep(predictor, min(options.rounds, NETWORK_ROUNDS)),
     }
-    if native.use_cuda_on(predictor.device):
+    if predictor.device.type == "cuda":
         sweeps["decode on the GPU, by batch"] = batch_sweep(options.rounds, predictor.device)
     report = {
         "machine": machine(),
