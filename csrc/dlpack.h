@@ -1,4 +1,4 @@
-// The structs of DLPack's stable ABI (the capsules named "dltensor"), and tensors borrowed from them.
+// Tensors borrowed from DLPack capsules.
 //
 // A borrowed capsule is read during one call: it is not renamed and its deleter is not called, so that it stays its
 // owner's, who frees it with the capsule.
@@ -12,41 +12,9 @@
 #include <string>
 #include <vector>
 
+#include "dltensor.h"
+
 namespace simplepose {
-
-struct DLDevice {
-  int32_t device_type;
-  int32_t device_id;
-};
-
-struct DLDataType {
-  uint8_t code;
-  uint8_t bits;
-  uint16_t lanes;
-};
-
-struct DLTensor {
-  void* data;
-  DLDevice device;
-  int32_t ndim;
-  DLDataType dtype;
-  int64_t* shape;
-  int64_t* strides;  // null: C-contiguous
-  uint64_t byte_offset;
-};
-
-struct DLManagedTensor {
-  DLTensor tensor;
-  void* manager_context;
-  void (*deleter)(DLManagedTensor*);
-};
-
-constexpr int32_t kDLCuda = 2;
-constexpr DLDataType kInt32{0, 32, 1}, kInt64{0, 64, 1}, kFloat32{2, 32, 1}, kFloat16{2, 16, 1}, kBFloat16{4, 16, 1};
-
-inline bool operator==(const DLDataType& a, const DLDataType& b) {
-  return a.code == b.code && a.bits == b.bits && a.lanes == b.lanes;
-}
 
 inline std::string name_of(const DLDataType& type) {
   const char* const kind = type.code == 0 ? "int" : type.code == 2 ? "float" : type.code == 4 ? "bfloat" : "type";
@@ -68,12 +36,8 @@ inline const DLTensor& borrowed_tensor(const char* name, const pybind11::handle&
   if (tensor.device.device_type != kDLCuda || !known || tensor.ndim != ndim)
     throw pybind11::value_error(expected + ", got device type " + std::to_string(tensor.device.device_type) + ", " +
                                 name_of(tensor.dtype) + ", " + std::to_string(tensor.ndim) + " dimensions");
-  int64_t step = 1;
-  for (int32_t axis = ndim - 1; axis >= 0; --axis) {
-    if (tensor.strides && tensor.shape[axis] > 1 && tensor.strides[axis] != step)
-      throw pybind11::value_error(expected + ", got one that is not contiguous");
-    step *= tensor.shape[axis];
-  }
+  if (!is_contiguous(tensor.shape, tensor.strides, ndim))
+    throw pybind11::value_error(expected + ", got one that is not contiguous");
   return tensor;
 }
 

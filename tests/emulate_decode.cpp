@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "device_batch.h"
+#include "dltensor.h"
 
 namespace sp = simplepose;
 
@@ -98,6 +99,11 @@ extern "C" int emulate_match_parts(int order, const sp::AnyMaps* maps, const int
                             {reinterpret_cast<sp::PairHit*>(hits), capacity}});
     return 0;
   });
+}
+
+// Whether the binding takes a tensor of that shape and these strides.
+extern "C" bool borrowed_is_contiguous(const int64_t* shape, const int64_t* strides, int ndim) {
+  return sp::is_contiguous(shape, strides, ndim);
 }
 
 // The next batch gets new buffers.

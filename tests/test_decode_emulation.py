@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 
 import emulation
 import numpy as np
 import pytest
+import torch
 from emulation import ORDERS, EmulationError, Maps, aligned
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -286,3 +288,27 @@ def test_the_peak_of_a_gaussian_is_exact():
     slots, counts, _ = emulation.find_peaks(maps, 1, sp.DecodeConfig())
     assert counts.tolist() == [[1]]
     np.testing.assert_allclose(slots[0, 0, 0, :2], [20.25, 9.5], atol=1 / 128)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(2, 3, 4, 5),
+        torch.zeros(2, 0, 18, 3),
+        torch.zeros(256, 0, 18, 3),
+        torch.zeros(0, 48, 8, 8),
+        torch.zeros(1, 3, 1, 5).transpose(0, 2),
+        torch.zeros(4, 3, 4, 5)[::2],
+        torch.zeros(2, 3, 4, 5).transpose(1, 3),
+        torch.zeros(1, 3, 4, 5)[:, 1:, 1:],
+        torch.zeros(2, 3, 4, 5).to(memory_format=torch.channels_last),
+        torch.zeros(3, 1, 1, 1).expand(3, 2, 1, 1),
+    ],
+    ids=lambda tensor: f"{list(tensor.shape)} {tensor.stride()}",
+)
+def test_tensors_without_gaps_are_taken_empty_ones_too(tensor):
+    shape, strides = (np.array(values, np.int64) for values in (tensor.shape, tensor.stride()))
+    taken = emulation.decode_library().borrowed_is_contiguous
+    taken.restype = ctypes.c_bool
+    pointers = (ctypes.c_void_p(values.ctypes.data) for values in (shape, strides))
+    assert taken(*pointers, tensor.ndim) == tensor.is_contiguous()
