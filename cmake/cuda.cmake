@@ -39,8 +39,10 @@ message(STATUS "simplepose: CUDA ${CUDAToolkit_VERSION} for ${SIMPLEPOSE_CUDA_AR
 
 add_library(simplepose_cuda STATIC csrc/cuda.cu csrc/decode_cuda.cu csrc/render_targets.cu)
 target_compile_definitions(simplepose_cuda PUBLIC SIMPLEPOSE_WITH_CUDA)
+# As errors also what the assembler says of registers that spill and arrays that are not in registers.
 target_compile_options(simplepose_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:CUDA>:-O3 -fmad=false -Xcompiler=-Wall,-Wextra,-fvisibility=hidden>
-  $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${SIMPLEPOSE_WARNINGS_AS_ERRORS}>>:-Werror=all-warnings -Xcompiler=-Werror>)
+  $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${SIMPLEPOSE_WARNINGS_AS_ERRORS}>>:-Werror=all-warnings -Xcompiler=-Werror
+    -Xptxas=--warn-on-spills -Xptxas=--warn-on-local-memory-usage>)
 set_target_properties(simplepose_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden)
 target_link_libraries(simplepose_cuda PUBLIC CUDA::cudart_static)

@@ -1,10 +1,11 @@
 // find_peaks as a kernel: one block a map, which scans it in rounds, tests what could be a peak, and sorts the peaks.
 //
-// In a round every thread evaluates the cells that it loaded before and loads those of the next round, so that memory
-// works through the tests. What reaches the threshold and beats its neighbours in the same 16 bytes is noted in shared
-// memory; then all threads share the full tests of these few cells. Peaks are (score, cell) keys in a list that is cut
-// back to the best max_peaks whenever the next round could overflow it, so that maps of any size and any noise pass.
-// The order in which keys arrive is left to chance; they differ, and the sort at the end settles it.
+// In a round every thread evaluates the cells that it loaded before and, as soon as it has seen 16 bytes of them, loads
+// those that take their place in the next round, so that memory works through the tests. What reaches the threshold and
+// beats its neighbours in the same 16 bytes is noted in shared memory; then all threads share the full tests of these
+// few cells. Peaks are (score, cell) keys in a list that is cut back to the best max_peaks whenever the next round
+// could overflow it, so that maps of any size and any noise pass. The order in which keys arrive is left to chance;
+// they differ, and the sort at the end settles it.
 #pragma once
 
 #include <cfloat>
@@ -43,7 +44,8 @@ struct FindPeaksKernel {
     Fixed<int32_t, kMostFound> cells;  // y * width + x
   };
   struct Local {
-    int y, x;  // of the first of the loads that follow
+    int y, x;            // of the next cells to evaluate
+    int load_y, load_x;  // of the next cells to load, kLoads steps ahead
     typename View::Raw raw[kLoads];
   };
 
@@ -68,12 +70,9 @@ struct FindPeaksKernel {
     }
   };
 
-  SP_HD static void load(const View& map, const Walk& walk, Local& local) {
-    int y = local.y, x = local.x;
-    for (int i = 0; i < kLoads; ++i) {
-      if (y < map.height) local.raw[i] = map.load(y, x);
-      walk.advance(&y, &x);
-    }
+  SP_HD static void load(const View& map, const Walk& walk, Local& local, typename View::Raw& raw) {
+    if (local.load_y < map.height) raw = map.load(local.load_y, local.load_x);
+    walk.advance(&local.load_y, &local.load_x);
   }
 
   // Notes which of the kLanes cells from (y, x) on may be peaks.
@@ -155,19 +154,21 @@ struct FindPeaksKernel {
     const Span<uint64_t> keys = block.template dynamic<uint64_t>(0, capacity);
     block.each([&](int thread, Local& local, Shared& shared) {
       if (thread == 0) shared.found = 0, shared.kept = 0, shared.truncated = false;
-      local.y = thread * kLanes / walk.end_x;
-      local.x = thread * kLanes % walk.end_x;
-      load(map, walk, local);
+      local.y = local.load_y = thread * kLanes / walk.end_x;
+      local.x = local.load_x = thread * kLanes % walk.end_x;
+      SP_UNROLL
+      for (int i = 0; i < kLoads; ++i) load(map, walk, local, local.raw[i]);
     });
     int kept = 0;
     const int64_t vectors = static_cast<int64_t>(walk.end_x / kLanes) * map.height;
     for (int64_t first = 0; first < vectors; first += kThreads * kLoads) {
       block.each([&](int, Local& local, Shared& shared) {
+        SP_UNROLL
         for (int i = 0; i < kLoads; ++i) {
           if (local.y < map.height) scan(map, plane, local.y, local.x, local.raw[i], shared);
           walk.advance(&local.y, &local.x);
+          load(map, walk, local, local.raw[i]);
         }
-        load(map, walk, local);
       });
       const int found = block.read([](const Shared& shared) { return shared.found; });
       if (found == 0) continue;

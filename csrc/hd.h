@@ -14,6 +14,13 @@
 #define SP_HD inline __attribute__((always_inline))
 #endif
 
+// Before a loop over an array in registers: there it must not be indexed by a variable.
+#if defined(__CUDA_ARCH__)
+#define SP_UNROLL _Pragma("unroll")
+#else
+#define SP_UNROLL
+#endif
+
 namespace simplepose {
 
 SP_HD int32_t float_bits(float x) {
