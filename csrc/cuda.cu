@@ -12,7 +12,9 @@ namespace {
 __global__ void probe() {}
 
 void check(cudaError_t error, const char* op) {
-  if (error != cudaSuccess) throw std::runtime_error(std::string(op) + ": " + cudaGetErrorString(error));
+  if (error == cudaSuccess) return;
+  (void)cudaGetLastError();  // or the next launch would be blamed for it
+  throw std::runtime_error(std::string(op) + ": " + cudaGetErrorString(error));
 }
 
 // The first error is kept in `status`; CUDA's own memory of it is cleared.

@@ -337,8 +337,12 @@ void launch(const char* op, const Kernel& kernel, void* stream) {
   const auto dynamic = static_cast<size_t>(kernel.dynamic_bytes());
   constexpr size_t kAlwaysAllowed = 48 << 10;
   if (dynamic + sizeof(typename Kernel::Shared) > kAlwaysAllowed) {
+    // All that there is, so that threads whose launches need more and less do not take it from each other.
+    int device = 0, most = 0;
+    (void)cudaGetDevice(&device);
+    (void)cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
     (void)cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(dynamic));
+                               most - static_cast<int>(sizeof(typename Kernel::Shared)));
     check_launch(op);
   }
   run_kernel<Kernel>

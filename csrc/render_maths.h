@@ -169,10 +169,11 @@ SP_HD CellRange ellipse_row(const TargetShape& shape, int row, const TargetRules
   return cells_within(shape.x + low - shape.slack, shape.x + high + shape.slack, rules.stride, width);
 }
 
-// A cell as an ellipse sees it: the distance from the axis, and a number that is negative outside.
+// A cell as an ellipse sees it: the distance from the axis, and a number that is negative outside, or NaN for parts
+// that are too far off for float32.
 struct EllipsePoint {
   float distance, inside;
-  SP_HD bool outside() const { return float_bits(inside) < 0; }
+  SP_HD bool outside() const { return !(inside >= 0.0f); }
 };
 
 SP_HD EllipsePoint ellipse_point(const TargetShape& shape, float px, float py, const TargetRules& rules) {
