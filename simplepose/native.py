@@ -47,12 +47,21 @@ def why_no_cuda(device: int) -> str:
 
 def use_cuda_on(device: Any) -> bool:
     """Whether the ops run the CUDA kernels on tensors of a torch device."""
-    return device.type == "cuda" and use_cuda(device.index or 0)
+    return device.type == "cuda" and use_cuda(cuda_index(device))
 
 
 def lacks_kernels(device: Any) -> bool:
     """Whether a torch device is one for CUDA kernels, of which the build has none that run there."""
-    return device.type == "cuda" and not use_cuda(device.index or 0)
+    return device.type == "cuda" and not use_cuda(cuda_index(device))
+
+
+def cuda_index(device: Any) -> int:
+    """The number of a torch CUDA device; one without a number is PyTorch's current one."""
+    if device.index is None:
+        import torch
+
+        return torch.cuda.current_device()
+    return int(device.index)
 
 
 @lru_cache(maxsize=64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simplepose import native
+from simplepose.arguments import check_table
 from simplepose.config import DecodeConfig
 from simplepose.poses import Poses
 from simplepose.results import CandidateParts, Peaks
@@ -61,7 +62,22 @@ class DecodeBatch:
         self._maps: Tensor | None = maps
         self._sizes, self._mirror = sizes, mirror
         self._on_host: list[NDArray[np.float32]] | None = None
-        self._batch = _kernels().start_decode(self._decoder, _borrow(maps), sizes, mirror, _stream(maps.device))
+        if mirror is not None:
+            check_table("mirror", mirror.tolist(), maps.shape[1])
+        self._batch = self._start()
+
+    def _start(self) -> Any:
+        """Once more where PyTorch keeps the device's memory to itself: what it has no use for is given back."""
+        maps = self._maps
+        assert maps is not None
+        arguments = (self._decoder, _borrow(maps), self._sizes, self._mirror, _stream(maps.device))
+        try:
+            return _kernels().start_decode(*arguments)
+        except RuntimeError as error:
+            if "out of memory" not in str(error):
+                raise
+        torch.cuda.empty_cache()
+        return _kernels().start_decode(*arguments)
 
     def __len__(self) -> int:
         return int(self._batch.images)
@@ -183,19 +199,32 @@ def find_peaks_op(
     """
     images = len(maps) // (2 if mirror else 1)
     slots = maps.new_zeros((max_peaks, images, keypoints, 3), dtype=torch.float32)
-    counts = maps.new_zeros((images, keypoints), dtype=torch.int32)
+    counts = maps.new_empty((images, keypoints), dtype=torch.int32)
     averaged = maps.new_empty((images, keypoints, *maps.shape[2:]) if average else 0, dtype=torch.float32)
+    launch_find_peaks(maps.contiguous(), first_channel, mirror, threshold, slots, counts, averaged if average else None)
+    return slots, counts, averaged
+
+
+def launch_find_peaks(
+    maps: Tensor,
+    first_channel: int,
+    mirror: list[int],
+    threshold: float,
+    slots: Tensor,
+    counts: Tensor,
+    averaged: Tensor | None = None,
+) -> None:
+    """The kernel alone, into tensors that are there: `find_peaks_op` says what each is."""
     _kernels().find_peaks_cuda(
-        _borrow(maps.contiguous()),
+        _borrow(maps),
         first_channel,
         threshold,
-        _borrow(_device_table(tuple(mirror), maps.device)) if mirror else None,
+        _borrow(_device_table("mirror", tuple(mirror), maps.shape[1], maps.device)) if mirror else None,
         _borrow(slots),
         _borrow(counts),
-        _borrow(averaged) if average else None,
+        None if averaged is None else _borrow(averaged),
         _stream(maps.device),
     )
-    return slots, counts, averaged
 
 
 @find_peaks_op.register_fake
@@ -245,26 +274,35 @@ def match_parts_op(
         of its float32 response.
     """
     images, part_types = len(maps) // (2 if mirror else 1), len(parts) // 2
-    total = maps.new_zeros(1, dtype=torch.int64)
-    first = maps.new_zeros((images, part_types), dtype=torch.int64)
-    found = maps.new_zeros((images, part_types), dtype=torch.int32)
+    total = maps.new_empty(1, dtype=torch.int64)
+    first = maps.new_empty((images, part_types), dtype=torch.int64)
+    found = maps.new_empty((images, part_types), dtype=torch.int32)
     hits = maps.new_zeros((capacity, 2), dtype=torch.int32)
-    _kernels().match_parts_cuda(
-        _borrow(maps.contiguous()),
-        _borrow(_device_table(tuple(parts), maps.device).view(-1, 2)),
-        threshold,
-        samples,
-        needed,
-        _borrow(_device_table(tuple(mirror), maps.device)) if mirror else None,
-        _borrow(slots.contiguous()),
-        _borrow(counts.contiguous()),
-        _borrow(total),
-        _borrow(first),
-        _borrow(found),
-        _borrow(hits),
-        _stream(maps.device),
+    peaks = (slots.contiguous(), counts.contiguous())
+    launch_match_parts(
+        maps.contiguous(), parts, mirror, (threshold, samples, needed), peaks, (total, first, found, hits)
     )
     return total, first, found, hits
+
+
+def launch_match_parts(
+    maps: Tensor,
+    parts: list[int],
+    mirror: list[int],
+    rules: tuple[float, int, int],
+    peaks: tuple[Tensor, Tensor],
+    outputs: tuple[Tensor, Tensor, Tensor, Tensor],
+) -> None:
+    """The kernel alone, from slots and counts into tensors that are there: `match_parts_op` says what each is."""
+    _kernels().match_parts_cuda(
+        _borrow(maps),
+        _borrow(_device_table("parts", tuple(parts), peaks[1].shape[1], maps.device).view(-1, 2)),
+        *rules,
+        _borrow(_device_table("mirror", tuple(mirror), maps.shape[1], maps.device)) if mirror else None,
+        *map(_borrow, peaks),
+        *map(_borrow, outputs),
+        _stream(maps.device),
+    )
 
 
 @match_parts_op.register_fake
@@ -305,7 +343,8 @@ def _stream(device: torch.device) -> int:
     return int(torch.cuda.current_stream(device).cuda_stream)
 
 
-@lru_cache(maxsize=64)
-def _device_table(values: tuple[int, ...], device: torch.device) -> Tensor:
-    """int32 on the device, kept there so that a call copies nothing."""
+@cache  # for good: a captured CUDA graph reads it at each replay
+def _device_table(name: str, values: tuple[int, ...], count: int, device: torch.device) -> Tensor:
+    """Indices below ``count`` as int32 on the device, kept there so that a call copies nothing."""
+    check_table(name, values, count)
     return torch.tensor(values, dtype=torch.int32, device=device)

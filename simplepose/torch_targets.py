@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import cast
 
 import numpy as np
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simplepose import baseline
+from simplepose.arguments import check_table
 from simplepose.config import Shape, TargetConfig
-from simplepose.native import load_native, require_native, why_no_cuda
+from simplepose.native import cuda_index, load_native, require_native, why_no_cuda
 from simplepose.reference.render_targets import TargetRules
 from simplepose.skeleton import Skeleton
 from simplepose.targets import Drawing, map_shapes, render_arrays, render_native
@@ -132,7 +133,7 @@ def _render_cuda(
     maps = [keypoints.new_empty(shape, dtype=dtype) for shape in shapes]
     require_native().render_targets_cuda(
         torch.to_dlpack(keypoints),
-        torch.to_dlpack(_device_parts(parts, keypoints.device)),
+        torch.to_dlpack(_device_parts(parts, keypoints.shape[2], keypoints.device)),
         TargetRules.of(config),
         [torch.to_dlpack(scale) for scale in maps],
         envelope,
@@ -144,13 +145,14 @@ def _render_cuda(
 def _why_not_native(device: torch.device) -> str:
     """Why the native op cannot run on a device; empty if it can."""
     if device.type == "cuda":
-        return why_no_cuda(device.index or 0)
+        return why_no_cuda(cuda_index(device))
     return load_native()[1] if device.type == "cpu" else f"it runs on cpu and cuda, not on {device}"
 
 
-@lru_cache(maxsize=64)
-def _device_parts(parts: tuple[int, ...], device: torch.device) -> Tensor:
-    """``[L, 2]`` int32 on the device, kept there so that a call copies nothing."""
+@cache  # for good: a captured CUDA graph reads it at each replay
+def _device_parts(parts: tuple[int, ...], types: int, device: torch.device) -> Tensor:
+    """``[L, 2]`` int32 keypoint types on the device, kept there so that a call copies nothing."""
+    check_table("parts", parts, types)
     return torch.tensor(parts, dtype=torch.int32, device=device).reshape(-1, 2)
 
 
