@@ -67,16 +67,22 @@ step build 120 bash -c build
 cd "$work"
 export PYTHONPATH=$work PYTHONUNBUFFERED=1
 step info 30 "$python" -c 'from simplepose.cli import main; raise SystemExit(main(["info"]))'
-# warnings of other versions of torch and NumPy are no failures here
-step "GPU tests" 120 "$python" -m pytest -q -m gpu -W default -p no:cacheprovider
+# warnings of other versions of torch and NumPy are no failures here; -v, so that a test that hangs is named
+step "GPU tests" 180 "$python" -m pytest -v --tb=short -m gpu -W default -p no:cacheprovider --continue-on-collection-errors \
+  tests/test_render_targets_cuda.py tests/test_decode_cuda.py
+measure() {  # SECTION LIMIT
+  step "$1" "$2" "$python" benchmarks/gpu_speed.py --sections "$1" --out "$out/gpu_speed.json"
+}
+measure render 90
+measure decode 90
 # every tensor in memory of its own, so that an access past its end is seen; torch's own kernels are not watched
-for tool in memcheck racecheck; do
-  step "$tool" 60 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool $tool --error-exitcode 9 \
+for tool in memcheck racecheck synccheck; do
+  step "$tool" 75 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool $tool --error-exitcode 9 \
     --kernel-regex kns=simplepose "$python" benchmarks/gpu_driver.py
 done
-for section in render decode training network; do
-  step "$section" 150 "$python" benchmarks/gpu_speed.py --sections $section --out "$out/gpu_speed.json"
-done
+measure training 60
+measure network 90
+measure compiled 150
 
 {
   printf '\n'

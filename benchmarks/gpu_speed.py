@@ -24,6 +24,7 @@ SECTIONS = {
     "decode": gpu_decode.run,
     "training": gpu_training.run,
     "network": gpu_network.run,
+    "compiled": gpu_render.run_compiled,
 }
 
 
