@@ -1,4 +1,4 @@
-"""What every test run adds: the modules it cannot collect, and lines of its summary."""
+"""What every test run adds: the modules it cannot collect, lines of its summary, and what tests may ask for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 TESTS = Path(__file__).parent
 NEEDED = ("hypothesis", "pycocotools")
@@ -42,3 +44,14 @@ def pytest_terminal_summary(terminalreporter):
     map_cases = sys.modules.get("map_cases")
     if map_cases and map_cases.counts["cases"]:
         terminalreporter.write_line(map_cases.summary())
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """PyTorch on one thread: small networks train no faster on more, and to the same bits everywhere."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
