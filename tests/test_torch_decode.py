@@ -130,6 +130,41 @@ def test_the_ops_keep_torchs_contracts(kernels):
         assert torch.equal(one, other)
 
 
+def test_indices_that_kernels_would_read_with_are_checked(kernels):
+    kernels()
+    maps = torch.from_numpy(scenes()[:1])
+    with pytest.raises(ValueError, match="mirror: expected indices from 0 to 47, got 0 to 48"):
+        torch_decode.find_peaks_op(torch.cat([maps, maps]), 30, 18, [*range(47), 48], 0.1, 8, False)
+    slots, counts, _ = torch_decode.find_peaks_op(maps, 30, 18, [], 0.1, 8, False)
+    with pytest.raises(ValueError, match="parts: expected indices from 0 to 17, got -1 to 0"):
+        torch_decode.match_parts_op(maps, slots, counts, [0, -1], [], 0.1, 10, 8, 64)
+    mirror = np.full(48, 99, np.int32)
+    with pytest.raises(ValueError, match="mirror: expected indices from 0 to 47, got 99 to 99"):
+        torch_decode.DecodeBatch(torch.cat([maps, maps]), sp.COCO, sp.DecodeConfig(), mirror=mirror)
+
+
+def test_memory_that_pytorch_holds_is_asked_for_once(kernels, monkeypatch):
+    kernels()
+    maps = torch.from_numpy(scenes())
+    expected = sp.decode(maps)
+    found, emptied = torch_decode._kernels(), []
+    start = found.start_decode
+
+    def full(*arguments):
+        if not emptied:
+            raise RuntimeError("decode: device memory: out of memory")
+        return start(*arguments)
+
+    monkeypatch.setattr(found, "start_decode", full, raising=False)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
+    for one, other in zip(sp.decode(maps), expected, strict=True):
+        assert_same_poses(one, other)
+    assert emptied == [1]
+    monkeypatch.setattr(found, "start_decode", lambda *_: (_ for _ in ()).throw(RuntimeError("another error")))
+    with pytest.raises(RuntimeError, match="another error"):
+        sp.decode(maps)
+
+
 @pytest.mark.parametrize("settings", [{}, {"flip": True}, {"scales": (1.0, 0.5), "flip": True}])
 def test_the_predictor_decodes_beside_the_network(kernels, settings):
     images = [blob_image(*shape)[0] for shape in ((120, 150), (70, 200), (120, 170), (120, 150))]
