@@ -101,6 +101,6 @@ PRESETS = {
     "imhn4-384": ModelConfig(stacks=4, input_size=384),
     "imhn4-512": ModelConfig(stacks=4, input_size=512),
     # One stack learns most in a given time on a CPU, where it has to be trained.
-    "tiny": ModelConfig(stacks=1, width=48, growth=16, input_size=256),
+    "tiny": ModelConfig(stacks=1, width=64, growth=32, input_size=256),
 }
 """The networks that have a name: those of the paper, and a small one that ships with its weights."""
