@@ -32,7 +32,7 @@ class Annotations:
 
     path: Path
     images: dict[int, dict[str, Any]]  # by id, in file order
-    people: dict[int, list[dict[str, Any]]]  # annotations by image id
+    people: dict[int, list[dict[str, Any]]]  # annotations of the judged category by image id
     data: dict[str, Any]  # the whole file
 
     def keypoints(self, image_id: int, skeleton: Skeleton = COCO) -> NDArray[np.float32]:
@@ -67,8 +67,11 @@ def annotations_from(data: Any, path: Path, skeleton: Skeleton = COCO) -> Annota
     length = 3 * len(skeleton.dataset_keypoints)
     people: dict[int, list[dict[str, Any]]] = {}
     try:
+        category = _category(data)
         images = {image["id"]: image for image in data["images"]}
         for annotation in data["annotations"]:
+            if category is not None and annotation.get("category_id", category) != category:
+                continue
             if len(annotation.get("keypoints") or ()) not in (0, length):
                 raise ValueError(
                     f"{path}: annotation {annotation.get('id')} has {len(annotation['keypoints'])} keypoint values, "
@@ -103,7 +106,7 @@ def evaluate_keypoints(
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools' own, under NumPy 2
         truth = Dataset()
-        truth.dataset = annotations.data
+        truth.dataset = {**annotations.data, "annotations": _complete_annotations(annotations, skeleton)}
         truth.createIndex()
         found = truth.loadRes(list(results)) if results else Dataset()
         evaluation = COCOeval(truth, found, "keypoints")
@@ -115,6 +118,37 @@ def evaluate_keypoints(
         evaluation.accumulate()
         evaluation.summarize()
     return dict(zip(METRICS, map(float, evaluation.stats), strict=True))
+
+
+def _category(data: dict[str, Any]) -> int | None:
+    """The id of the category that is judged, if the file says which it is."""
+    try:
+        return int(find_category(data.get("categories") or [])["id"])
+    except ValueError:
+        return None
+
+
+def _complete_annotations(annotations: Annotations, skeleton: Skeleton) -> list[dict[str, Any]]:
+    """What pycocotools wants of each annotation, also where the file leaves it out.
+
+    They are numbered from 1: to pycocotools a person with the id 0 was not found.
+    """
+    category = _category(annotations.data)
+    complete = []
+    for number, entry in enumerate((a for people in annotations.people.values() for a in people), 1):
+        values = entry.get("keypoints") or [0] * (3 * len(skeleton.dataset_keypoints))
+        keypoints = np.array(values, np.float64).reshape(-1, 3)
+        labelled = keypoints[keypoints[:, 2] > 0, :2]
+        low, high = (labelled.min(0), labelled.max(0) + 1) if len(labelled) else (np.zeros(2), np.zeros(2))
+        box = entry.get("bbox") or [*low.tolist(), *(high - low).tolist()]
+        defaults = {
+            "category_id": category or 1,
+            "num_keypoints": len(labelled),
+            "area": box[2] * box[3],
+            "iscrowd": 0,
+        }
+        complete.append({**defaults, **entry, "id": number, "bbox": box, "keypoints": values})
+    return complete
 
 
 def person_category(annotations: Annotations) -> int:

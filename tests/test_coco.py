@@ -42,6 +42,19 @@ def test_shifted_poses_have_the_ap_of_their_oks():
     assert coco.evaluate_keypoints(annotations, results)["AP"] == pytest.approx((oks >= thresholds).mean())
 
 
+def test_annotations_need_no_more_than_keypoints():
+    """What else pycocotools wants is filled in; other categories may have keypoints of their own."""
+    annotations, results = one_person()
+    data = annotations.data
+    bare = [{"id": 0, "image_id": 1, "keypoints": data["annotations"][0]["keypoints"]}, {"image_id": 1}]
+    hand = {"image_id": 1, "category_id": 2, "keypoints": [1, 1, 2] * 21}
+    categories = [*data["categories"], {"id": 2, "name": "hand", "keypoints": ["point"] * 21}]
+    found = coco.annotations_from({**data, "annotations": [*bare, hand], "categories": categories}, "memory")
+    assert len(found.people[1]) == 2
+    assert coco.evaluate_keypoints(found, results)["AP"] == pytest.approx(1.0)
+    assert "id" not in found.data["annotations"][1], "the file's content has changed"
+
+
 def test_images_without_results_count():
     annotations, _ = one_person()
     assert coco.evaluate_keypoints(annotations, [])["AP"] == 0.0
