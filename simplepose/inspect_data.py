@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from simplepose.config import TargetConfig
 from simplepose.data import COCODataset, Sample, collate
+from simplepose.images import write_image
 from simplepose.skeleton import Skeleton
 from simplepose.supervision import make_targets
 
@@ -54,10 +55,7 @@ def inspect_data(
     maps = make_targets(collate(samples), skeleton, targets, scales=1).targets[0].numpy()
     rows = [np.hstack([_fit(p, panel) for p in _panels(s, m, skeleton)]) for s, m in zip(samples, maps, strict=True)]
     path = Path(out)
-    encoded, data = cv2.imencode(path.suffix or ".png", np.vstack([_header(panel), *rows]))
-    if not encoded:
-        raise ValueError(f"{path}: OpenCV could not encode the picture")
-    path.write_bytes(data.tobytes())
+    write_image(path, np.vstack([_header(panel), *rows]))
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from simplepose.arguments import check_count
 from simplepose.commands import add_skeleton_option, chosen_skeleton, print_json, usage_errors
 
 
@@ -28,6 +29,8 @@ def run(options: argparse.Namespace) -> int:
 
     skeleton = chosen_skeleton(options)
     with usage_errors():
+        check_count("count", options.count)
+        check_count("first", options.first, 0)
         dataset = COCODataset(
             options.data,
             options.images,
