@@ -43,6 +43,9 @@ class AugmentConfig:
             raise ValueError(f"frame: expected one of {', '.join(get_args(Frame))}, got {self.frame!r}")
         if not (len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] < math.inf):
             raise ValueError(f"scale: expected two positive numbers, the lower first, got {self.scale!r}")
+        for name in ("person_size", "rotation", "shift", "flip", "jitter", "min_keypoints", "min_area", "min_distance"):
+            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), int | float):
+                raise TypeError(f"{name}: expected a number, got {getattr(self, name)!r}")
         limits = {"person_size": 10.0, "rotation": 180.0, "shift": 1e4, "flip": 1.0, "jitter": 1.0}
         for name, most in {**limits, "min_keypoints": 1e4, "min_area": 1e12, "min_distance": 1e4}.items():
             least = 0.01 if name == "person_size" else 0

@@ -6,9 +6,7 @@ therefore gives what an unbroken one gives: on the CPU, with the same number of 
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -21,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from simplepose.atomic import write_json
 from simplepose.checkpoint import load_checkpoint
 from simplepose.config import TargetConfig
 from simplepose.data import make_loader
@@ -34,23 +31,22 @@ from simplepose.poses import Poses
 from simplepose.predict import PRECISIONS, Predictor
 from simplepose.skeleton import COCO, Skeleton
 from simplepose.supervision import make_targets
-from simplepose.train_config import WHERE, TrainConfig, learning_rate
+from simplepose.train_config import TrainConfig, learning_rate
 from simplepose.train_data import BatchSampler, TrainData, open_data
 from simplepose.train_errors import TrainError, explained
-from simplepose.train_log import TrainLog, draw_predictions, new_window, window_means
+from simplepose.train_log import TrainLog, check_tensorboard, draw_predictions, new_window, window_means
 from simplepose.train_process import Process, join_processes
+from simplepose.train_run import leave_nothing, take_folder
 from simplepose.train_state import (
     TrainState,
     average_of,
     checkpoints,
+    heal_buffers,
     initialise_from,
     load_state,
-    remove_leftovers,
+    publish,
     save_state,
-    write_weights,
 )
-
-CONFIG = "config.json"
 
 MOST_SKIPPED = 32
 """float16 may overflow so many steps in a row while its scale adapts; more means that the loss is not finite."""
@@ -97,10 +93,12 @@ def train(
         OSError: something cannot be read or written. Messages name the last good checkpoint.
     """
     run = Path(run)
+    if tensorboard:
+        check_tensorboard()
     with join_processes(device) as process, explained(run, config):
         _check_device(config, process)
         if process.first:
-            _take_folder(run, config, skeleton, resume)
+            take_folder(run, config, skeleton, resume)
         process.barrier()
         prepared = _prepare(config, run, skeleton, process, resume)
         total = config.epochs * prepared.sampler.steps
@@ -126,13 +124,15 @@ def _prepare(config: TrainConfig, run: Path, skeleton: Skeleton, process: Proces
         sampler = BatchSampler(len(data.samples), config, process)
         pinned = process.device.type == "cuda"
         loader = make_loader(data.samples, workers=config.workers, batch_sampler=sampler, pin_memory=pinned)
-        state = _start(config, skeleton, process)
-        if checkpoints(run):
-            load_state(checkpoints(run)[-1], state)
+        good = checkpoints(run)
+        state = _start(config, skeleton, process, None if good else config.init)
+        if good:
+            _go_back(run, good[-1], state, len(data.samples), process)
+        state.samples = len(data.samples)
         return Prepared(data, sampler, loader, state, _prepare_forward(state.model, config, process))
     except BaseException:
         if process.first and not resume:
-            shutil.rmtree(run)
+            leave_nothing(run)
         raise
 
 
@@ -192,13 +192,15 @@ def _loop(
             state.scaler.step(state.optimizer)
             state.scaler.update()
             state.optimizer.zero_grad(set_to_none=True)
-            state.average.update_parameters(state.model)
+            if state.skipped:
+                heal_buffers(state.model, state.averaged)
+            else:
+                state.average.update_parameters(state.model)
             state.step += 1
 
             ends_epoch = state.step % sampler.steps == 0
             stops = state.step == stop_step
             validates = ends_epoch and ((epoch + 1) % config.validate_epochs == 0 or state.step == total)
-            improved = False
             if state.step % config.log_steps == 0 or state.step == total:
                 values = window_means(process.mean(state.window))
                 state.window.zero_()
@@ -206,15 +208,13 @@ def _loop(
                     log.steps(state.step, config.batch, **values, lr=rate, gradient_norm=float(norm))
             if validates:
                 metrics = _validate(state, data, skeleton, config, process)
-                improved = metrics["AP"] > state.best
-                state.best = max(state.best, metrics["AP"])
+                if metrics["AP"] > state.best:
+                    state.best, state.best_step = metrics["AP"], state.step
                 if log:
                     log.validation(state.step, epoch=epoch + 1, **metrics)
                     _draw(run, state, data, skeleton, targets)
             if process.first and (validates or stops or state.step % config.checkpoint_steps == 0):
-                written = save_state(run, state, skeleton, keep=config.keep)
-                if improved:
-                    write_weights(run / "best.safetensors", written)
+                save_state(run, state, skeleton, keep=config.keep)
             if stops:
                 break
 
@@ -224,15 +224,26 @@ def _loop(
     return TrainReport(run, state.step, metrics, state.best)
 
 
-def _start(config: TrainConfig, skeleton: Skeleton, process: Process) -> TrainState:
+def _go_back(run: Path, checkpoint: Path, state: TrainState, samples: int, process: Process) -> None:
+    """Take up the last checkpoint; its weights are published again, in case that the run was killed before."""
+    load_state(checkpoint, state)
+    if state.samples != samples:
+        raise ValueError(f"data: expected the {state.samples} samples that the run trains on, got {samples}")
+    if process.from_first(state.step) != state.step:
+        raise ValueError(f"resume: {run} differs between the processes; expected a folder that all machines share")
+    if process.first:
+        publish(run, checkpoint, state)
+
+
+def _start(config: TrainConfig, skeleton: Skeleton, process: Process, init: str | None) -> TrainState:
     """The state before the first step: the same on each process."""
     torch.manual_seed(config.seed)
     model = IMHN(config.model)
-    if config.init:
-        source = load_checkpoint(config.init)
+    if init:
+        source = load_checkpoint(init)
         anew = initialise_from(model, source, skeleton)
         if anew and process.first:
-            print(f"start anew, since {config.init} knows other maps: {', '.join(anew)}", file=sys.stderr)
+            print(f"start anew, since {init} knows other maps: {', '.join(anew)}", file=sys.stderr)
     model = model.to(process.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     parameters = model.parameters()
     optimizer: torch.optim.Optimizer
@@ -337,39 +348,6 @@ def _check_device(config: TrainConfig, process: Process) -> None:
         raise ValueError("precision: expected float32 or bfloat16 on the CPU, got 'float16'")
     if config.norm == "sync" and process.world > 1 and process.device.type != "cuda":
         raise ValueError("norm: expected 'batch' or 'frozen' on the CPU, PyTorch has 'sync' for CUDA alone")
-
-
-def _take_folder(run: Path, config: TrainConfig, skeleton: Skeleton, resume: bool) -> None:
-    """Make the run's folder, or check that it is the one of this run."""
-    if resume:
-        known, learned = read_run(run)
-        here = replace(config, **{name: getattr(known, name) for name in WHERE})
-        if here != known:
-            raise ValueError(f"resume: {run} has other settings ({'; '.join(known.differences(here))})")
-        if learned != skeleton:
-            raise ValueError(f"resume: {run} learns skeleton {learned.name!r}, not {skeleton.name!r}")
-        remove_leftovers(run)
-        return
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise FileExistsError(f"out: {run} has content; choose a new folder, or go on with --resume {run}")
-    write_json(run / CONFIG, {"format_version": 1, "config": config.to_dict(), "skeleton": skeleton.to_dict()})
-
-
-def read_run(run: str | Path) -> tuple[TrainConfig, Skeleton]:
-    """The settings and the skeleton of a run.
-
-    Raises:
-        FileNotFoundError: there is no run in that folder.
-        ValueError: its config.json is not one.
-    """
-    path = Path(run) / CONFIG
-    if not path.is_file():
-        raise FileNotFoundError(f"resume: there is no run in {run} ({path} is missing)")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return TrainConfig.from_dict(data["config"]), Skeleton.from_dict(data["skeleton"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: not the settings of a training run ({error})") from None
 
 
 def command_line() -> int:

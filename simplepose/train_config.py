@@ -75,7 +75,10 @@ class TrainConfig:
             self._check_number(name, most)
         for name in ("momentum", "ema"):
             self._check_number(name, 1 - 1e-9)
-        if not 0.1 <= self.sigma <= 10:
+        if not isinstance(self.compile, bool):
+            raise TypeError(f"compile: expected true or false, got {self.compile!r}")
+        self._check_number("sigma", 10)
+        if self.sigma < 0.1:
             raise ValueError(f"sigma: expected a number from 0.1 to 10, got {self.sigma!r}")
         choices = {"optimizer": Optimizer, "schedule": Schedule, "norm": Norm, "precision": Precision, "shape": Shape}
         for name, kind in choices.items():
@@ -116,16 +119,17 @@ class TrainConfig:
         Raises:
             ValueError: there is no such setting, or it does not take the value.
         """
-        config = self
+        changes: dict[str, dict[str, Any]] = {"": {}}  # together, since some are right only with others
         for name, value in values.items():
             part, _, rest = name.rpartition(".")
-            owner = getattr(config, part, None) if part else config
+            owner = getattr(self, part, None) if part else self
             if not is_dataclass(owner) or rest not in {f.name for f in fields(owner)}:
-                raise ValueError(f"settings: there is no {name!r}; known are {', '.join(_flat(config))}")
-            value = tuple(value) if isinstance(value, list) else value
-            changed = replace(owner, **{rest: value})  # type: ignore[type-var]
-            config = replace(config, **{part: changed}) if part else changed  # type: ignore[assignment, arg-type]
-        return config
+                raise ValueError(f"settings: there is no {name!r}; known are {', '.join(_flat(self))}")
+            changes.setdefault(part, {})[rest] = tuple(value) if isinstance(value, list) else value
+        whole = changes.pop("")
+        for part, inner in changes.items():
+            whole[part] = replace(whole.get(part, getattr(self, part)), **inner)
+        return replace(self, **whole)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, as JSON holds them; ``from_dict`` reads it back."""
@@ -211,21 +215,22 @@ PRESETS = {
     "imhn3-384": replace(_PAPER, model=ModelConfig(stacks=3, input_size=384)),
     "imhn4-384": replace(_PAPER, model=ModelConfig(input_size=384)),
     "imhn4-512": replace(_PAPER, model=ModelConfig(), l2_epochs=0, epochs=40),
-    # The network that ships, on whole synthetic images, for the CPU. New images teach a short run more than bent ones.
+    # The network that ships, on whole synthetic images, for the CPU. New images teach a short run more than bent ones,
+    # and plain L2 leaves fewer poses that nobody stands for than the focal loss.
     "tiny": replace(
         _QUICK,
-        model=ModelConfig(stacks=1, width=48, growth=16, input_size=256),
+        model=ModelConfig(stacks=1, width=64, growth=32, input_size=256),
         augment=AugmentConfig.none(flip=0.5),
-        loss=LossConfig.released(),
+        loss=LossConfig.l2(),
         lr=2e-3,
-        epochs=4,
+        epochs=7,
         batch=8,
         warmup_steps=100,
         clip=2.0,
         ema=0.999,
         workers=1,
-        log_steps=25,
-        checkpoint_steps=200,
+        log_steps=100,
+        checkpoint_steps=500,
     ),
     # A few images by heart: shows that images, targets, loss, network, decoding and evaluation fit together.
     "overfit": replace(

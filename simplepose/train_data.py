@@ -97,15 +97,18 @@ def open_data(config: TrainConfig, skeleton: Skeleton, run: Path, process: Proce
     shown = COCODataset(data, images, skeleton=skeleton, size=config.size, augment=AugmentConfig.none())
     path, folder = find_data(data, images)
     annotations = load_annotations(path, skeleton)
+    judged = list(annotations.images)[: config.validate_images]
     if process.first:
         for dataset in (samples, shown):
-            _check_images(dataset)
+            used = sorted({record for record, _ in dataset.samples})
+            _check_images(dataset.annotations, [dataset.records[i].path for i in used])
+        _check_images(path, [folder / annotations.images[i]["file_name"] for i in judged])
     return TrainData(
         samples,
         shown,
         annotations,
         folder,
-        list(annotations.images)[: config.validate_images],
+        judged,
         "validation" if config.val else "training images",
     )
 
@@ -135,12 +138,10 @@ def _located(source: str, images: str | None, run: Path) -> tuple[Path, str | No
     return (_synthetic_folder(source, run), None) if SYNTH.fullmatch(source) else (Path(source), images)
 
 
-def _check_images(dataset: COCODataset) -> None:
+def _check_images(annotations: Path, paths: list[Path]) -> None:
     """Now, not in the middle of the run."""
-    used = {record for record, _ in dataset.samples}
-    missing = [path for path in (dataset.records[i].path for i in sorted(used)) if not path.is_file()]
+    missing = [path for path in paths if not path.is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{missing[0]}: no such image file; {len(missing)} of the {len(used)} images of {dataset.annotations} "
-            "are missing"
+            f"{missing[0]}: no such image file; {len(missing)} of the {len(paths)} images of {annotations} are missing"
         )

@@ -10,7 +10,13 @@ from pathlib import Path
 import torch
 
 from simplepose.train_config import TrainConfig
-from simplepose.train_state import checkpoints
+from simplepose.train_state import WEIGHTS, checkpoints
+
+FROM_WORKER = "in DataLoader worker process"
+LOST_WORKER = "DataLoader worker (pid"
+"""What PyTorch says of errors in the processes that read samples, and of such a process that is gone."""
+
+NOTHING_YET = "there is no checkpoint yet"
 
 
 class TrainError(RuntimeError):
@@ -23,19 +29,28 @@ def explained(run: Path, config: TrainConfig) -> Iterator[None]:
     try:
         yield
     except TrainError as error:
-        raise TrainError(f"{error}; {_where_to_go_on(run)}") from None
+        raise TrainError(f"{error}; {_where_to_start_from(run)}") from None
+    except (OSError, ValueError) as error:
+        if FROM_WORKER in str(error):  # its last line is the error itself, behind the name of its type
+            reason = str(error).strip().splitlines()[-1].partition(": ")[2]
+            raise ValueError(f"{reason}; {_where_to_go_on(run)}") from None
+        if isinstance(error, ValueError) or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise OSError(error.errno, f"{error.strerror}; {_where_to_go_on(run)}", error.filename) from None
     except (RuntimeError, MemoryError) as error:
+        if LOST_WORKER in str(error):
+            raise TrainError(
+                f"a process that reads samples was ended from outside, most likely for want of memory; lower workers "
+                f"(now {config.workers}) or cache_mb ({config.cache_mb}); {_where_to_go_on(run)}"
+            ) from error
         if not _out_of_memory(error):
             raise
         passes = config.batch // config.accumulate
         raise TrainError(
             f"out of memory with {passes} samples of {config.size} x {config.size} pixels at once; raise accumulate "
-            f"(now {config.accumulate}), lower batch ({config.batch}) or use precision=bfloat16; {_where_to_go_on(run)}"
+            f"(now {config.accumulate}), lower batch ({config.batch}) or use precision=bfloat16; "
+            f"{_where_to_start_from(run)}"
         ) from error
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise OSError(error.errno, f"{error.strerror}; {_where_to_go_on(run)}", error.filename) from None
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -44,8 +59,16 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or named
 
 
+def _where_to_start_from(run: Path) -> str:
+    """Where the settings must change: a run keeps its own."""
+    good = checkpoints(run)
+    if not good:
+        return NOTHING_YET
+    return f"the last good checkpoint is {good[-1]}; a new run can start from it with --init {good[-1] / WEIGHTS}"
+
+
 def _where_to_go_on(run: Path) -> str:
     good = checkpoints(run)
     if not good:
-        return "there is no checkpoint yet"
+        return NOTHING_YET
     return f"the last good checkpoint is {good[-1]}; go on with simplepose train --resume {run}"

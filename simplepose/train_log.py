@@ -61,7 +61,7 @@ class TrainLog:
         with atomic_write(run / LOG) as temporary:
             temporary.write_text("".join(json.dumps(r) + "\n" for r in self.records), encoding="utf-8")
         self._file: IO[str] = (run / LOG).open("a", encoding="utf-8")
-        self._writer = _tensorboard_writer(run, step) if tensorboard else None
+        self._writer = check_tensorboard()(str(run / "tensorboard"), purge_step=step + 1) if tensorboard else None
         self._bar = tqdm(total=total, initial=step, unit="step", file=sys.stderr) if sys.stderr.isatty() else None
         self._start, self._first, self._last = time.perf_counter(), step, (time.perf_counter(), step)
 
@@ -105,6 +105,8 @@ class TrainLog:
             write_image(self.run / "curves.png", draw_curves(self.records))
 
     def _note(self, record: Record) -> None:
+        """JSON has no numbers for what is not finite: they become null."""
+        record = {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in record.items()}
         self.records.append(record)
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
@@ -146,7 +148,7 @@ def draw_curves(records: Sequence[Record], width: int = 900, height: int = 280) 
     """The loss (logarithmic) and the AP over the steps."""
     panels = []
     for name, color in CURVES.items():
-        points = [(r["step"], r[name]) for r in records if name in r and math.isfinite(r[name])]
+        points = [(r["step"], r[name]) for r in records if r.get(name) is not None]
         if points:
             xy = np.array(points, np.float64)
             panels.append(_draw_curve(name, xy, color, width, height, log=name == "loss"))
@@ -190,12 +192,13 @@ def window_means(window: Tensor) -> dict[str, float]:
     return {"loss": total / count, **named}
 
 
-def _tensorboard_writer(run: Path, step: int) -> Any:
+def check_tensorboard() -> Any:
+    """TensorBoard's writer; RuntimeError where it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise RuntimeError("tensorboard: it is not installed; pip install 'simplepose[tensorboard]'") from None
-    return SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+    return SummaryWriter
 
 
 def _clock(seconds: float) -> str:

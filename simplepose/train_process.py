@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -13,6 +14,9 @@ import torch.distributed as distributed
 from torch import Tensor
 
 from simplepose.predict import find_device
+
+PATIENCE = timedelta(hours=2)
+"""How long the others wait for a process that draws data or measures the AP."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,13 @@ def join_processes(device: str | torch.device = "auto") -> Iterator[Process]:
     world, rank, local = (int(os.environ.get(n, d)) for n, d in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0)))
     found = find_device(device)
     if found.type == "cuda":
-        if world > 1 and found.index is None:
+        if found.index is None:
             found = find_device(f"cuda:{local}")
         torch.cuda.set_device(found)
     if world == 1:
         yield Process(0, 1, found)
         return
-    distributed.init_process_group("nccl" if found.type == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if found.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Process(rank, world, found)
     finally:

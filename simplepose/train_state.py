@@ -38,6 +38,8 @@ class TrainState:
     step: int = 0  # optimiser steps done
     skipped: int = 0  # steps in a row that float16 overflowed in
     best: float = -1.0  # the best AP so far
+    best_step: int = 0  # when it was measured
+    samples: int = 0  # that the run trains on: another number would be another run
 
     @property
     def averaged(self) -> IMHN:
@@ -64,8 +66,8 @@ def average_of(model: IMHN, decay: float) -> AveragedModel:
 def save_state(run: Path, state: TrainState, skeleton: Skeleton, *, keep: int) -> Path:
     """Write the checkpoint of the present step and remove all but the newest ``keep``.
 
-    A checkpoint is a folder that gets its name when all of it is on the disk: one that has a name is whole. Then
-    ``RUN/last.safetensors`` becomes its averaged weights.
+    A checkpoint is a folder that gets its name when all of it is on the disk: one that has a name is whole. Then its
+    averaged weights are published.
 
     Raises:
         OSError: it cannot be written; those there are stay as they are.
@@ -86,7 +88,7 @@ def save_state(run: Path, state: TrainState, skeleton: Skeleton, *, keep: int) -
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    write_weights(run / "last.safetensors", path)
+    publish(run, path, state)
     remove_leftovers(run)
     for old in checkpoints(run)[:-keep]:
         hidden = old.with_name(f".{old.name}.old")  # so that one half removed is not taken for a whole one
@@ -95,10 +97,22 @@ def save_state(run: Path, state: TrainState, skeleton: Skeleton, *, keep: int) -
     return path
 
 
-def write_weights(path: Path, checkpoint: Path) -> None:
-    """Make ``path`` the averaged weights of a checkpoint."""
-    with atomic_write(path) as temporary:
-        shutil.copyfile(checkpoint / AVERAGE, temporary)
+def publish(run: Path, checkpoint: Path, state: TrainState) -> None:
+    """Make ``RUN/last.safetensors`` the averaged weights of a checkpoint, and ``best.safetensors`` if none are better.
+
+    A run that was killed before it came to this does it when it is resumed.
+    """
+    names = ["last.safetensors"] + ["best.safetensors"] * (state.best_step == state.step)
+    for name in names:
+        with atomic_write(run / name) as temporary:
+            shutil.copyfile(checkpoint / AVERAGE, temporary)
+
+
+def heal_buffers(model: IMHN, averaged: IMHN) -> None:
+    """Statistics of the norms that a float16 forward pass spoiled become the averaged ones."""
+    for buffer, good in zip(model.buffers(), averaged.buffers(), strict=True):
+        if not bool(torch.isfinite(buffer).all()):
+            buffer.copy_(good)
 
 
 def load_state(path: Path, state: TrainState) -> None:
@@ -115,7 +129,8 @@ def load_state(path: Path, state: TrainState) -> None:
         state.scaler.load_state_dict(rest["scaler"])
         state.window.copy_(rest["window"])
         state.average.n_averaged.fill_(rest["updates"])
-        state.step, state.skipped, state.best = rest["step"], rest["skipped"], rest["best"]
+        state.step, state.skipped, state.samples = rest["step"], rest["skipped"], rest["samples"]
+        state.best, state.best_step = rest["best"], rest["best_step"]
     except Exception as error:  # a damaged pickle can fail in any way
         raise CheckpointError(f"{path / REST}: damaged or of another run ({error})") from None
 
@@ -171,6 +186,8 @@ def _rest(state: TrainState) -> bytes:
         "step": state.step,
         "skipped": state.skipped,
         "best": state.best,
+        "best_step": state.best_step,
+        "samples": state.samples,
     }
     torch.save(rest, buffer)
     return buffer.getvalue()

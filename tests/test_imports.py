@@ -24,7 +24,7 @@ ORDER = [
     "frame", "heatmaps", "pipeline", "predict", "video", "evaluate",
     "synth_pose", "synth_body", "synth_looks", "synth_paint", "synth_background", "synth_person", "synth_scene",
     "synth",
-    "train_config", "train_process", "train_data", "train_log", "train_state", "train_errors", "train",
+    "train_config", "train_process", "train_data", "train_log", "train_state", "train_run", "train_errors", "train",
     "",
     "commands", "commands.convert", "commands.decode", "commands.demo", "commands.bench", "commands.evaluate",
     "commands.export", "commands.info", "commands.inspect", "commands.predict", "commands.synth", "commands.train",

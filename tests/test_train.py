@@ -1,6 +1,7 @@
 """Training: it learns, gives the same bits however it was broken off, and ends clearly where it cannot go on."""
 
 import json
+import shutil
 import signal
 from dataclasses import replace
 from itertools import chain
@@ -14,12 +15,13 @@ from train_cases import QUICK, weights
 from simplepose.checkpoint import load_checkpoint, load_model
 from simplepose.cli import main
 from simplepose.synth import SynthConfig, write_dataset
-from simplepose.train import read_run, train
+from simplepose.train import train
 from simplepose.train_config import PRESETS, TrainConfig
 from simplepose.train_data import BatchSampler
 from simplepose.train_errors import TrainError, explained
 from simplepose.train_log import read_log
 from simplepose.train_process import Process
+from simplepose.train_run import read_run
 from simplepose.train_state import checkpoints
 
 LONE = Process(0, 1, torch.device("cpu"))
@@ -75,7 +77,7 @@ def test_eight_images_are_learned_by_heart(tmp_path):
 KILL_AT_STEP = """
 import os, signal, sys
 from torch.optim.optimizer import register_optimizer_step_post_hook
-from simplepose.train import train, read_run
+from simplepose.train import train
 from simplepose.train_config import TrainConfig
 left = int(sys.argv[2])
 def count(*_):
@@ -104,7 +106,7 @@ def dying_write(path, data):
     return write(path, data)
 def dying_replace(old, new):
     global left
-    left -= part == "rename" and "step-" in str(new) and Path(old).is_dir()
+    left -= part == Path(new).name or (part == "rename" and "step-" in str(new) and Path(old).is_dir())
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return replace(old, new)
@@ -142,6 +144,37 @@ def test_killed_while_it_writes_a_checkpoint_and_resumed_gives_the_same_bits(peo
     train(config, run, resume=True)
     assert_same_bits(run, unbroken)
     assert not list(run.rglob(".*"))
+
+
+@pytest.mark.parametrize(("name", "time"), [("last.safetensors", 4), ("best.safetensors", 1)])
+def test_killed_before_weights_are_published_and_resumed_publishes_them(people, unbroken, tmp_path, name, time):
+    """The last ones after all steps are done, the best ones in the midst of the run."""
+    config, run = replace(QUICK, data=str(people)), tmp_path / "run"
+    result = run_script(KILL_IN_WRITE, run, time, json.dumps(config.to_dict()), name)
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    expected = (unbroken / name).read_bytes()
+    assert not (run / name).exists() or (run / name).read_bytes() != expected
+    train(config, run, resume=True)
+    assert (run / name).read_bytes() == expected
+
+
+def test_old_checkpoints_go(unbroken):
+    assert [path.name for path in checkpoints(unbroken)] == ["step-00000004", "step-00000006"]
+
+
+def test_a_resumed_run_needs_its_data_but_not_what_it_started_from(people, unbroken, tmp_path):
+    source = tmp_path / "source.safetensors"
+    source.write_bytes((unbroken / "last.safetensors").read_bytes())
+    config, run = replace(QUICK, data=str(people), init=str(source), epochs=1), tmp_path / "run"
+    train(config, run, stop_step=1)
+    source.unlink()
+    data = json.loads((people / "annotations.json").read_text())
+    data["images"] = data["images"][:8]
+    data["annotations"] = [a for a in data["annotations"] if a["image_id"] <= 8]
+    (tmp_path / "fewer.json").write_text(json.dumps(data))
+    with pytest.raises(ValueError, match="data: expected the 12 samples that the run trains on, got 8"):
+        train(replace(config, data=str(tmp_path / "fewer.json"), images=str(people / "images")), run, resume=True)
+    assert train(config, run, resume=True).steps == 3
 
 
 def test_two_processes_train_as_one(people, tmp_path):
@@ -202,7 +235,9 @@ def test_bfloat16_trains_with_finite_gradients_on_the_cpu(people, tmp_path):
 
 def test_not_finite_stops_with_the_last_good_checkpoint_named(people, tmp_path):
     config = replace(QUICK, data=str(people), epochs=4, lr=1e3, warmup_steps=0, clip=0.0, optimizer="sgd")
-    with pytest.raises(TrainError, match=r"step \d+: the loss .* not finite; .* go on with simplepose train --resume"):
+    with pytest.raises(
+        TrainError, match=r"step \d+: the loss .* not finite; .* (no checkpoint yet|--init .*model.safetensors)"
+    ):
         train(config, tmp_path / "run")
     for path in checkpoints(tmp_path / "run"):
         state = load_checkpoint(path / "model.safetensors").state
@@ -303,6 +338,30 @@ def test_out_of_memory_says_what_to_change(tmp_path):
         torch.empty(2**59)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_image_is_named_alone(people, tmp_path, capsys, workers):
+    data = tmp_path / "data"
+    shutil.copytree(people, data)
+    broken = data / "images" / "0000003.jpg"
+    broken.write_bytes(broken.read_bytes()[:200])
+    options = ["--set", *_as_options(replace(QUICK, workers=workers), TrainConfig.preset("overfit"))]
+    base = ["--preset", "overfit", "--data", data, "--out", tmp_path / "run", "--device", "cpu"]
+    assert command(*base, *options) == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith(f"simplepose train: error: {broken}: the image file is cut short")
+    assert "Traceback" not in last
+
+
+def test_an_image_without_people_that_the_ap_needs_is_missed_at_once(people, tmp_path, capsys):
+    data = json.loads((people / "annotations.json").read_text())
+    data["images"].insert(0, {"id": 99, "file_name": "empty.jpg", "height": 64, "width": 64})
+    (tmp_path / "more.json").write_text(json.dumps(data))
+    base = ["--preset", "overfit", "--data", tmp_path / "more.json", "--images", people / "images"]
+    assert command(*base, "--out", tmp_path / "run", "--device", "cpu") == 1
+    assert "empty.jpg: no such image file; 1 of the 13 images" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 # --- smaller parts ---
 
 
@@ -311,3 +370,14 @@ def test_inspect_draws_samples(people, tmp_path, capsys):
     assert main(["inspect", str(people), "--out", str(out), "--count", "2", "--size", "64", "--plain", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["samples"] == 12
     assert cv2.imread(str(out)).shape[1] == 4 * 320
+    for change, code, message in (
+        (["--out", str(tmp_path / "sheet.foo")], 1, "sheet.foo: cannot write '.foo'; use .jpg or .png"),
+        (["--first", "-1"], 2, "first: expected 0 to"),
+        (["--count", "0"], 2, "count: expected 1 to"),
+    ):
+        try:
+            found = main(["inspect", str(people), "--size", "64", *change])
+        except SystemExit as error:
+            found = error.code
+        assert found == code
+        assert message in capsys.readouterr().err

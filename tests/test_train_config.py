@@ -38,6 +38,22 @@ def test_settings_survive_json():
     ]
 
 
+def test_settings_that_are_right_together_are_taken_together():
+    config = TrainConfig.preset("tiny").with_values({"accumulate": 3, "batch": 12})
+    assert (config.accumulate, config.batch) == (3, 12)
+    plain = {"model.plain_hourglass": True, "model.growth": 0}
+    plain |= {"model.spatial_attention": False, "model.channel_attention": False}
+    assert TrainConfig().with_values(plain).model.plain_hourglass
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("compile", "False"), ("sigma", "wide"), ("lr", "fast"), ("augment.rotation", "left")]
+)
+def test_values_of_another_type_are_named(name, value):
+    with pytest.raises(TypeError, match=f"{name.rpartition('.')[2]}: expected .*, got '{value}'"):
+        TrainConfig().with_values({name: value})
+
+
 def test_preset_has_the_channels_of_the_skeleton():
     assert TrainConfig.preset("tiny").model == ModelConfig.preset("tiny", COCO)
     assert TrainConfig.preset("tiny", ARM).model.channels == ARM.num_channels

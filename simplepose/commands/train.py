@@ -10,6 +10,8 @@ from typing import Any
 
 from simplepose.commands import UsageError, add_skeleton_option, chosen_skeleton, print_json, usage_errors
 
+DEFAULT_PRESET = "imhn4-384"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from simplepose.train_config import PRESETS, TrainConfig
@@ -18,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", help="the image folder; default: found beside the annotations")
     parser.add_argument("--val", help="as --data, to measure the AP on; default: the AP is of training images")
     parser.add_argument("--val-images", help="the image folder of --val")
-    parser.add_argument("--preset", default="imhn4-384", help=", ".join(PRESETS))
+    parser.add_argument("--preset", help=f"{', '.join(PRESETS)}; default: {DEFAULT_PRESET}")
     parser.add_argument("--out", metavar="RUN", help="a new or empty folder for the results")
     parser.add_argument("--resume", metavar="RUN", help="go on with this run, with its settings")
     parser.add_argument("--init", metavar="CHECKPOINT", help="start from these weights, also of another skeleton")
@@ -38,8 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from simplepose.train import read_run, train
+    from simplepose.train import train
     from simplepose.train_config import WHERE
+    from simplepose.train_run import read_run
 
     out = options.resume or options.out
     if out is None:
@@ -48,6 +51,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--out: expected {options.resume} as for --resume, or none, got {options.out}")
     given = _given(options)
     if options.resume:
+        if options.preset:
+            raise UsageError("--preset: expected none with --resume, a run keeps its settings")
         config, skeleton = read_run(options.resume)
         with usage_errors():
             changed = config.with_values({**given, **_settings(options.set)})
@@ -71,9 +76,11 @@ def run(options: argparse.Namespace) -> int:
     )
     if os.environ.get("RANK", "0") == "0":
         if options.json:
-            print_json({"run": str(report.run), "steps": report.steps, "best_AP": report.best, **report.metrics})
+            best = report.best if report.best >= 0 else None
+            print_json({"run": str(report.run), "steps": report.steps, "best_AP": best, **report.metrics})
         else:
-            print(f"{report.run}: {report.steps} steps, best AP {report.best:.3f}")
+            best_text = f"best AP {report.best:.3f}" if report.best >= 0 else "no AP measured yet"
+            print(f"{report.run}: {report.steps} steps, {best_text}")
     return 0
 
 
@@ -83,7 +90,7 @@ def _chosen_config(options: argparse.Namespace, skeleton: Any, given: dict[str, 
     if "data" not in given:
         raise UsageError("expected --data DIR, JSON or synth:IMAGES,SEED")
     with usage_errors():
-        config = TrainConfig.preset(options.preset, skeleton)
+        config = TrainConfig.preset(options.preset or DEFAULT_PRESET, skeleton)
         return config.with_values({**_settings(options.set), **given})
 
 
