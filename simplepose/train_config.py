@@ -244,10 +244,11 @@ PRESETS = {
     "photos": replace(
         _BY_HEART,
         model=ModelConfig(stacks=1, width=48, growth=16, input_size=320),
-        epochs=300,
+        loss=LossConfig.l2(),
+        epochs=600,
         ema=0.98,
         checkpoint_steps=100,
-        validate_epochs=100,
+        validate_epochs=200,
     ),
 }
 """The runs that have a name."""
