@@ -12,6 +12,7 @@ import torch
 from processes import run_python
 from train_cases import QUICK, weights
 
+from simplepose.augment import AugmentConfig
 from simplepose.checkpoint import load_checkpoint, load_model
 from simplepose.cli import main
 from simplepose.synth import SynthConfig, write_dataset
@@ -126,8 +127,9 @@ def test_killed_at_a_step_and_resumed_gives_the_same_bits(people, unbroken, tmp_
     assert losses(tmp_path / "run") == losses(unbroken)
 
 
-def test_stopped_at_a_step_and_resumed_gives_the_same_bits(people, unbroken, tmp_path):
-    config = replace(QUICK, data=str(people))
+@pytest.mark.parametrize("workers", [0, 1])
+def test_stopped_at_a_step_and_resumed_gives_the_same_bits(people, unbroken, tmp_path, workers):
+    config = replace(QUICK, data=str(people), workers=workers)
     for stop, reached in ((1, 1), (1, 1), (5, 5), (None, 6)):
         assert train(config, tmp_path / "run", resume=(tmp_path / "run").exists(), stop_step=stop).steps == reached
     assert_same_bits(tmp_path / "run", unbroken)
@@ -242,6 +244,13 @@ def test_not_finite_stops_with_the_last_good_checkpoint_named(people, tmp_path):
     for path in checkpoints(tmp_path / "run"):
         state = load_checkpoint(path / "model.safetensors").state
         assert all(bool(t.isfinite().all()) for t in state.values() if t.is_floating_point())
+
+
+def test_main_persons_train_too(people, tmp_path):
+    """As the paper takes its samples: a person in the middle, turned, scaled, shifted and mirrored."""
+    config = replace(QUICK, data=str(people), augment=AugmentConfig(shift=8, min_area=100.0))
+    assert train(config, tmp_path / "run", stop_step=2).steps == 2
+    assert len(losses(tmp_path / "run")) == 2
 
 
 def test_the_average_is_the_weights_where_it_has_no_decay(people, tmp_path):
