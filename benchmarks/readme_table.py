@@ -77,6 +77,7 @@ TABLES = {
     "decode_cpu": ("README.md", decode_table),
     "render_cpu": ("README.md", render_table),
     "tiny": ("docs/tiny.md", network_table),
+    "ablation": ("docs/training.md", ablation_table),
 }
 """By result file: where the table stands and what makes it."""
 
