@@ -128,6 +128,8 @@ def _prepare(config: TrainConfig, run: Path, skeleton: Skeleton, process: Proces
         state = _start(config, skeleton, process, None if good else config.init)
         if good:
             _go_back(run, good[-1], state, len(data.samples), process)
+        if process.from_first(state.step) != state.step:  # asked by all, also by those that find no checkpoint
+            raise ValueError(f"resume: {run} differs between the processes; expected a folder that all machines share")
         state.samples = len(data.samples)
         return Prepared(data, sampler, loader, state, _prepare_forward(state.model, config, process))
     except BaseException:
@@ -229,8 +231,6 @@ def _go_back(run: Path, checkpoint: Path, state: TrainState, samples: int, proce
     load_state(checkpoint, state)
     if state.samples != samples:
         raise ValueError(f"data: expected the {state.samples} samples that the run trains on, got {samples}")
-    if process.from_first(state.step) != state.step:
-        raise ValueError(f"resume: {run} differs between the processes; expected a folder that all machines share")
     if process.first:
         publish(run, checkpoint, state)
 

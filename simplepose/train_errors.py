@@ -41,7 +41,7 @@ def explained(run: Path, config: TrainConfig) -> Iterator[None]:
         if LOST_WORKER in str(error):
             raise TrainError(
                 f"a process that reads samples was ended from outside, most likely for want of memory; lower workers "
-                f"(now {config.workers}) or cache_mb ({config.cache_mb}); {_where_to_go_on(run)}"
+                f"(now {config.workers}); {_where_to_go_on(run)}"
             ) from error
         if not _out_of_memory(error):
             raise
