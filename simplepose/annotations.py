@@ -174,7 +174,7 @@ def _person(entry: Mapping[str, Any], skeleton: Skeleton) -> Person:
     label = f"annotation {entry.get('id', '?')}"
     keypoints = _keypoints(entry.get("keypoints") or [], len(skeleton.dataset_keypoints), label)
     polygons, rle = _outline(entry.get("segmentation"), label)
-    box = entry.get("bbox") or _box_of(polygons, keypoints)
+    box = entry.get("bbox") or box_of(polygons, keypoints)
     if len(box) != 4 or not np.isfinite(box).all():
         raise ValueError(f"{label}.bbox: expected x, y, width, height, got {box}")
     x, y, width, height = map(float, box)
@@ -208,7 +208,7 @@ def _outline(segmentation: Any, label: str) -> tuple[tuple[NDArray[np.float32], 
     return tuple(p[: p.size // 2 * 2].reshape(-1, 2) for p in polygons if p.ndim == 1 and p.size >= 6), None
 
 
-def _box_of(
+def box_of(
     polygons: tuple[NDArray[np.float32], ...], keypoints: NDArray[np.float32]
 ) -> tuple[float, float, float, float]:
     """The box around what is known of the person; empty where nothing is."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.annotations import check_lists, find_category, load_json
+from simplepose.annotations import box_of, check_lists, find_category, load_json
 from simplepose.skeleton import COCO, Skeleton
 
 METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
@@ -137,13 +137,10 @@ def _complete_annotations(annotations: Annotations, skeleton: Skeleton) -> list[
     complete = []
     for number, entry in enumerate((a for people in annotations.people.values() for a in people), 1):
         values = entry.get("keypoints") or [0] * (3 * len(skeleton.dataset_keypoints))
-        keypoints = np.array(values, np.float64).reshape(-1, 3)
-        labelled = keypoints[keypoints[:, 2] > 0, :2]
-        low, high = (labelled.min(0), labelled.max(0) + 1) if len(labelled) else (np.zeros(2), np.zeros(2))
-        box = entry.get("bbox") or [*low.tolist(), *(high - low).tolist()]
+        box = entry.get("bbox") or list(box_of((), np.array(values, np.float32).reshape(-1, 3)))
         defaults = {
             "category_id": category or 1,
-            "num_keypoints": len(labelled),
+            "num_keypoints": sum(v > 0 for v in values[2::3]),
             "area": box[2] * box[3],
             "iscrowd": 0,
         }
