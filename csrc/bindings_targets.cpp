@@ -22,11 +22,12 @@ TargetRules rules_of(const py::object& object) {
   rules.line = py::cast<bool>(object.attr("line"));
   rules.stride = number("stride");
   rules.threshold = number("threshold");
-  rules.keypoint_inv = number("keypoint_inv");
+  rules.inv_stride = 1.0f / rules.stride;
+  rules.keypoint_scale = number("keypoint_scale");
   rules.keypoint_radius = number("keypoint_radius");
-  rules.part_inv = number("part_inv");
+  rules.part_scale = number("part_scale");
   rules.part_radius = number("part_radius");
-  rules.part_inv_b2 = number("part_inv_b2");
+  rules.part_inside = number("part_inside");
   rules.window = number("window");
   return rules;
 }

@@ -300,7 +300,9 @@ class DeviceBlock {
  private:
   SP_HD static int thread() {
 #if defined(__CUDA_ARCH__)
-    return static_cast<int>(threadIdx.x);
+    const int thread = static_cast<int>(threadIdx.x);
+    __builtin_assume(thread >= 0 && thread < Kernel::kThreads);  // divisions by powers of two then are shifts
+    return thread;
 #else
     return 0;
 #endif

@@ -46,20 +46,20 @@ SP_HD float bits_float(int32_t bits) {
 // Non-finite values in a map read as 0.
 SP_HD float finite(float x) { return (float_bits(x) & 0x7f800000) == 0x7f800000 ? 0.0f : x; }
 
-// e^x for x <= 0; arguments below -87 count as -87.
-SP_HD float exp32(float x) {
-  x = x > -87.0f ? x : -87.0f;
-  // Adding and taking away 1.5 * 2^23 rounds half to even, as rint does, and vectorises everywhere.
-  const float n = (x * 1.442695f + 12582912.0f) - 12582912.0f;
-  const float r = (x - n * 0.693359375f) - n * -2.1219444e-4f;
-  float p = 0.0001989939f;
-  p = p * r + 0.0013933732f;
-  p = p * r + 0.0083332984f;
-  p = p * r + 0.041666463f;
-  p = p * r + 0.16666667f;
-  p = p * r + 0.5f;
-  const float y = 1.0f + (r + (r * r) * p);
-  return y * bits_float((static_cast<int32_t>(n) + 127) << 23);
+// 2^-e for e >= 0; e above 126 and NaN count as 126.
+SP_HD float exp2_minus(float e) {
+  constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: rounds half to even, and leaves the integer in the lowest bits
+  e = e < 126.0f ? e : 126.0f;
+  const float rounded = kRounder - e;
+  const float f = (kRounder - rounded) - e;
+  float p = 0.0013264727f;
+  p = p * f + 0.009671513f;
+  p = p * f + 0.055507336f;
+  p = p * f + 0.24022242f;
+  p = p * f + 0.693147f;
+  p = p * f + 1.0f;
+  return bits_float(
+      static_cast<int32_t>(static_cast<uint32_t>(float_bits(p)) + (static_cast<uint32_t>(float_bits(rounded)) << 23)));
 }
 
 // Natural logarithm of a positive normal number.

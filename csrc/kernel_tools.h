@@ -19,14 +19,6 @@ SP_HD unsigned gather_bits(Fixed<unsigned char, 32>& flags) {
 #endif
 }
 
-SP_HD int lowest_bit(unsigned word) {
-#if defined(__CUDA_ARCH__)
-  return __ffs(static_cast<int>(word)) - 1;
-#else
-  return __builtin_ctz(word);
-#endif
-}
-
 // Values that are not negative: their bits have the order of the values.
 SP_HD void keep_larger(float& cell, float value) {
 #if defined(__CUDA_ARCH__)
@@ -34,6 +26,17 @@ SP_HD void keep_larger(float& cell, float value) {
 #else
   cell = cell > value ? cell : value;
 #endif
+}
+
+// The same address of the GPU's memory, of which the compiler does not know how it came about: an index is then added
+// to it in one instruction, instead of to all that it was made from.
+template <typename T>
+SP_HD T* opaque(T* address) {
+#if defined(__CUDA_ARCH__)
+  asm("" : "+l"(address));
+  __builtin_assume(__isGlobal(address));
+#endif
+  return address;
 }
 
 // Divides by a number that the host knows, without the division that GPUs lack. Exact below 2^31: the multiplier is
@@ -54,10 +57,50 @@ struct Divisor {
   SP_HD unsigned rest(unsigned number, unsigned quotient) const { return number - quotient * divisor; }
 };
 
-// Four neighbouring cells, one access where they lie at a multiple of their size.
-template <typename T>
-struct alignas(4 * sizeof(T)) Four {
-  T cells[4];
+// Neighbouring cells of a row, one access where they lie at a multiple of their size.
+template <typename T, int kCount>
+struct alignas(kCount * sizeof(T)) Group {
+  T cells[kCount];
+};
+
+// What the threads of a warp show each other: slot i is `own` of thread i. Where threads run one by one, value_of(i)
+// gives the same to who asks. `slots` are 32 of shared memory, from a multiple of 16
+// bytes on, that only this warp uses; all its threads must make the
+// object, and read it before they make the next.
+template <typename ValueOf>
+class WarpValues {
+ public:
+  SP_HD WarpValues(float* slots, int lane, float own, const ValueOf& value_of) : slots_(slots), value_of_(value_of) {
+#if defined(__CUDA_ARCH__)
+    __syncwarp();  // the values before are read
+    slots[lane] = own;
+    __syncwarp();
+#else
+    (void)lane, (void)own;
+    check_vector(slots);
+#endif
+  }
+
+  SP_HD float operator[](int slot) const {
+#if defined(__CUDA_ARCH__)
+    return slots_[slot];
+#else
+    return value_of_(slot);
+#endif
+  }
+
+  // Slots first to first + 3, first a multiple of 4.
+  SP_HD Group<float, 4> four(int first) const {
+#if defined(__CUDA_ARCH__)
+    return *reinterpret_cast<const Group<float, 4>*>(&slots_[first]);
+#else
+    return {{value_of_(first), value_of_(first + 1), value_of_(first + 2), value_of_(first + 3)}};
+#endif
+  }
+
+ private:
+  float* slots_;
+  const ValueOf& value_of_;
 };
 
 }  // namespace simplepose

@@ -13,12 +13,13 @@ struct TargetRules {
   bool line;
   float stride;
   float threshold;
-  float keypoint_inv;     // 1 / (2 sigma^2)
+  float keypoint_scale;   // a keypoint's Gaussian at distance r is 2^-(keypoint_scale r)^2
   float keypoint_radius;  // where a keypoint's Gaussian lies safely below the threshold
-  float part_inv;
+  float part_scale;
   float part_radius;  // the ellipse's short semi-axis
-  float part_inv_b2;
-  float window;  // cells on each side of a keypoint, line shape
+  float part_inside;  // 1 / (part_scale part_radius)^2
+  float window;       // cells on each side of a keypoint, line shape
+  float inv_stride;   // 1 / stride, to find the cells that need a look
 };
 
 constexpr float kLineFloor = 0.01f;
@@ -38,13 +39,19 @@ struct CellRange {
   }
 };
 
+// A part's direction as its cells need it.
+struct PartAxis {
+  float along_x, along_y;    // in semi-axes a pixel
+  float across_x, across_y;  // in units of the distance d at which the Gaussian is 2^-d^2
+};
+
 // A keypoint's Gaussian or a part's ellipse or line, on the grid.
 struct TargetShape {
   CellRange columns, rows;
-  float x, y;    // the keypoint, or the part's centre
-  float ux, uy;  // the part's axis
+  float x, y;  // the keypoint, or the part's centre
+  PartAxis axis;
+  float ux, uy;  // the part's direction
   float half;    // the ellipse's long semi-axis
-  float inv_a2;  // 1 / half^2
   float slack;   // pixels that rounding can move a distance by
 };
 
@@ -69,20 +76,23 @@ SP_HD CellRange cells_between(float low, float high, int cells) {
           static_cast<int>(floorf(smaller(larger(high, -1.0f), most - 1.0f)))};
 }
 
-// The cells from position `low` to `high`, given in pixels.
-SP_HD CellRange cells_within(float low, float high, float stride, int cells) {
-  const float offset = stride * 0.5f - 0.5f;
-  return cells_between((low - offset) / stride, (high - offset) / stride, cells);
+// The cells from position `low` to `high`, given in pixels, give or take what rounding does.
+SP_HD CellRange cells_within(float low, float high, const TargetRules& rules, int cells) {
+  const float offset = rules.stride * 0.5f - 0.5f;
+  return cells_between((low - offset) * rules.inv_stride, (high - offset) * rules.inv_stride, cells);
 }
 
+// Without branches, so that the reads are under way together.
 SP_HD bool labelled(const float* keypoint) {
-  return keypoint[2] > 0.0f && is_finite(keypoint[0]) && is_finite(keypoint[1]);
+  const bool finite_x = is_finite(keypoint[0]), finite_y = is_finite(keypoint[1]);
+  return static_cast<bool>(static_cast<int>(keypoint[2] > 0.0f) & static_cast<int>(finite_x) &
+                           static_cast<int>(finite_y));
 }
 
 // One axis of a keypoint's Gaussian at a cell; the value is the product of both.
 SP_HD float keypoint_factor(int cell, float position, const TargetRules& rules) {
-  const float d = grid(cell, rules.stride) - position;
-  return exp32(-(d * d) * rules.keypoint_inv);
+  const float d = (grid(cell, rules.stride) - position) * rules.keypoint_scale;
+  return exp2_minus(d * d);
 }
 
 SP_HD float keypoint_value(float along_y, float along_x, const TargetRules& rules) {
@@ -96,7 +106,7 @@ SP_HD CellRange keypoint_span(float position, const TargetRules& rules, int cell
     return cells_between(centre - rules.window, centre + rules.window, cells);
   }
   const float reach = rules.keypoint_radius + rules.stride;
-  return cells_within(position - reach, position + reach, rules.stride, cells);
+  return cells_within(position - reach, position + reach, rules, cells);
 }
 
 // False if nothing of the keypoint falls on the maps.
@@ -125,17 +135,20 @@ SP_HD float ellipse_extent(float along, float across, const TargetShape& shape, 
 // False if the part is not drawn: an end unlabelled, no length, or nothing of it on the maps.
 SP_HD bool part_shape(const float* a, const float* b, const TargetRules& rules, int height, int width,
                       TargetShape* shape) {
-  if (!labelled(a) || !labelled(b)) return false;
+  const bool labelled_a = labelled(a), labelled_b = labelled(b);
+  if (!labelled_a || !labelled_b) return false;
   const float dx = b[0] - a[0], dy = b[1] - a[1];
   const float length = sqrtf(dx * dx + dy * dy);
   if (!(length > 0.0f) || !is_finite(length)) return false;
-  const float divisor = rules.line ? length + kLineEpsilon : length;
+  const float inverse = 1.0f / (rules.line ? length + kLineEpsilon : length);
   shape->x = (a[0] + b[0]) * 0.5f;
   shape->y = (a[1] + b[1]) * 0.5f;
-  shape->ux = dx / divisor;
-  shape->uy = dy / divisor;
+  shape->ux = dx * inverse;
+  shape->uy = dy * inverse;
   shape->half = length * 0.5f + rules.stride;
-  shape->inv_a2 = 1.0f / (shape->half * shape->half);
+  const float inv_half = 1.0f / shape->half;
+  shape->axis = {shape->ux * inv_half, shape->uy * inv_half, shape->uy * rules.part_scale,
+                 shape->ux * rules.part_scale};
   shape->slack = kSlack * (magnitude(shape->x) + magnitude(shape->y) + shape->half + rules.part_radius +
                            rules.stride * static_cast<float>(height + width));
   if (rules.line) {
@@ -144,8 +157,8 @@ SP_HD bool part_shape(const float* a, const float* b, const TargetRules& rules, 
   } else {
     const float across_x = ellipse_extent(shape->ux, shape->uy, *shape, rules);
     const float across_y = ellipse_extent(shape->uy, shape->ux, *shape, rules);
-    shape->columns = cells_within(shape->x - across_x, shape->x + across_x, rules.stride, width);
-    shape->rows = cells_within(shape->y - across_y, shape->y + across_y, rules.stride, height);
+    shape->columns = cells_within(shape->x - across_x, shape->x + across_x, rules, width);
+    shape->rows = cells_within(shape->y - across_y, shape->y + across_y, rules, height);
   }
   return !shape->columns.empty() && !shape->rows.empty();
 }
@@ -166,34 +179,28 @@ SP_HD CellRange ellipse_row(const TargetShape& shape, int row, const TargetRules
     low = larger(low, middle - reach);
     high = smaller(high, middle + reach);
   }
-  return cells_within(shape.x + low - shape.slack, shape.x + high + shape.slack, rules.stride, width);
+  return cells_within(shape.x + low - shape.slack, shape.x + high + shape.slack, rules, width);
 }
 
-// A cell as an ellipse sees it: the distance from the axis, and a number that is negative outside, or NaN for parts
-// that are too far off for float32.
-struct EllipsePoint {
-  float distance, inside;
-  SP_HD bool outside() const { return !(inside >= 0.0f); }
-};
-
-SP_HD EllipsePoint ellipse_point(const TargetShape& shape, float px, float py, const TargetRules& rules) {
-  const float t = px * shape.ux + py * shape.uy;
-  const float d = px * shape.uy - py * shape.ux;
-  return {d, 1.0f - ((t * t) * shape.inv_a2 + (d * d) * rules.part_inv_b2)};
+// A part's Gaussian is 2^-exponent. The cell lies (px, py) from the part's centre, here and below.
+SP_HD float part_exponent(const PartAxis& axis, float px, float py) {
+  const float d = px * axis.across_x - py * axis.across_y;
+  return d * d;
 }
 
-SP_HD float ellipse_value(const EllipsePoint& point, const TargetRules& rules) {
-  return where_positive(point.inside, exp32(-(point.distance * point.distance) * rules.part_inv));
+// Not negative inside the ellipse; NaN for parts that are too far off for float32.
+SP_HD float ellipse_inside(const PartAxis& axis, float px, float py, float exponent, const TargetRules& rules) {
+  const float t = px * axis.along_x + py * axis.along_y;
+  return 1.0f - (t * t + exponent * rules.part_inside);
 }
 
-// The value of a part at a cell that lies (px, py) from its centre.
-SP_HD float ellipse_value(const TargetShape& shape, float px, float py, const TargetRules& rules) {
-  return ellipse_value(ellipse_point(shape, px, py, rules), rules);
+SP_HD float ellipse_value(const PartAxis& axis, float px, float py, const TargetRules& rules) {
+  const float exponent = part_exponent(axis, px, py);
+  return where_positive(ellipse_inside(axis, px, py, exponent, rules), exp2_minus(exponent));
 }
 
-SP_HD float line_value(const TargetShape& shape, float px, float py, const TargetRules& rules) {
-  const float d = px * shape.uy - py * shape.ux;
-  const float value = exp32(-(d * d) * rules.part_inv);
+SP_HD float line_value(const PartAxis& axis, float px, float py, const TargetRules& rules) {
+  const float value = exp2_minus(part_exponent(axis, px, py));
   return value > rules.threshold ? value : kLineFloor;
 }
 

@@ -61,13 +61,13 @@ SP_INLINE void draw_keypoint(const Plane& plane, const float* keypoint, const Ta
 SP_INLINE void draw_ellipse_row(const TargetShape shape, const TargetRules rules, CellRange columns, float py,
                                 float* __restrict row) {
   for (int x = columns.first; x <= columns.last; ++x)
-    row[x] = larger(row[x], ellipse_value(shape, grid(x, rules.stride) - shape.x, py, rules));
+    row[x] = larger(row[x], ellipse_value(shape.axis, grid(x, rules.stride) - shape.x, py, rules));
 }
 
 SP_INLINE void add_line_row(const TargetShape shape, const TargetRules rules, float py, float* __restrict row,
                             float* __restrict boxes) {
   for (int x = shape.columns.first; x <= shape.columns.last; ++x) {
-    row[x] += line_value(shape, grid(x, rules.stride) - shape.x, py, rules);
+    row[x] += line_value(shape.axis, grid(x, rules.stride) - shape.x, py, rules);
     boxes[x] += 1.0f;
   }
 }

@@ -17,7 +17,10 @@ std::vector<Out*> typed(const std::vector<void*>& maps) {
 
 template <typename Out>
 void render(const TargetArguments& arguments, const std::vector<Out*>& maps, void* stream) {
-  launch("render_targets", RenderKernel<Out>::make(arguments, maps), stream);
+  if (arguments.rules.line)
+    launch("render_targets", RenderKernel<Out, true>::make(arguments, maps), stream);
+  else
+    launch("render_targets", RenderKernel<Out, false>::make(arguments, maps), stream);
 }
 
 void pool_further(const TargetArguments& arguments, const std::vector<float*>& maps, void* stream) {

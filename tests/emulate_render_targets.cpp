@@ -11,9 +11,14 @@ template <typename Out>
 void render(const TargetArguments& arguments, void* const* maps, int scales, int64_t missing, Order order) {
   std::vector<Out*> typed;
   for (int scale = 0; scale < scales; ++scale) typed.push_back(static_cast<Out*>(maps[scale]));
-  auto kernel = RenderKernel<Out>::make(arguments, typed);
-  kernel.maps[0] = kernel.maps[0].part(0, kernel.maps[0].size() - missing);
-  emulate(kernel, order);
+  const auto run = [&](auto kernel) {
+    kernel.writer.maps[0] = kernel.writer.maps[0].part(0, kernel.writer.maps[0].size() - missing);
+    emulate(kernel, order);
+  };
+  if (arguments.rules.line)
+    run(RenderKernel<Out, true>::make(arguments, typed));
+  else
+    run(RenderKernel<Out, false>::make(arguments, typed));
 }
 
 void pool(const TargetArguments& arguments, void* const* maps, int scales, Order order) {
@@ -39,7 +44,7 @@ bool emulate_render_targets(const float* keypoints, int64_t images, int64_t peop
                             const float* rules, void* const* maps, int scales, int64_t missing, int type, int order,
                             char* message, size_t message_size) {
   const TargetRules numbers{rules[0] != 0.0f, rules[1], rules[2], rules[3], rules[4],
-                            rules[5],         rules[6], rules[7], rules[8]};
+                            rules[5],         rules[6], rules[7], rules[8], 1.0f / rules[1]};
   const TargetArguments arguments{keypoints,  parts,  images, people,   keypoint_types,
                                   part_types, height, width,  envelope, numbers};
   try {

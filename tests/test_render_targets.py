@@ -77,11 +77,11 @@ WRONG_RULES = {
     "line": True,
     "stride": 5.0,
     "threshold": 0.02,
-    "keypoint_inv": 0.007,
+    "keypoint_scale": 0.1,
     "keypoint_radius": 9.0,
-    "part_inv": 0.011,
+    "part_scale": 0.13,
     "part_radius": 9.0,
-    "part_inv_b2": 0.003,
+    "part_inside": 0.2,
 }
 
 

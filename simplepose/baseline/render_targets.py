@@ -92,8 +92,8 @@ def _cells(low: float, high: float, count: int) -> slice:
 def _draw_keypoints(area: Tensor, points: Tensor, gx: Tensor, gy: Tensor, rules: TargetRules) -> None:
     """``area [..., J, h, w]``, ``points [..., J, 2]``."""
     x, y = points[..., :1], points[..., 1:]
-    along_x = (gx - x).square_().mul_(-rules.keypoint_inv).exp_().nan_to_num_(0)
-    along_y = (gy - y).square_().mul_(-rules.keypoint_inv).exp_().nan_to_num_(0)
+    along_x = ((gx - x) * rules.keypoint_scale).square_().neg_().exp2_().nan_to_num_(0)
+    along_y = ((gy - y) * rules.keypoint_scale).square_().neg_().exp2_().nan_to_num_(0)
     if rules.line:
         along_x = torch.where(_window(gx, x, rules), along_x, 0)
         along_y = torch.where(_window(gy, y, rules), along_y, 0)
@@ -123,21 +123,21 @@ def _draw_ellipses(area: Tensor, a: Tensor, b: Tensor, gx: Tensor, gy: Tensor, r
     centre, axis, length = _axes(a, b, rules)
     px, py = gx - centre[..., :1], gy - centre[..., 1:]
     along = axis / (length * 0.5 + rules.stride)  # in units of the semi-axes
-    across = axis / rules.part_radius
+    across = axis * rules.part_scale
     t = (px * along[..., :1])[..., None, :] + (py * along[..., 1:])[..., :, None]
     d = (px * across[..., 1:])[..., None, :] - (py * across[..., :1])[..., :, None]
     d.square_()
-    inside = t.square_().add_(d) <= 1
-    value = d.mul_(-rules.part_inv / rules.part_inv_b2).exp_()
-    torch.maximum(area, torch.where(inside, value, 0), out=area)
+    inside = t.square_().add_(d, alpha=rules.part_inside) <= 1
+    torch.maximum(area, torch.where(inside, d.neg_().exp2_(), 0), out=area)
 
 
 def _add_lines(area: Tensor, boxes: Tensor, a: Tensor, b: Tensor, gx: Tensor, gy: Tensor, rules: TargetRules) -> None:
     """Add to ``area`` and to the counts of boxes, both ``[..., L, h, w]``."""
     centre, axis, _ = _axes(a, b, rules)
     px, py = gx - centre[..., :1], gy - centre[..., 1:]
-    d = (px * axis[..., 1:])[..., None, :] - (py * axis[..., :1])[..., :, None]
-    value = d.square().mul_(-rules.part_inv).exp_()
+    across = axis * rules.part_scale
+    d = (px * across[..., 1:])[..., None, :] - (py * across[..., :1])[..., :, None]
+    value = d.square().neg_().exp2_()
     value.masked_fill_(value <= rules.threshold, float(LINE_FLOOR))
     columns = _box(gx, a[..., :1], b[..., :1], rules)
     rows = _box(gy, a[..., 1:], b[..., 1:], rules)

@@ -1,8 +1,9 @@
-"""The float32 exponential and logarithm of every backend, operation by operation.
+"""The float32 power of two and logarithm of every backend, operation by operation.
 
 NumPy, C++ and CUDA libraries round ``exp`` and ``log`` differently, and a last bit can move a decision. These two
 consist of correctly rounded basic operations in a stated order, so that ``csrc/hd.h``, which holds the same
-lines, gives the same bits. They agree with the exact functions to 8e-8 (exp, relative) and 3e-7 (log, absolute).
+lines, gives the same bits. They agree with the exact functions to 2e-7 (power of two, relative) and 3e-7 (logarithm,
+absolute).
 """
 
 from __future__ import annotations
@@ -12,27 +13,25 @@ from numpy.typing import NDArray
 
 f32 = np.float32
 
-EXP_POLYNOMIAL = tuple(map(f32, (0.5, 0.16666667, 0.041666463, 0.0083332984, 0.0013933732, 0.0001989939)))
-"""(e^r - 1 - r) / r^2 on [-ln(2)/2, ln(2)/2], fitted at Chebyshev nodes, lowest power first."""
+EXP2_POLYNOMIAL = tuple(map(f32, (1, 0.693147, 0.24022242, 0.055507336, 0.009671513, 0.0013264727)))
+"""2^f on [-1/2, 1/2], the least relative error of its degree with 2^0 = 1 exactly, lowest power first."""
 
 _LOG_COEFFICIENTS = (0.3333333, -0.2499999, 0.20000716, -0.16668478, 0.14249754, -0.12411018)
 LOG_POLYNOMIAL = tuple(map(f32, (*_LOG_COEFFICIENTS, 0.116629444, -0.115717955, 0.071469784)))
 """(ln(1 + f) - f + f^2 / 2) / f^3 on [sqrt(1/2) - 1, sqrt(2) - 1], likewise."""
 
-LOG2_E = f32(1.442695)
 LN2 = f32(0.6931472)
-LN2_HIGH = f32(0.693359375)  # few bits, so that its product with a small integer is exact
-LN2_LOW = f32(-2.1219444e-4)
+ROUNDER = f32(12582912)
+"""1.5 * 2^23: adding it rounds a small number to an integer, half to even, and leaves that in the lowest bits."""
 
 
-def exp32(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``e^x`` for x <= 0, float32; arguments below -87 count as -87."""
-    x = np.maximum(x, f32(-87))
-    n = np.rint(x * LOG2_E)
-    r = (x - n * LN2_HIGH) - n * LN2_LOW
-    p = _horner(EXP_POLYNOMIAL, r)
-    y = f32(1) + (r + (r * r) * p)
-    return y * ((n.astype(np.int32) + 127) << 23).view(f32)
+def exp2_minus(e: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``2^-e`` for e >= 0, float32; e above 126 and NaN count as 126."""
+    e = np.where(e < f32(126), e, f32(126))
+    rounded = ROUNDER - e
+    f = (ROUNDER - rounded) - e  # in [-1/2, 1/2]
+    p = _horner(EXP2_POLYNOMIAL, f)
+    return (p.view(np.int32) + (rounded.view(np.int32) << 23)).view(f32)  # adds to the exponent
 
 
 def log32(x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplepose.config import TargetConfig
-from simplepose.reference.maths import exp32, f32
+from simplepose.reference.maths import exp2_minus, f32
 from simplepose.skeleton import Skeleton
 
 LINE_FLOOR = f32(0.01)
@@ -28,11 +28,11 @@ class TargetRules(NamedTuple):
     line: bool  # whether the shape is "line"
     stride: float
     threshold: float
-    keypoint_inv: float  # 1 / (2 sigma^2) of the keypoints
+    keypoint_scale: float  # a keypoint's Gaussian at distance r is 2^-(keypoint_scale r)^2
     keypoint_radius: float  # where a keypoint's Gaussian is surely below the threshold; faster versions stop there
-    part_inv: float  # 1 / (2 sigma^2) across a part
+    part_scale: float  # the same across a part
     part_radius: float  # where that Gaussian reaches the threshold: the ellipse's short semi-axis
-    part_inv_b2: float  # 1 / part_radius^2
+    part_inside: float  # 1 / (part_scale part_radius)^2
     window: int  # cells on each side of a keypoint that "line" draws: 7 at sigma 9 and stride 4
 
     @classmethod
@@ -40,15 +40,16 @@ class TargetRules(NamedTuple):
         """The rules that ``config`` means."""
         reach = math.sqrt(-2 * math.log(config.threshold))  # in standard deviations
         part_radius = config.part_sigma * reach
+        scale = math.sqrt(math.log2(math.e) / 2)  # of a distance in standard deviations
         return cls(
             line=config.shape == "line",
             stride=float(config.stride),
             threshold=float(f32(config.threshold)),
-            keypoint_inv=float(f32(1 / (2 * config.keypoint_sigma**2))),
+            keypoint_scale=float(f32(scale / config.keypoint_sigma)),
             keypoint_radius=float(f32(config.keypoint_sigma * (reach + 1 / 64))),
-            part_inv=float(f32(1 / (2 * config.part_sigma**2))),
+            part_scale=float(f32(scale / config.part_sigma)),
             part_radius=float(f32(part_radius)),
-            part_inv_b2=float(f32(1 / part_radius**2)),
+            part_inside=float(f32(1 / (scale * reach) ** 2)),
             window=math.ceil(config.keypoint_sigma * reach / config.stride),
         )
 
@@ -100,9 +101,9 @@ def grid(cells: int, rules: TargetRules) -> NDArray[np.float32]:
 def draw_keypoint(channel: NDArray[np.float32], x: np.float32, y: np.float32, rules: TargetRules) -> None:
     """Raise ``channel`` to the Gaussian at (x, y): the threshold bounds the ellipse shape, a window the line's."""
     height, width = channel.shape
-    dx, dy = grid(width, rules) - x, grid(height, rules) - y
-    inv = f32(rules.keypoint_inv)
-    value = exp32(-(dy * dy) * inv)[:, None] * exp32(-(dx * dx) * inv)
+    scale = f32(rules.keypoint_scale)
+    dx, dy = (grid(width, rules) - x) * scale, (grid(height, rules) - y) * scale
+    value = exp2_minus(dy * dy)[:, None] * exp2_minus(dx * dx)
     if rules.line:
         value *= window(y, height, rules)[:, None] & window(x, width, rules)
     else:
@@ -126,13 +127,13 @@ class Axis(NamedTuple):
     uy: np.float32
     length: np.float32
 
-    def across(self, gx: NDArray[np.float32], gy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``[H, W]`` signed distance of the cells from the line."""
-        return (gx - self.cx) * self.uy - ((gy - self.cy) * self.ux)[:, None]
+    def across(self, gx: NDArray[np.float32], gy: NDArray[np.float32], scale: np.float32) -> NDArray[np.float32]:
+        """``[H, W]`` signed distance of the cells from the line, in units of 1 / scale pixels."""
+        return (gx - self.cx) * (self.uy * scale) - ((gy - self.cy) * (self.ux * scale))[:, None]
 
-    def along(self, gx: NDArray[np.float32], gy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``[H, W]`` signed distance of the cells from the centre, along the line."""
-        return (gx - self.cx) * self.ux + ((gy - self.cy) * self.uy)[:, None]
+    def along(self, gx: NDArray[np.float32], gy: NDArray[np.float32], scale: np.float32) -> NDArray[np.float32]:
+        """``[H, W]`` signed distance of the cells from the centre, along the line, in the same units."""
+        return (gx - self.cx) * (self.ux * scale) + ((gy - self.cy) * (self.uy * scale))[:, None]
 
 
 def part_axis(a: NDArray[np.float32], b: NDArray[np.float32], rules: TargetRules) -> Axis | None:
@@ -142,8 +143,8 @@ def part_axis(a: NDArray[np.float32], b: NDArray[np.float32], rules: TargetRules
     if not 0 < length < np.inf:
         return None
     cx, cy = (a + b) * f32(0.5)
-    divisor = length + LINE_EPSILON if rules.line else length
-    return Axis(cx, cy, dx / divisor, dy / divisor, length)
+    inverse = f32(1) / (length + LINE_EPSILON if rules.line else length)
+    return Axis(cx, cy, dx * inverse, dy * inverse, length)
 
 
 def draw_ellipse(
@@ -154,12 +155,12 @@ def draw_ellipse(
     if axis is None:
         return
     half = axis.length * f32(0.5) + f32(rules.stride)
-    inv_a2 = f32(1) / (half * half)
     gy, gx = (grid(cells, rules) for cells in channel.shape)
-    t, d = axis.along(gx, gy), axis.across(gx, gy)
-    inside = t * t * inv_a2 + d * d * f32(rules.part_inv_b2) <= 1
-    value = exp32(-(d * d) * f32(rules.part_inv))
-    np.maximum(channel, value, out=channel, where=inside)
+    t = axis.along(gx, gy, f32(1) / half)
+    d = axis.across(gx, gy, f32(rules.part_scale))
+    e = d * d
+    inside = t * t + e * f32(rules.part_inside) <= 1
+    np.maximum(channel, exp2_minus(e), out=channel, where=inside)
 
 
 def average_lines(
@@ -176,8 +177,8 @@ def average_lines(
         if axis is None:
             continue
         columns, rows = (box(a[i], b[i], channel.shape[1 - i], rules) for i in (0, 1))
-        d = axis.across(gx, gy)
-        value = exp32(-(d * d) * f32(rules.part_inv))
+        d = axis.across(gx, gy, f32(rules.part_scale))
+        value = exp2_minus(d * d)
         value = np.where(value <= f32(rules.threshold), LINE_FLOOR, value)
         covered = rows[:, None] & columns
         np.add(channel, value, out=channel, where=covered)
