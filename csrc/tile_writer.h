@@ -109,7 +109,8 @@ struct TileWriter {
   SP_HD static void store(const Window& to, int row, const Group<float, kCount>& values) {
     if (row >= to.rows) return;
     Group<Out, kCount> rounded;
-    for (int i = 0; i < kCount; ++i) round_to(values.cells[i], &rounded.cells[i]);
+    for (int i = 0; i + 1 < kCount; i += 2) round_two(values.cells[i], values.cells[i + 1], &rounded.cells[i]);
+    if constexpr (kCount == 1) round_to(values.cells[0], &rounded.cells[0]);
     if constexpr (kFours) {
       Out* const address = to.map.at(to.first + row * to.pitch, kCount);
       check_aligned(address, sizeof rounded);
