@@ -1,11 +1,11 @@
 // find_peaks as a kernel: one block a map, which scans it in rounds, tests what could be a peak, and sorts the peaks.
 //
 // In a round every thread evaluates the cells that it loaded before and, as soon as it has seen 16 bytes of them, loads
-// those that take their place in the next round, so that memory works through the tests. What reaches the threshold and
-// beats its neighbours in the same 16 bytes is noted in shared memory; then all threads share the full tests of these
-// few cells. Peaks are (score, cell) keys in a list that is cut back to the best max_peaks whenever the next round
-// could overflow it, so that maps of any size and any noise pass. The order in which keys arrive is left to chance;
-// they differ, and the sort at the end settles it.
+// those that take their place in the next round, so that memory works through the evaluation. Vectors of 16 bytes of
+// which a cell reaches the threshold are noted in shared memory; then all threads share the tests of these few. Peaks
+// are (score, cell) keys in a list that is cut back to the best max_peaks whenever the next round could overflow it, so
+// that maps of any size and any noise pass. The order in which keys arrive is left to chance; they differ, and their
+// order at the end settles it.
 #pragma once
 
 #include <cfloat>
@@ -27,11 +27,13 @@ struct FindPeaksKernel {
   using View = MapView<Value, kFlip>;
   static constexpr int kThreads = 128, kMinBlocks = 5;
   static constexpr int kLanes = View::kLanes;
-  static constexpr int kLoads = (kFlip ? 16 : 32) / kLanes;          // independent ones of a thread in a round
-  static constexpr int kMostFound = kThreads * kLoads * kLanes / 2;  // of two neighbours one is beaten
+  static constexpr int kLoads = (kFlip ? 16 : 32) / kLanes;  // independent ones of a thread in a round
+  static constexpr int kVectors = kThreads * kLoads;         // of a round
+  static constexpr int kMostPeaks = kLanes / 2;              // of a vector: of two neighbours one is beaten
 
   MapBatch<Value, kFlip> maps;
   int first_channel, keypoints;
+  Divisor by_keypoints;
   float threshold;
   int max_peaks;
   int capacity;  // of the list: at least least_capacity(max_peaks)
@@ -39,64 +41,79 @@ struct FindPeaksKernel {
   Span<float> averaged;  // [images, keypoints, rows, columns] receives the averaged maps' cells; empty: not wanted
 
   struct Shared {
-    int found, kept;
+    int noted, kept;
     bool truncated;
-    Fixed<int32_t, kMostFound> cells;  // y * width + x
+    Fixed<int32_t, kVectors> vectors;  // those that are noted
   };
   struct Local {
-    int y, x;            // of the next cells to evaluate
-    int load_y, load_x;  // of the next cells to load, kLoads steps ahead
+    int next;  // vector to evaluate; those up to kLoads steps ahead are loaded
     typename View::Raw raw[kLoads];
   };
 
-  static int least_capacity(int max_peaks) { return max_peaks + kMostFound; }
+  static int least_capacity(int max_peaks) { return max_peaks + kVectors * kMostPeaks; }
   int64_t blocks() const { return maps.images * keypoints; }
   int64_t dynamic_bytes() const { return static_cast<int64_t>(capacity) * static_cast<int64_t>(sizeof(uint64_t)); }
 
-  // A thread's place in a walk over the map, kThreads vectors a step.
-  struct Walk {
-    int step_y, step_x, end_x;
-
-    SP_HD explicit Walk(const View& map) {
-      const int vectors = (map.width + kLanes - 1) / kLanes;
-      step_y = kThreads / vectors;
-      step_x = kThreads % vectors * kLanes;
-      end_x = vectors * kLanes;
-    }
-    SP_HD void advance(int* y, int* x) const {
-      *y += step_y;
-      *x += step_x;
-      if (*x >= end_x) *x -= end_x, *y += 1;
-    }
-  };
-
-  SP_HD static void load(const View& map, const Walk& walk, Local& local, typename View::Raw& raw) {
-    if (local.load_y < map.height) raw = map.load(local.load_y, local.load_x);
-    walk.advance(&local.load_y, &local.load_x);
+  template <bool kPlain>
+  SP_HD static void load(const View& map, int vector, typename View::Raw& raw) {
+    if (vector < map.vectors()) raw = map.template load<kPlain>(vector * kLanes);
   }
 
-  // Notes which of the kLanes cells from (y, x) on may be peaks.
-  SP_HD void scan(const View& map, int64_t plane, int y, int x, const typename View::Raw& raw, Shared& shared) const {
-    float values[kLanes];
-    bool reached = false;
-    for (int lane = 0; lane < kLanes; ++lane) {
-      values[lane] = View::lane(raw, lane);
-      reached |= values[lane] >= threshold;
-    }
-    if (averaged.size()) {
-      const int64_t row = (plane * maps.rows + y) * maps.columns;
-      for (int lane = 0; lane < kLanes; ++lane) {
-        if (x + lane < map.width) averaged[row + x + lane] = values[lane];
+  template <bool kPlain>
+  SP_HD static void load_first(const View& map, Local& local) {
+    SP_UNROLL
+    for (int i = 0; i < kLoads; ++i) load<kPlain>(map, local.next + i * kThreads, local.raw[i]);
+  }
+
+  // Evaluates what is loaded, and loads what takes its place in the next round. kPlain: rows are aligned, and averaged
+  // maps are not wanted.
+  template <bool kPlain>
+  SP_HD void scan(const View& map, int64_t plane, Local& local, Shared& shared) const {
+    SP_UNROLL
+    for (int i = 0; i < kLoads; ++i) {
+      const int vector = local.next + i * kThreads;
+      if (vector < map.vectors()) {
+        if constexpr (!kPlain) write_averaged(map, plane, vector * kLanes, local.raw[i]);
+        float most = View::lane(local.raw[i], 0);
+        SP_UNROLL
+        for (int lane = 1; lane < kLanes; ++lane) most = fmaxf(most, View::lane(local.raw[i], lane));  // passes by NaN
+        if (most >= threshold) shared.vectors[fetch_add(shared.noted, 1)] = vector;
       }
+      load<kPlain>(map, vector + kVectors, local.raw[i]);
     }
-    if (!reached) return;
+    local.next += kVectors;
+  }
+
+  SP_HD void write_averaged(const View& map, int64_t plane, int cell, const typename View::Raw& raw) const {
+    if (!averaged.size()) return;
+    const int y = map.row_of(cell), x = map.column_of(cell, y);
+    const int64_t first = (plane * maps.rows + y) * maps.columns + x;
+    SP_UNROLL
+    for (int lane = 0; lane < kLanes; ++lane)
+      if (x + lane < map.width) averaged[first + lane] = View::lane(raw, lane);
+  }
+
+  // Appends the peaks among the cells of a noted vector to the list.
+  SP_HD void test(const View& map, int vector, const Span<uint64_t>& keys, Shared& shared) const {
+    const int cell = vector * kLanes, y = map.row_of(cell), x = map.column_of(cell, y);
+    const typename View::Raw raw = map.template load<false>(cell);
+    float values[kLanes];
+    SP_UNROLL
+    for (int lane = 0; lane < kLanes; ++lane)
+      values[lane] = x + lane < map.width ? finite(View::lane(raw, lane)) : 0.0f;  // below the threshold; beats nothing
+    unsigned highest = 0;                                                          // of the vector
+    SP_UNROLL
     for (int lane = 0; lane < kLanes; ++lane) {
-      if (x + lane >= map.width) break;
-      const float value = finite(values[lane]);
-      if (!(value >= threshold)) continue;
-      if (lane > 0 && finite(values[lane - 1]) >= value) continue;
-      if (lane + 1 < kLanes && x + lane + 1 < map.width && finite(values[lane + 1]) > value) continue;
-      shared.cells[fetch_add(shared.found, 1)] = y * map.width + x + lane;
+      bool wins = values[lane] >= threshold;
+      if (lane > 0) wins &= values[lane] > values[lane - 1];
+      if (lane + 1 < kLanes) wins &= values[lane] >= values[lane + 1];
+      highest |= static_cast<unsigned>(wins) << lane;
+    }
+    for (; highest != 0; highest &= highest - 1) {
+      const int lane = lowest_bit(highest);
+      if (!is_peak(map, map.height, map.width, y, x + lane)) continue;
+      keys[fetch_add(shared.kept, 1)] =
+          static_cast<uint64_t>(descending_bits(map(y, x + lane))) << 32 | static_cast<uint32_t>(cell + lane);
     }
   }
 
@@ -138,58 +155,58 @@ struct FindPeaksKernel {
   }
 
   SP_HD void write(const View& map, int64_t plane, int place, uint64_t key) const {
-    const auto cell = static_cast<int32_t>(key & 0xffffffffu);
-    const int y = cell / map.width, x = cell % map.width;
+    const auto cell = static_cast<int>(key & 0xffffffffu);
+    const int y = map.row_of(cell), x = map.column_of(cell, y);
     const int64_t slot = 3 * (place * maps.images * keypoints + plane);
     peaks.slots[slot] = static_cast<float>(x) + offset(map, y, x, 0, 1);
     peaks.slots[slot + 1] = static_cast<float>(y) + offset(map, y, x, 1, 0);
     peaks.slots[slot + 2] = finite(map(y, x));
   }
 
+  // Writes the best max_peaks of the list. A few keys find their places by themselves, which takes one phase and not
+  // the dozens of a sort.
+  template <typename Block>
+  SP_HD void finish(Block& block, const View& map, int64_t plane, const Span<uint64_t>& keys, int count) const {
+    const bool few = count <= kThreads;
+    const int kept = few ? (count < max_peaks ? count : max_peaks) : keep_best(block, keys, count);
+    block.each([&](int thread, Local&, Shared& shared) {
+      if (thread == 0) peaks.counts[plane] = kept + (shared.truncated || kept < count ? 1 : 0);
+      if (!few) {
+        for (int i = thread; i < kept; i += kThreads) write(map, plane, i, keys[i]);
+      } else if (thread < count) {
+        int place = 0;
+        for (int i = 0; i < count; ++i) place += keys[i] < keys[thread] ? 1 : 0;
+        if (place < kept) write(map, plane, place, keys[thread]);
+      }
+    });
+  }
+
   template <typename Block>
   SP_HD void run(Block& block) const {
-    const int64_t plane = block.index();
-    const View map = maps.view(plane / keypoints, first_channel + static_cast<int>(plane % keypoints));
-    const Walk walk(map);
+    const auto plane = static_cast<unsigned>(block.index()), image = by_keypoints.quotient(plane);
+    const View map = maps.view(image, first_channel + static_cast<int>(by_keypoints.rest(plane, image)));
+    const bool plain = map.aligned && averaged.size() == 0;
     const Span<uint64_t> keys = block.template dynamic<uint64_t>(0, capacity);
     block.each([&](int thread, Local& local, Shared& shared) {
-      if (thread == 0) shared.found = 0, shared.kept = 0, shared.truncated = false;
-      local.y = local.load_y = thread * kLanes / walk.end_x;
-      local.x = local.load_x = thread * kLanes % walk.end_x;
-      SP_UNROLL
-      for (int i = 0; i < kLoads; ++i) load(map, walk, local, local.raw[i]);
+      if (thread == 0) shared.noted = 0, shared.kept = 0, shared.truncated = false;
+      local.next = thread;
+      plain ? load_first<true>(map, local) : load_first<false>(map, local);
     });
     int kept = 0;
-    const int64_t vectors = static_cast<int64_t>(walk.end_x / kLanes) * map.height;
-    for (int64_t first = 0; first < vectors; first += kThreads * kLoads) {
+    for (int first = 0; first < map.vectors(); first += kVectors) {
       block.each([&](int, Local& local, Shared& shared) {
-        SP_UNROLL
-        for (int i = 0; i < kLoads; ++i) {
-          if (local.y < map.height) scan(map, plane, local.y, local.x, local.raw[i], shared);
-          walk.advance(&local.y, &local.x);
-          load(map, walk, local, local.raw[i]);
-        }
+        plain ? scan<true>(map, plane, local, shared) : scan<false>(map, plane, local, shared);
       });
-      const int found = block.read([](const Shared& shared) { return shared.found; });
-      if (found == 0) continue;
-      if (kept + found > capacity) kept = keep_best(block, keys, kept);
+      const int noted = block.read([](const Shared& shared) { return shared.noted; });
+      if (noted == 0) continue;
+      if (kept + noted * kMostPeaks > capacity) kept = keep_best(block, keys, kept);
       block.each([&](int thread, Local&, Shared& shared) {
-        if (thread == 0) shared.found = 0;
-        for (int i = thread; i < found; i += kThreads) {
-          const int32_t cell = shared.cells[i];
-          const int y = cell / map.width, x = cell % map.width;
-          if (!is_peak(map, map.height, map.width, y, x)) continue;
-          keys[fetch_add(shared.kept, 1)] =
-              static_cast<uint64_t>(descending_bits(map(y, x))) << 32 | static_cast<uint32_t>(cell);
-        }
+        if (thread == 0) shared.noted = 0;
+        for (int i = thread; i < noted; i += kThreads) test(map, shared.vectors[i], keys, shared);
       });
       kept = block.read([](const Shared& shared) { return shared.kept; });
     }
-    kept = keep_best(block, keys, kept);
-    block.each([&](int thread, Local&, Shared& shared) {
-      if (thread == 0) peaks.counts[plane] = kept + (shared.truncated ? 1 : 0);
-      for (int i = thread; i < kept; i += kThreads) write(map, plane, i, keys[i]);
-    });
+    finish(block, map, plane, keys, kept);
   }
 };
 

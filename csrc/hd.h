@@ -44,7 +44,13 @@ SP_HD float bits_float(int32_t bits) {
 }
 
 // Non-finite values in a map read as 0.
-SP_HD float finite(float x) { return (float_bits(x) & 0x7f800000) == 0x7f800000 ? 0.0f : x; }
+SP_HD float finite(float x) {
+#if defined(__CUDA_ARCH__)
+  return fabsf(x) < INFINITY ? x : 0.0f;  // one instruction less
+#else
+  return (float_bits(x) & 0x7f800000) == 0x7f800000 ? 0.0f : x;
+#endif
+}
 
 // 2^-e for e >= 0; e above 126 and NaN count as 126.
 SP_HD float exp2_minus(float e) {

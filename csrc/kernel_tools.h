@@ -19,6 +19,14 @@ SP_HD unsigned gather_bits(Fixed<unsigned char, 32>& flags) {
 #endif
 }
 
+SP_HD int lowest_bit(unsigned word) {
+#if defined(__CUDA_ARCH__)
+  return __ffs(static_cast<int>(word)) - 1;
+#else
+  return __builtin_ctz(word);
+#endif
+}
+
 // Values that are not negative: their bits have the order of the values.
 SP_HD void keep_larger(float& cell, float value) {
 #if defined(__CUDA_ARCH__)

@@ -4,6 +4,7 @@
 
 #include "grid.h"
 #include "half.h"
+#include "kernel_tools.h"
 
 namespace simplepose {
 
@@ -15,7 +16,8 @@ struct MapView {
 
   Span<const Value> plain, mirrored;
   int height, width, columns;
-  bool aligned;  // every row begins at a multiple of 16 bytes
+  Divisor by_row;  // the cells of a row in whole vectors: columns, and what is missing to a multiple of kLanes
+  bool aligned;    // every row begins at a multiple of 16 bytes
 
   // The elements that kLanes cells of a row need, as loaded.
   struct Raw {
@@ -29,14 +31,20 @@ struct MapView {
     return value;
   }
 
-  // Cells (y, x) to (y, x + kLanes - 1), x a multiple of kLanes; those right of the image hold anything.
-  SP_HD Raw load(int y, int x) const {
+  SP_HD int vectors() const { return height * (static_cast<int>(by_row.divisor) / kLanes); }
+  SP_HD int row_of(int cell) const { return static_cast<int>(by_row.quotient(static_cast<unsigned>(cell))); }
+  SP_HD int column_of(int cell, int row) const { return cell - row * static_cast<int>(by_row.divisor); }
+
+  // kLanes cells from `cell` on, in rows of whole vectors; those right of the image hold anything.
+  // kAligned: the caller knows that `aligned` is set.
+  template <bool kAligned>
+  SP_HD Raw load(int cell) const {
     Raw raw;
-    const int row = y * columns;
-    if (aligned) {
-      raw.plain = load_vector(plain, row + x);
-      if constexpr (kFlip) raw.mirrored = load_vector(mirrored, row + columns - kLanes - x);
+    if (kAligned || aligned) {
+      raw.plain = load_vector(plain, cell);
+      if constexpr (kFlip) raw.mirrored = load_vector(mirrored, (2 * row_of(cell) + 1) * columns - kLanes - cell);
     } else {
+      const int y = row_of(cell), x = column_of(cell, y), row = y * columns;
       for (int lane = 0; lane < kLanes; ++lane) {
         const int u = x + lane < width ? x + lane : width - 1;
         raw.plain.lanes[lane] = plain[row + u];
@@ -67,16 +75,19 @@ struct MapBatch {
   Span<const int32_t> mirror;  // [channels] with kFlip: the channel that takes a channel's place in a mirrored image
   int64_t images;
   int channels, rows, columns;
+  Divisor by_row;
   bool aligned;
 
   SP_HD MapView<Value, kFlip> view(int64_t image, int channel) const {
     const int64_t plane = static_cast<int64_t>(rows) * columns;
     MapView<Value, kFlip> map;
-    map.plain = cells.part((image * channels + channel) * plane, plane);
-    if constexpr (kFlip) map.mirrored = cells.part(((images + image) * channels + mirror[channel]) * plane, plane);
+    map.plain = {opaque(cells.at((image * channels + channel) * plane, plane)), plane};
+    if constexpr (kFlip)
+      map.mirrored = {opaque(cells.at(((images + image) * channels + mirror[channel]) * plane, plane)), plane};
     map.height = sizes.size() ? sizes[2 * image] : rows;
     map.width = sizes.size() ? sizes[2 * image + 1] : columns;
     map.columns = columns;
+    map.by_row = by_row;
     map.aligned = aligned;
     return map;
   }

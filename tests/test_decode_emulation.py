@@ -246,7 +246,7 @@ def test_a_batch_of_noise_is_left_to_the_host():
 
 
 FAULTS = {
-    "an index beyond the row": ("map_batch.h", "row + columns - kLanes - x)", "row + columns - x)"),
+    "an index beyond the row": ("map_batch.h", "columns - kLanes - cell)", "columns - cell)"),
     "memory that is not cleared": (
         "match_parts_kernel.h", "if (thread < kWords) shared.accepted[thread] = 0;", "(void)thread, (void)shared;"
     ),
