@@ -19,6 +19,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <random>
@@ -328,6 +329,27 @@ __global__ void __launch_bounds__(Kernel::kThreads, Kernel::kMinBlocks)
   kernel.run(block);
 }
 
+// Once a device: blocks may have all the shared memory that there is, and a multiprocessor sets as much aside as the
+// blocks need that must fit on it.
+template <typename Kernel>
+void prepare(const char* op, size_t dynamic) {
+  static std::atomic<uint64_t> prepared{0};
+  int device = 0, most = 0, all = 0;
+  (void)cudaGetDevice(&device);
+  const uint64_t bit = device < 64 ? uint64_t{1} << device : 0;
+  if (prepared.load() & bit) return;
+  (void)cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  (void)cudaDeviceGetAttribute(&all, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
+  constexpr size_t kReserved = 1 << 10, kFixed = sizeof(typename Kernel::Shared);
+  const size_t percent = 100 * Kernel::kMinBlocks * (kFixed + dynamic + kReserved) / static_cast<size_t>(all + 1) + 1;
+  (void)cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             most - static_cast<int>(kFixed));
+  (void)cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributePreferredSharedMemoryCarveout,
+                             static_cast<int>(std::min<size_t>(percent, 100)));
+  check_launch(op);
+  prepared.fetch_or(bit);
+}
+
 // Enqueues the kernel on the current device. Throws if the launch fails or the grid is too large for one.
 template <typename Kernel>
 void launch(const char* op, const Kernel& kernel, void* stream) {
@@ -337,16 +359,7 @@ void launch(const char* op, const Kernel& kernel, void* stream) {
     throw std::runtime_error(std::string(op) + ": the batch is too large for one launch (" + std::to_string(blocks) +
                              " blocks)");
   const auto dynamic = static_cast<size_t>(kernel.dynamic_bytes());
-  constexpr size_t kAlwaysAllowed = 48 << 10;
-  if (dynamic + sizeof(typename Kernel::Shared) > kAlwaysAllowed) {
-    // All that there is, so that threads whose launches need more and less do not take it from each other.
-    int device = 0, most = 0;
-    (void)cudaGetDevice(&device);
-    (void)cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-    (void)cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               most - static_cast<int>(sizeof(typename Kernel::Shared)));
-    check_launch(op);
-  }
+  prepare<Kernel>(op, dynamic);
   run_kernel<Kernel>
       <<<static_cast<unsigned>(blocks), Kernel::kThreads, dynamic, static_cast<cudaStream_t>(stream)>>>(kernel);
   check_launch(op);

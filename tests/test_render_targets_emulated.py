@@ -74,7 +74,7 @@ def test_the_kernel_draws_awkward_input(size, stride, shape):
 @pytest.mark.parametrize("shape", ["ellipse", "line"])
 @pytest.mark.parametrize("people", [1, 2, 3, 4, 7, 31, 32, 33, 100])
 def test_any_number_of_people_is_drawn(people, shape):
-    """1 to 8 people share their warps, more than 32 come in several rounds."""
+    """Up to 3 people share their warps, more than 32 come in several rounds."""
     config, keypoints = sp.TargetConfig(shape=shape), scene(people, (512, 512))[None]
     expected = sp.render_targets(keypoints, (512, 512), config=config, scales=5, envelope=True)
     for order in emulation.ORDERS:
