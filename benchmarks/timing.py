@@ -9,6 +9,8 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
+import torch
+
 from simplepose.info import machine
 
 
@@ -22,4 +24,5 @@ def report(**measured: Any) -> dict[str, Any]:
     """The measured numbers with the command, the machine and the versions."""
     versions = {name: metadata.version(name) for name in ("numpy", "torch")}
     command = " ".join(["python", *sys.argv])
-    return {"command": command, "machine": machine(), "python": platform.python_version(), **versions, **measured}
+    processor = f"{machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    return {"command": command, "machine": processor, "python": platform.python_version(), **versions, **measured}
