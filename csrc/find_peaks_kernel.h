@@ -8,7 +8,6 @@
 // order at the end settles it.
 #pragma once
 
-#include <cfloat>
 
 #include "find_peaks.h"
 #include "map_batch.h"
@@ -100,8 +99,8 @@ struct FindPeaksKernel {
     float values[kLanes];
     SP_UNROLL
     for (int lane = 0; lane < kLanes; ++lane)
-      values[lane] = x + lane < map.width ? finite(View::lane(raw, lane)) : 0.0f;  // below the threshold; beats nothing
-    unsigned highest = 0;                                                          // of the vector
+      values[lane] = x + lane < map.width ? finite(View::lane(raw, lane)) : 0.0f;  // 0 beats nothing
+    unsigned highest = 0;  // a bit a cell: whether it beats its neighbours in the vector
     SP_UNROLL
     for (int lane = 0; lane < kLanes; ++lane) {
       bool wins = values[lane] >= threshold;

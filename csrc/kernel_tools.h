@@ -72,9 +72,8 @@ struct alignas(kCount * sizeof(T)) Group {
 };
 
 // What the threads of a warp show each other: slot i is `own` of thread i. Where threads run one by one, value_of(i)
-// gives the same to who asks. `slots` are 32 of shared memory, from a multiple of 16
-// bytes on, that only this warp uses; all its threads must make the
-// object, and read it before they make the next.
+// gives the same to who asks. `slots` are 32 of shared memory, from a multiple of 16 bytes on, that only this warp
+// uses; all its threads must make the object, and read it before they make the next.
 template <typename ValueOf>
 class WarpValues {
  public:

@@ -35,14 +35,17 @@ struct MapView {
   SP_HD int row_of(int cell) const { return static_cast<int>(by_row.quotient(static_cast<unsigned>(cell))); }
   SP_HD int column_of(int cell, int row) const { return cell - row * static_cast<int>(by_row.divisor); }
 
-  // kLanes cells from `cell` on, in rows of whole vectors; those right of the image hold anything.
-  // kAligned: the caller knows that `aligned` is set.
+  // kLanes cells from `cell` on, in rows of whole vectors; those right of the image hold anything. kAligned: the caller
+  // knows that `aligned` is set.
   template <bool kAligned>
   SP_HD Raw load(int cell) const {
     Raw raw;
     if (kAligned || aligned) {
       raw.plain = load_vector(plain, cell);
-      if constexpr (kFlip) raw.mirrored = load_vector(mirrored, (2 * row_of(cell) + 1) * columns - kLanes - cell);
+      if constexpr (kFlip) {
+        const int y = row_of(cell);
+        raw.mirrored = load_vector(mirrored, (y + 1) * columns - kLanes - column_of(cell, y));
+      }
     } else {
       const int y = row_of(cell), x = column_of(cell, y), row = y * columns;
       for (int lane = 0; lane < kLanes; ++lane) {

@@ -81,7 +81,7 @@ struct RenderKernel {
     const int64_t numbers = 3 * int64_t{arguments.keypoint_types};
     if (arguments.images * arguments.people > 0x7fffffff / std::max<int64_t>(numbers, 1))
       throw std::invalid_argument("render_targets: too many people for one launch");
-    if (int64_t{arguments.height} * arguments.width > 0x7fffffff)
+    if ((int64_t{arguments.height} + kTile) * arguments.width > 0x7fffffff)
       throw std::invalid_argument("render_targets: maps too large for one launch");
     RenderKernel kernel{};
     kernel.arguments = arguments;

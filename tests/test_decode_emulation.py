@@ -131,6 +131,13 @@ def test_a_list_that_overflows_is_cut_back(kind, max_peaks):
     assert expected.truncated
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 0, 5), (2, 3, 5, 0), (2, 0, 5, 5), (0, 3, 5, 5)])
+def test_maps_without_cells_have_no_peaks(shape):
+    _, counts, _ = emulation.find_peaks(Maps(np.zeros(shape, f32)), shape[1], sp.DecodeConfig())
+    assert counts.shape == shape[:2]
+    assert not counts.any()
+
+
 def ranked(maps, hits, peaks, image, skeleton, config):
     """An image's hits as the reference ranks candidates."""
     columns = []
@@ -246,7 +253,7 @@ def test_a_batch_of_noise_is_left_to_the_host():
 
 
 FAULTS = {
-    "an index beyond the row": ("map_batch.h", "columns - kLanes - cell)", "columns - cell)"),
+    "an index beyond the row": ("map_batch.h", "columns - kLanes - column_of", "columns - column_of"),
     "memory that is not cleared": (
         "match_parts_kernel.h", "if (thread < kWords) shared.accepted[thread] = 0;", "(void)thread, (void)shared;"
     ),
