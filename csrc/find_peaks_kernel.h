@@ -8,7 +8,6 @@
 // order at the end settles it.
 #pragma once
 
-
 #include "find_peaks.h"
 #include "map_batch.h"
 
