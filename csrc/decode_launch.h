@@ -29,7 +29,7 @@ MapBatch<Value, kFlip> typed(const AnyMaps& maps) {
   batch.channels = maps.channels, batch.rows = maps.rows, batch.columns = maps.columns;
   const int64_t lanes = Vector<Value>::kLanes, row_cells = (maps.columns + lanes - 1) / lanes * lanes;
   if (maps.rows * row_cells > 0x7fffffff) throw std::invalid_argument("maps: too large for one launch");
-  batch.by_row = Divisor(std::max<int64_t>(row_cells, 1));
+  batch.by_row = Divisor(row_cells);
   batch.aligned = reinterpret_cast<uintptr_t>(maps.cells) % 16 == 0 && maps.columns % Vector<Value>::kLanes == 0;
   return batch;
 }
@@ -67,7 +67,7 @@ void launch_find_peaks(Launcher& launcher, const AnyMaps& maps, int first_channe
     Kernel kernel;
     kernel.maps = batch;
     kernel.first_channel = first_channel, kernel.keypoints = keypoints;
-    kernel.by_keypoints = Divisor(std::max(keypoints, 1));
+    kernel.by_keypoints = Divisor(keypoints);
     kernel.threshold = rules.threshold, kernel.max_peaks = rules.max_peaks;
     kernel.capacity = Kernel::least_capacity(rules.max_peaks);
     kernel.peaks.slots = {slots, 3 * rules.max_peaks * planes};

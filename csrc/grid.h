@@ -329,23 +329,22 @@ __global__ void __launch_bounds__(Kernel::kThreads, Kernel::kMinBlocks)
   kernel.run(block);
 }
 
-// Once a device: blocks may have all the shared memory that there is, and a multiprocessor sets as much aside as the
-// blocks need that must fit on it.
+// Once a device: blocks may have all the shared memory that there is. Where a block needs much of it, a multiprocessor
+// sets all aside for it that it can; otherwise the driver chooses.
 template <typename Kernel>
-void prepare(const char* op, size_t dynamic) {
+void prepare(const char* op) {
   static std::atomic<uint64_t> prepared{0};
-  int device = 0, most = 0, all = 0;
+  int device = 0, most = 0;
   (void)cudaGetDevice(&device);
   const uint64_t bit = device < 64 ? uint64_t{1} << device : 0;
   if (prepared.load() & bit) return;
+  constexpr size_t kMuch = 16 << 10, kFixed = sizeof(typename Kernel::Shared);
   (void)cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-  (void)cudaDeviceGetAttribute(&all, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
-  constexpr size_t kReserved = 1 << 10, kFixed = sizeof(typename Kernel::Shared);
-  const size_t percent = 100 * Kernel::kMinBlocks * (kFixed + dynamic + kReserved) / static_cast<size_t>(all + 1) + 1;
   (void)cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                              most - static_cast<int>(kFixed));
-  (void)cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributePreferredSharedMemoryCarveout,
-                             static_cast<int>(std::min<size_t>(percent, 100)));
+  if (kFixed > kMuch)
+    (void)cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributePreferredSharedMemoryCarveout,
+                               cudaSharedmemCarveoutMaxShared);
   check_launch(op);
   prepared.fetch_or(bit);
 }
@@ -359,7 +358,7 @@ void launch(const char* op, const Kernel& kernel, void* stream) {
     throw std::runtime_error(std::string(op) + ": the batch is too large for one launch (" + std::to_string(blocks) +
                              " blocks)");
   const auto dynamic = static_cast<size_t>(kernel.dynamic_bytes());
-  prepare<Kernel>(op, dynamic);
+  prepare<Kernel>(op);
   run_kernel<Kernel>
       <<<static_cast<unsigned>(blocks), Kernel::kThreads, dynamic, static_cast<cudaStream_t>(stream)>>>(kernel);
   check_launch(op);

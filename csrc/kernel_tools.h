@@ -1,5 +1,5 @@
-// What kernels need beside csrc/grid.h, the same on the GPU and in the emulation: bits of a warp, maxima, cheap
-// division.
+// What kernels need beside csrc/grid.h, the same on the GPU and in the emulation: bits and values that the threads of a
+// warp show each other, maxima, groups of cells, cheap indices and division.
 #pragma once
 
 #include <cstdint>
@@ -48,14 +48,15 @@ SP_HD T* opaque(T* address) {
 }
 
 // Divides by a number that the host knows, without the division that GPUs lack. Exact below 2^31: the multiplier is
-// 2^shift / divisor rounded up, and its error times 2^31 stays below 2^shift.
+// 2^shift / divisor rounded up, and its error times 2^31 stays below 2^shift. 0, of which there is nothing to divide,
+// counts as 1.
 struct Divisor {
   unsigned divisor = 1, multiplier = 1u << 31;
   int shift = 31;
 
   Divisor() = default;
-  explicit Divisor(int64_t number) : divisor(static_cast<unsigned>(number)) {
-    while ((int64_t{1} << (shift - 31)) < number) ++shift;
+  explicit Divisor(int64_t number) : divisor(number > 0 ? static_cast<unsigned>(number) : 1u) {
+    while ((int64_t{1} << (shift - 31)) < divisor) ++shift;
     multiplier = static_cast<unsigned>(((uint64_t{1} << shift) + divisor - 1) / divisor);
   }
 
@@ -72,8 +73,8 @@ struct alignas(kCount * sizeof(T)) Group {
 };
 
 // What the threads of a warp show each other: slot i is `own` of thread i. Where threads run one by one, value_of(i)
-// gives the same to who asks. `slots` are 32 of shared memory, from a multiple of 16 bytes on, that only this warp
-// uses; all its threads must make the object, and read it before they make the next.
+// gives the same to who asks, and must be right for all threads. `slots` are 32 of shared memory, from a multiple of 16
+// bytes on, that only this warp uses; all its threads must make the object, and read it before they make the next.
 template <typename ValueOf>
 class WarpValues {
  public:
@@ -83,8 +84,8 @@ class WarpValues {
     slots[lane] = own;
     __syncwarp();
 #else
-    (void)lane, (void)own;
     check_vector(slots);
+    if (float_bits(own) != float_bits(value_of(lane))) throw GridError("a thread shows another value than its own");
 #endif
   }
 

@@ -16,9 +16,9 @@ template <typename Out, bool kLine>
 struct RenderKernel {
   static constexpr int kThreads = kTileThreads;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-  static constexpr int kMinBlocks = 8;  // all threads that a multiprocessor has there
+  static constexpr int kMinBlocks = 2;  // as many as shared memory has room for
 #else
-  static constexpr int kMinBlocks = kLine ? 5 : 9;  // as many as shared memory has room for
+  static constexpr int kMinBlocks = kLine ? 5 : 9;  // what bounds them is shared memory, or for 9 registers
 #endif
   static constexpr int kWarps = kThreads / 32;
   static constexpr int kChunk = 32;
@@ -92,7 +92,7 @@ struct RenderKernel {
     const int64_t columns = (arguments.width + kTile - 1) / kTile, rows = (arguments.height + kTile - 1) / kTile;
     kernel.tiles = columns * rows;
     kernel.by_tiles = Divisor(kernel.tiles);
-    kernel.by_images = Divisor(std::max<int64_t>(arguments.images, 1));
+    kernel.by_images = Divisor(arguments.images);
     kernel.by_columns = Divisor(columns);
     kernel.writer = Writer::make(maps, arguments.images * arguments.channels(), arguments.height, arguments.width);
     return kernel;
@@ -234,9 +234,9 @@ struct RenderKernel {
     }
   }
 
-  // Square by square, none of which leaves the tile. Every thread computes one factor: the first eight those of the
-  // even rows, the next those of the odd ones, the others those of the columns. Outside the shape they are zero, so
-  // that all threads may draw all rows.
+  // Square by square, none of which leaves the tile. Every thread computes one factor, half of them those of the rows,
+  // the others those of the columns. Outside the shape they are zero, so that all threads may draw all rows. The halves
+  // of the warp draw four rows each at a time: cells four rows apart lie in different banks.
   SP_HD void draw_keypoint(const Place& place, const Drawn shape, int lane, float* slots, Shared& shared) const {
     const TargetRules rules = this->rules();
     const CellRange columns{shape.left(), shape.right()}, rows{shape.top(), shape.bottom()};
@@ -245,20 +245,19 @@ struct RenderKernel {
         const int top = y < kTile - kSide ? y : kTile - kSide, left = x < kTile - kSide ? x : kTile - kSide;
         const auto factor_of = [&](int slot) {
           const bool of_row = slot < kSide;
-          const int cell = of_row ? top + slot % 8 * 2 + slot / 8 : left + slot - kSide;
+          const int cell = of_row ? top + slot : left + slot - kSide;
           if (cell < (of_row ? rows.first : columns.first) || cell > (of_row ? rows.last : columns.last)) return 0.0f;
           return keypoint_factor((of_row ? place.y : place.x) + cell, of_row ? shape.y : shape.x, rules);
         };
         const WarpValues factors(slots, lane, factor_of(lane), factor_of);
-        const int odd = lane / kSide, first = (top + odd) * kTilePitch + left + lane % kSide;
         const float along_x = factors[kSide + lane % kSide];
+        const int below = 4 * (lane / kSide), first = (top + below) * kTilePitch + left + lane % kSide;
         SP_UNROLL
-        for (int four = 0; four < 2; ++four) {
-          const Group<float, 4> along_y = factors.four(8 * odd + 4 * four);
+        for (int row = 0; row < kSide; row += 8) {
+          const Group<float, 4> along_y = factors.four(row + below);
           SP_UNROLL
           for (int k = 0; k < 4; ++k)
-            keep_larger(shared.tile[first + 2 * (4 * four + k) * kTilePitch],
-                        keypoint_value(along_y.cells[k], along_x, rules));
+            keep_larger(shared.tile[first + (row + k) * kTilePitch], keypoint_value(along_y.cells[k], along_x, rules));
         }
       }
     }

@@ -1,5 +1,5 @@
 // How a block of the kernels of render_targets writes its finished tile: the cells themselves and what they pool down
-// to, each once, 16 bytes at a time where rows allow it.
+// to, each once, four cells of scale 0 at a time where rows allow it.
 #pragma once
 
 #include <vector>
@@ -109,6 +109,7 @@ struct TileWriter {
   SP_HD static void store(const Window& to, int row, const Group<float, kCount>& values) {
     if (row >= to.rows) return;
     Group<Out, kCount> rounded;
+    SP_UNROLL
     for (int i = 0; i + 1 < kCount; i += 2) round_two(values.cells[i], values.cells[i + 1], &rounded.cells[i]);
     if constexpr (kCount == 1) round_to(values.cells[0], &rounded.cells[0]);
     if constexpr (kFours) {
@@ -116,6 +117,7 @@ struct TileWriter {
       check_aligned(address, sizeof rounded);
       *reinterpret_cast<Group<Out, kCount>*>(address) = rounded;
     } else {
+      SP_UNROLL
       for (int i = 0; i < kCount; ++i)
         if (i < to.columns) to.map[to.first + row * to.pitch + i] = rounded.cells[i];
     }
@@ -153,34 +155,36 @@ struct TileWriter {
       store<kFours>(quartered, 2 * k, Group<float, 1>{{quarters[k]}});
     }
     if (scales < 4) return;
-    // From here on every second, then every fourth thread of the first row has a cell.
+    // From here on a cell takes what several threads have; they all work it out, and one of them writes it.
     float* const shown = &slots[32 * warp];
     const bool upper = lane < kSquares;
     float eighths[2] = {}, beside[2] = {};
     const Window eighthed = window(place, 3, 2 * warp, column / 2);
     SP_UNROLL
     for (int k = 0; k < 2; ++k) {
-      const auto quarter = [&](int from) {
-        return pooled<2>(tile, 4 * warp + 2 * k + from / kSquares, from % kSquares);
-      };
-      const WarpValues cells(shown, lane, quarters[k], quarter);
-      if (!upper || column % 2 != 0) continue;
-      if constexpr (kDrawn)
-        eighths[k] =
-            simplepose::average(cells[lane], cells[lane + 1], cells[lane + kSquares], cells[lane + kSquares + 1]);
-      store<kFours>(eighthed, k, Group<float, 1>{{eighths[k]}});
+      if constexpr (kDrawn) {
+        const auto quarter = [&](int from) {
+          return pooled<2>(tile, 4 * warp + 2 * k + from / kSquares, from % kSquares);
+        };
+        const WarpValues cells(shown, lane, quarters[k], quarter);
+        const int left = column - column % 2, below = left + kSquares;
+        eighths[k] = simplepose::average(cells[left], cells[left + 1], cells[below], cells[below + 1]);
+      }
+      if (upper && column % 2 == 0) store<kFours>(eighthed, k, Group<float, 1>{{eighths[k]}});
     }
     if (scales < 5) return;
     SP_UNROLL
     for (int k = 0; k < 2; ++k) {
-      const auto eighth = [&](int from) { return pooled<3>(tile, 2 * warp + k, from / 2); };
-      const WarpValues cells(shown, lane, eighths[k], eighth);
-      if (kDrawn && upper && column % 4 == 0) beside[k] = cells[lane + 2];
+      if constexpr (kDrawn) {
+        const auto eighth = [&](int from) { return pooled<3>(tile, 2 * warp + k, from % kSquares / 2); };
+        const WarpValues cells(shown, lane, eighths[k], eighth);
+        beside[k] = cells[lane ^ 2];
+      }
     }
     if (!upper || column % 4 != 0) return;
     const float mean = simplepose::average(eighths[0], beside[0], eighths[1], beside[1]);
     store<kFours>(window(place, kWarpScale, warp, column / 4), 0, Group<float, 1>{{mean}});
-    coarse[warp * kCoarse + column / 4] = mean;
+    if (scales > 5) coarse[warp * kCoarse + column / 4] = mean;
   }
 
   SP_HD static float average(const Group<float, 2>& upper, const Group<float, 2>& lower) {
