@@ -24,5 +24,5 @@ def report(**measured: Any) -> dict[str, Any]:
     """The measured numbers with the command, the machine and the versions."""
     versions = {name: metadata.version(name) for name in ("numpy", "torch")}
     command = " ".join(["python", *sys.argv])
-    processor = f"{machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    processor = f"{machine()}, PyTorch with {torch.backends.cpu.get_cpu_capability()}"
     return {"command": command, "machine": processor, "python": platform.python_version(), **versions, **measured}

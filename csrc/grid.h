@@ -329,8 +329,8 @@ __global__ void __launch_bounds__(Kernel::kThreads, Kernel::kMinBlocks)
   kernel.run(block);
 }
 
-// Once a device: blocks may have all the shared memory that there is. Where a block needs much of it, a multiprocessor
-// sets all aside for it that it can; otherwise the driver chooses.
+// Once a device: blocks may have all the shared memory that there is. Where a block needs much of it whatever the
+// launch asks for, a multiprocessor sets all aside for it that it can; otherwise the driver chooses.
 template <typename Kernel>
 void prepare(const char* op) {
   static std::atomic<uint64_t> prepared{0};
@@ -342,7 +342,7 @@ void prepare(const char* op) {
   (void)cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
   (void)cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                              most - static_cast<int>(kFixed));
-  if (kFixed > kMuch)
+  if constexpr (kFixed > kMuch)
     (void)cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributePreferredSharedMemoryCarveout,
                                cudaSharedmemCarveoutMaxShared);
   check_launch(op);

@@ -72,9 +72,10 @@ struct alignas(kCount * sizeof(T)) Group {
   T cells[kCount];
 };
 
-// What the threads of a warp show each other: slot i is `own` of thread i. Where threads run one by one, value_of(i)
-// gives the same to who asks, and must be right for all threads. `slots` are 32 of shared memory, from a multiple of 16
-// bytes on, that only this warp uses; all its threads must make the object, and read it before they make the next.
+// What the threads of a warp show each other: slot i is `own` of thread i. Where threads run one by one nothing is
+// shown: value_of(i) works out what thread i would show, and must give that for every i. `slots` are 32 of shared
+// memory, from a multiple of 16 bytes on, that only this warp uses; all its threads must make the object, and read it
+// before they make the next.
 template <typename ValueOf>
 class WarpValues {
  public:
@@ -93,6 +94,7 @@ class WarpValues {
 #if defined(__CUDA_ARCH__)
     return slots_[slot];
 #else
+    check(slot, 1);
     return value_of_(slot);
 #endif
   }
@@ -102,11 +104,17 @@ class WarpValues {
 #if defined(__CUDA_ARCH__)
     return *reinterpret_cast<const Group<float, 4>*>(&slots_[first]);
 #else
+    check(first, 4);
     return {{value_of_(first), value_of_(first + 1), value_of_(first + 2), value_of_(first + 3)}};
 #endif
   }
 
  private:
+  static void check(int first, int count) {
+    if (first < 0 || first > 32 - count) bounds_error(first, count, 32);
+    if (first % count != 0) throw GridError("values of a warp that are not aligned");
+  }
+
   float* slots_;
   const ValueOf& value_of_;
 };

@@ -16,7 +16,7 @@ template <typename Out, bool kLine>
 struct RenderKernel {
   static constexpr int kThreads = kTileThreads;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-  static constexpr int kMinBlocks = 2;  // as many as shared memory has room for
+  static constexpr int kMinBlocks = kLine ? 1 : 3;  // as many as shared memory has room for
 #else
   static constexpr int kMinBlocks = kLine ? 5 : 9;  // what bounds them is shared memory, or for 9 registers
 #endif
@@ -61,8 +61,8 @@ struct RenderKernel {
     Tile tile;
     Fixed<Drawn, kChunk> shapes;
     Fixed<unsigned char, kChunk> reaches;
-    Fixed<unsigned char, kChunk> reaching;  // the shapes that do, in their order
-    int count;                              // of them
+    Fixed<unsigned char, kChunk> listed;  // the shapes that do, in their order
+    int count;                            // of them
     alignas(16) typename Writer::Slots slots;
     typename Writer::Coarse coarse;
   };
@@ -125,10 +125,8 @@ struct RenderKernel {
       block.each([&](int thread, Local&, Shared& shared) { divide(thread, shared, boxes); });
     const TilePlace to{static_cast<unsigned>(place.image * channels + place.channel), place.x, place.y};
     block.each([&](int thread, Local&, Shared& shared) {
-      if (drawn)
-        writer.template write<true>(to, thread, shared.tile, shared.slots, shared.coarse);
-      else
-        writer.template write<false>(to, thread, shared.tile, shared.slots, shared.coarse);
+      drawn ? writer.template write<true>(to, thread, shared.tile, shared.slots, shared.coarse)
+            : writer.template write<false>(to, thread, shared.tile, shared.slots, shared.coarse);
     });
     for (int scale = Writer::kWarpScale + 1; scale < writer.scales; ++scale)
       block.each([&](int thread, Local&, Shared& shared) { writer.write_coarse(to, scale, thread, shared.coarse); });
@@ -188,7 +186,7 @@ struct RenderKernel {
   SP_HD static void list_shapes(int thread, Shared& shared) {
     if (thread >= kChunk) return;
     const unsigned bits = gather_bits(shared.reaches), own = 1u << thread;
-    if ((bits & own) != 0) shared.reaching[count_bits(bits & (own - 1))] = static_cast<unsigned char>(thread);
+    if ((bits & own) != 0) shared.listed[count_bits(bits & (own - 1))] = static_cast<unsigned char>(thread);
     if (thread == 0) shared.count = count_bits(bits);
   }
 
@@ -209,10 +207,10 @@ struct RenderKernel {
     if (place.kind == Kind::kPart) {
       const int shift = count >= kWarps ? 0 : count > 1 ? 1 : 2, sharers = 1 << shift;
       for (int i = warp >> shift; i < count; i += kWarps >> shift)
-        draw_ellipse(place, shared.shapes[shared.reaching[i]], lane, warp & (sharers - 1), sharers, shared);
+        draw_ellipse(place, shared.shapes[shared.listed[i]], lane, warp & (sharers - 1), sharers, shared);
     } else {
       for (int i = warp; i < count; i += kWarps)
-        draw_keypoint(place, shared.shapes[shared.reaching[i]], lane, &shared.slots[32 * warp], shared);
+        draw_keypoint(place, shared.shapes[shared.listed[i]], lane, &shared.slots[32 * warp], shared);
     }
   }
 
@@ -251,12 +249,13 @@ struct RenderKernel {
         };
         const WarpValues factors(slots, lane, factor_of(lane), factor_of);
         const float along_x = factors[kSide + lane % kSide];
-        const int below = 4 * (lane / kSide), first = (top + below) * kTilePitch + left + lane % kSide;
+        constexpr int kRows = 4;  // of a half at a time
+        const int below = kRows * (lane / kSide), first = (top + below) * kTilePitch + left + lane % kSide;
         SP_UNROLL
-        for (int row = 0; row < kSide; row += 8) {
-          const Group<float, 4> along_y = factors.four(row + below);
+        for (int row = 0; row < kSide; row += 2 * kRows) {
+          const Group<float, kRows> along_y = factors.four(row + below);
           SP_UNROLL
-          for (int k = 0; k < 4; ++k)
+          for (int k = 0; k < kRows; ++k)
             keep_larger(shared.tile[first + (row + k) * kTilePitch], keypoint_value(along_y.cells[k], along_x, rules));
         }
       }
@@ -269,7 +268,7 @@ struct RenderKernel {
       const int column = cell % kTile, row = cell / kTile, at = row * kTilePitch + column;
       float sum = shared.tile[at], covering = boxes[at];
       for (int i = 0; i < count; ++i) {
-        const Drawn& shape = shared.shapes[shared.reaching[i]];
+        const Drawn& shape = shared.shapes[shared.listed[i]];
         if (column < shape.left() || column > shape.right() || row < shape.top() || row > shape.bottom()) continue;
         sum += line_value(shape.axis, grid(place.x + column, arguments.rules.stride) - shape.x,
                           grid(place.y + row, arguments.rules.stride) - shape.y, rules());

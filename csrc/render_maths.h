@@ -24,6 +24,7 @@ struct TargetRules {
 
 constexpr float kLineFloor = 0.01f;
 constexpr float kLineEpsilon = 1e-6f;
+constexpr float kShortestSquared = 1e-30f;  // below it squares lose their digits
 // Float32 arithmetic moves a distance by less than this share of the coordinates that it was made from.
 constexpr float kSlack = 4e-6f;
 // A direction cosine below this does not bound a row.
@@ -60,10 +61,10 @@ SP_HD float larger(float a, float b) { return a > b ? a : b; }
 SP_HD float magnitude(float a) { return a < 0.0f ? -a : a; }
 SP_HD bool is_finite(float a) { return (float_bits(a) & 0x7f800000) != 0x7f800000; }
 
-// `value` where `sign` is not negative, else 0. A mask, since a compiler may make a choice a jump around the work
-// for the value, which keeps it from using vectors.
+// `value` where `sign` is not negative, else 0, also for NaN. A mask, since a compiler may make a choice a jump around
+// the work for the value, which keeps it from using vectors.
 SP_HD float where_positive(float sign, float value) {
-  return bits_float(float_bits(value) & ~(float_bits(sign) >> 31));
+  return bits_float(float_bits(value) & ~(float_bits(larger(sign, -1.0f)) >> 31));
 }
 
 // The image position of a cell.
@@ -132,14 +133,15 @@ SP_HD float ellipse_extent(float along, float across, const TargetShape& shape, 
   return sqrtf(a * a + b * b) + shape.slack;
 }
 
-// False if the part is not drawn: an end unlabelled, no length, or nothing of it on the maps.
+// False if the part is not drawn: an end unlabelled, no length to speak of, or nothing of it on the maps.
 SP_HD bool part_shape(const float* a, const float* b, const TargetRules& rules, int height, int width,
                       TargetShape* shape) {
   const bool labelled_a = labelled(a), labelled_b = labelled(b);
   if (!labelled_a || !labelled_b) return false;
   const float dx = b[0] - a[0], dy = b[1] - a[1];
-  const float length = sqrtf(dx * dx + dy * dy);
-  if (!(length > 0.0f) || !is_finite(length)) return false;
+  const float squared = dx * dx + dy * dy;
+  if (!(squared >= kShortestSquared) || !is_finite(squared)) return false;
+  const float length = sqrtf(squared);
   const float inverse = 1.0f / (rules.line ? length + kLineEpsilon : length);
   shape->x = (a[0] + b[0]) * 0.5f;
   shape->y = (a[1] + b[1]) * 0.5f;

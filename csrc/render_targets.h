@@ -1,8 +1,8 @@
 // render_targets: keypoints of people in, training target maps out.
 //
-//   keypoints  [B, P, J, 3] float32: x, y in image pixels, COCO visibility; one counts if visibility > 0 and x, y
-//   finite parts      [L, 2] int32: the keypoint types that each part connects maps[k]    [B, C, H >> k, W >> k]
-//   float32 for every scale k; C = L + J, or L + J + 1 with the envelope
+// Keypoints [B, P, J, 3] float32 are x, y in image pixels and COCO visibility; one counts if its visibility is above 0
+// and x and y are finite. Parts [L, 2] int32 are the keypoint types that each part connects. Maps, one a scale k, are
+// [B, C, H >> k, W >> k] float32 with C = L + J, or L + J + 1 with the envelope.
 //
 // Channels: the parts, the keypoint types, then the envelope, which is the maximum over the keypoint channels. Cell i
 // of an axis lies at pixel i * stride + stride / 2 - 0.5. Every element of the maps is written, whatever they held.
@@ -16,7 +16,8 @@
 //                      the threshold; mean over the people whose box covers the cell, summed in their order
 //   scale k > 0        2 x 2 average pool of scale k - 1: ((a + b) + (c + d)) / 4, a and b the upper row
 //
-// A part needs both keypoints and a length that is finite and not zero. CPU and CUDA give the bits of the reference.
+// A part needs both keypoints and a length that is finite and at least 1e-15 pixels. CPU and CUDA give the bits of the
+// reference.
 #pragma once
 
 #include <cstdint>

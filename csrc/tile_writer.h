@@ -32,7 +32,7 @@ SP_HD Group<float, 4>& four_cells(Tile& tile, int cell) {
 }
 
 // a and b are the upper row.
-SP_HD float average(float a, float b, float c, float d) { return ((a + b) + (c + d)) * 0.25f; }
+SP_HD float mean_of_four(float a, float b, float c, float d) { return ((a + b) + (c + d)) * 0.25f; }
 
 // The tile of a map; the map may end inside it.
 struct TilePlace {
@@ -72,9 +72,9 @@ struct TileWriter {
   template <bool kDrawn>
   SP_HD void write(const TilePlace& place, int thread, Tile& tile, Slots& slots, Coarse& coarse) const {
     if (in_fours)
-      write<kDrawn, true>(place, thread, tile, slots, coarse);
+      write_own<kDrawn, true>(place, thread, tile, slots, coarse);
     else
-      write<kDrawn, false>(place, thread, tile, slots, coarse);
+      write_own<kDrawn, false>(place, thread, tile, slots, coarse);
   }
 
   // The scales of which a warp has no whole cell, one after the other: 2 x 2 cells and one.
@@ -84,7 +84,7 @@ struct TileWriter {
     if (row >= side) return;
     const int upper = (scale == kWarpScale + 1 ? 0 : kCoarse * kCoarse) + 2 * row * pitch + 2 * column;
     const int lower = upper + pitch;
-    const float mean = simplepose::average(coarse[upper], coarse[upper + 1], coarse[lower], coarse[lower + 1]);
+    const float mean = mean_of_four(coarse[upper], coarse[upper + 1], coarse[lower], coarse[lower + 1]);
     store<false>(window(place, scale, row, column), 0, Group<float, 1>{{mean}});
     if (scale == kWarpScale + 1) coarse[kCoarse * kCoarse + thread] = mean;
   }
@@ -123,10 +123,10 @@ struct TileWriter {
     }
   }
 
-  // A thread has two squares of 4 x 4 cells, a warp two rows of 16 of them and then the two below. So the scales up to
-  // kWarpScale need no barrier.
+  // The scales of which a thread has whole cells: it has two squares of 4 x 4 cells, a warp two rows of 16 of them and
+  // then the two below.
   template <bool kDrawn, bool kFours>
-  SP_HD void write(const TilePlace& place, int thread, Tile& tile, Slots& slots, Coarse& coarse) const {
+  SP_HD void write_own(const TilePlace& place, int thread, Tile& tile, Slots& slots, Coarse& coarse) const {
     const int warp = thread / 32, lane = thread % 32, column = lane % kSquares, row = 4 * warp + lane / kSquares;
     const Window full = window(place, 0, 4 * row, 4 * column);
     Group<float, 2> halves[4] = {};
@@ -154,8 +154,14 @@ struct TileWriter {
       if constexpr (kDrawn) quarters[k] = average(halves[2 * k], halves[2 * k + 1]);
       store<kFours>(quartered, 2 * k, Group<float, 1>{{quarters[k]}});
     }
-    if (scales < 4) return;
-    // From here on a cell takes what several threads have; they all work it out, and one of them writes it.
+    if (scales > 3) write_shared<kDrawn, kFours>(place, thread, quarters, tile, slots, coarse);
+  }
+
+  // The next two scales, whose cells take what several threads of a warp have; they all work it out, and one writes it.
+  template <bool kDrawn, bool kFours>
+  SP_HD void write_shared(const TilePlace& place, int thread, const float (&quarters)[2], Tile& tile, Slots& slots,
+                          Coarse& coarse) const {
+    const int warp = thread / 32, lane = thread % 32, column = lane % kSquares;
     float* const shown = &slots[32 * warp];
     const bool upper = lane < kSquares;
     float eighths[2] = {}, beside[2] = {};
@@ -168,7 +174,7 @@ struct TileWriter {
         };
         const WarpValues cells(shown, lane, quarters[k], quarter);
         const int left = column - column % 2, below = left + kSquares;
-        eighths[k] = simplepose::average(cells[left], cells[left + 1], cells[below], cells[below + 1]);
+        eighths[k] = mean_of_four(cells[left], cells[left + 1], cells[below], cells[below + 1]);
       }
       if (upper && column % 2 == 0) store<kFours>(eighthed, k, Group<float, 1>{{eighths[k]}});
     }
@@ -182,18 +188,18 @@ struct TileWriter {
       }
     }
     if (!upper || column % 4 != 0) return;
-    const float mean = simplepose::average(eighths[0], beside[0], eighths[1], beside[1]);
+    const float mean = mean_of_four(eighths[0], beside[0], eighths[1], beside[1]);
     store<kFours>(window(place, kWarpScale, warp, column / 4), 0, Group<float, 1>{{mean}});
     if (scales > 5) coarse[warp * kCoarse + column / 4] = mean;
   }
 
   SP_HD static float average(const Group<float, 2>& upper, const Group<float, 2>& lower) {
-    return simplepose::average(upper.cells[0], upper.cells[1], lower.cells[0], lower.cells[1]);
+    return mean_of_four(upper.cells[0], upper.cells[1], lower.cells[0], lower.cells[1]);
   }
 
   SP_HD static Group<float, 2> averages(const Group<float, 4>& upper, const Group<float, 4>& lower) {
-    return {{simplepose::average(upper.cells[0], upper.cells[1], lower.cells[0], lower.cells[1]),
-             simplepose::average(upper.cells[2], upper.cells[3], lower.cells[2], lower.cells[3])}};
+    return {{mean_of_four(upper.cells[0], upper.cells[1], lower.cells[0], lower.cells[1]),
+             mean_of_four(upper.cells[2], upper.cells[3], lower.cells[2], lower.cells[3])}};
   }
 
   // A cell of a scale, from the tile.
@@ -202,9 +208,8 @@ struct TileWriter {
     if constexpr (kScale == 0) {
       return tile[y * kTilePitch + x];
     } else {
-      return simplepose::average(pooled<kScale - 1>(tile, 2 * y, 2 * x), pooled<kScale - 1>(tile, 2 * y, 2 * x + 1),
-                                 pooled<kScale - 1>(tile, 2 * y + 1, 2 * x),
-                                 pooled<kScale - 1>(tile, 2 * y + 1, 2 * x + 1));
+      return mean_of_four(pooled<kScale - 1>(tile, 2 * y, 2 * x), pooled<kScale - 1>(tile, 2 * y, 2 * x + 1),
+                          pooled<kScale - 1>(tile, 2 * y + 1, 2 * x), pooled<kScale - 1>(tile, 2 * y + 1, 2 * x + 1));
     }
   }
 };
@@ -230,7 +235,7 @@ struct PoolKernel {
       const int64_t cell = block.index() * kThreads + thread;
       if (cell >= coarse.size()) return;
       const int64_t upper = cell / width * width * 4 + cell % width * 2, lower = upper + 2 * width;
-      coarse[cell] = average(fine[upper], fine[upper + 1], fine[lower], fine[lower + 1]);
+      coarse[cell] = mean_of_four(fine[upper], fine[upper + 1], fine[lower], fine[lower + 1]);
     });
   }
 };

@@ -40,6 +40,7 @@ def awkward(size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
         "coincident keypoints": np.broadcast_to(one[:, :1] * np.float32([1, 1, 0]) + np.float32([0, 0, 2]), (2, 18, 3)),
         "coincident people": np.concatenate([one, one]),
         "on the cells": np.round(three / 4) * np.float32([4, 4, 1]) + np.float32([1.5, 1.5, 2]),
+        "hardly any length": one * np.float32([3e-25, 0, 1]),
         "tiny parts": one * np.float32([1e-6, 1e-20, 1]) + np.float32([7, 7, 0]),
     }
     for name, value in (("nan", np.nan), ("inf", np.inf), ("minus inf", -np.inf)):

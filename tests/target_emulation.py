@@ -27,14 +27,15 @@ POISON = 0xFF
 
 
 @cache
-def library() -> ctypes.CDLL:
+def library(source: Path = SOURCE) -> ctypes.CDLL:
+    """The emulation of the kernels in ``csrc`` beside the folder of ``source``."""
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
     if not compiler:
         pytest.skip("no C++ compiler to build the emulation with")
     with tempfile.TemporaryDirectory() as folder:
         built = Path(folder) / "emulation.so"
         done = subprocess.run(
-            [compiler, *FLAGS, str(SOURCE), "-o", str(built)], capture_output=True, text=True, check=False
+            [compiler, *FLAGS, str(source), "-o", str(built)], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         loaded = ctypes.CDLL(str(built))
@@ -53,12 +54,14 @@ def render_targets(
     order: str = "forwards",
     offset: int = 0,
     missing: int = 0,
+    source: Path = SOURCE,
 ) -> list[NDArray[np.generic]]:
     """What the kernels write for ``keypoints [B, P, J, 3]``, one array a scale; bfloat16 as the bits in uint16.
 
     Args:
         offset: elements that every map starts after a multiple of 16 bytes.
         missing: cells at the end of the first scale that the kernel must not touch.
+        source: what to compile, beside other kernels.
 
     Raises:
         RuntimeError: the emulation saw the kernel do something wrong.
@@ -71,7 +74,7 @@ def render_targets(
     rules = np.array(TargetRules.of(config), np.float32)
     points = np.ascontiguousarray(keypoints, np.float32)
     message = ctypes.create_string_buffer(200)
-    good = library().emulate_render_targets(
+    good = library(source).emulate_render_targets(
         ctypes.c_void_p(points.ctypes.data),
         ctypes.c_int64(points.shape[0]),
         ctypes.c_int64(points.shape[1]),

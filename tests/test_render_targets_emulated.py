@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ configs = st.builds(
     keypoint_sigma=st.floats(0.01, 60),
     part_sigma=st.floats(0.01, 60),
     threshold=st.floats(1e-6, 0.999),
-    stride=st.sampled_from([1, 2, 4, 8]),
+    stride=st.sampled_from([1, 2, 3, 4, 7, 8, 31, 64]),
     shape=st.sampled_from(["ellipse", "line"]),
 )
 
@@ -90,12 +91,12 @@ def test_scales_that_no_tile_holds_are_pooled_too():
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_maps_are_the_rounded_ones(dtype):
-    for size in ((256, 320), (176, 208)):
+    for size, scales in (((256, 512), 7), ((176, 208), 3)):
         keypoints = np.stack([scene(5, size, seed) for seed in range(2)])
-        expected = sp.render_targets(keypoints, size, scales=3, envelope=True)
+        expected = sp.render_targets(keypoints, size, scales=scales, envelope=True)
         for offset in (0, 1):
             drawn = emulation.render_targets(
-                keypoints, size, sp.TargetConfig(), scales=3, envelope=True, dtype=dtype, offset=offset
+                keypoints, size, sp.TargetConfig(), scales=scales, envelope=True, dtype=dtype, offset=offset
             )
             bits = [torch.from_numpy(scale).to(TORCH[dtype]).view(torch.int16).numpy() for scale in expected]
             assert_same([scale.view(np.int16) for scale in drawn], bits)
@@ -115,6 +116,34 @@ def test_rounding_to_half_is_that_of_torch(dtype):
     values = values[np.isfinite(values)]
     expected = torch.from_numpy(values).to(TORCH[dtype]).view(torch.int16).numpy().view(np.uint16)
     np.testing.assert_array_equal(emulation.rounded(values, dtype), expected)
+
+
+@pytest.mark.parametrize("size", [(0, 64), (64, 0)])
+def test_maps_without_cells_are_left_alone(size):
+    (drawn,) = emulation.render_targets(scene(2, (64, 64))[None], size, sp.TargetConfig())
+    assert drawn.size == 0
+
+
+FAULTS = {
+    "another value shown than one's own": ("lane, factor_of(lane),", "lane, factor_of(lane ^ 1),"),
+    "slots of another warp": ("factors[kSide + lane % kSide]", "factors[kSide + lane]"),
+    "slots that are not aligned": ("factors.four(row + below)", "factors.four(row + below + 1)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_between_the_threads_of_a_warp_is_seen(fault, tmp_path):
+    right, wrong = FAULTS[fault]
+    shutil.copytree(emulation.SOURCE.parent.parent / "csrc", tmp_path / "csrc")
+    source = tmp_path / "tests" / emulation.SOURCE.name
+    source.parent.mkdir()
+    shutil.copy(emulation.SOURCE, source)
+    kernel = tmp_path / "csrc" / "render_kernel.h"
+    text = kernel.read_text()
+    assert right in text
+    kernel.write_text(text.replace(right, wrong))
+    with pytest.raises(RuntimeError):
+        emulation.render_targets(scene(1, (64, 64))[None], (64, 64), sp.TargetConfig(), source=source)
 
 
 def test_a_store_outside_the_maps_is_seen():

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from simplepose.config import TargetConfig
 from simplepose.reference.maths import f32
-from simplepose.reference.render_targets import LINE_EPSILON, LINE_FLOOR, TargetRules
+from simplepose.reference.render_targets import LINE_EPSILON, LINE_FLOOR, SHORTEST_SQUARED, TargetRules
 
 
 def render_targets(
@@ -112,9 +112,11 @@ def _window(grid: Tensor, position: Tensor, rules: TargetRules) -> Tensor:
 def _axes(a: Tensor, b: Tensor, rules: TargetRules) -> tuple[Tensor, Tensor, Tensor]:
     """Centre ``[..., L, 2]``, unit axis ``[..., L, 2]`` and length ``[..., L, 1]``; NaN where there is no part."""
     delta = b - a
-    length = delta.square().sum(-1, keepdim=True).sqrt_()
+    squared = delta.square().sum(-1, keepdim=True)
+    length = squared.sqrt()
     axis = delta / (length + float(LINE_EPSILON) if rules.line else length)
-    centre = torch.where((length > 0) & length.isfinite(), (a + b) * 0.5, math.nan)
+    drawn = (squared >= float(SHORTEST_SQUARED)) & squared.isfinite()
+    centre = torch.where(drawn, (a + b) * 0.5, math.nan)
     return centre, axis, length
 
 

@@ -21,6 +21,9 @@ LINE_FLOOR = f32(0.01)
 LINE_EPSILON = f32(1e-6)
 """What ``shape="line"`` adds to a part's length before dividing by it."""
 
+SHORTEST_SQUARED = f32(1e-30)
+"""The square of the least length that a part is drawn for; below it float32 squares lose their digits."""
+
 
 class TargetRules(NamedTuple):
     """The numbers of the op, worked out once in double precision and rounded to float32. Lengths are pixels."""
@@ -137,11 +140,12 @@ class Axis(NamedTuple):
 
 
 def part_axis(a: NDArray[np.float32], b: NDArray[np.float32], rules: TargetRules) -> Axis | None:
-    """The axis from ``a`` to ``b``; none if its length is zero or not finite."""
+    """The axis from ``a`` to ``b``; none if its length is as good as zero or not finite."""
     dx, dy = b - a
-    length = np.sqrt(dx * dx + dy * dy)
-    if not 0 < length < np.inf:
+    squared = dx * dx + dy * dy
+    if not SHORTEST_SQUARED <= squared < np.inf:
         return None
+    length = np.sqrt(squared)
     cx, cy = (a + b) * f32(0.5)
     inverse = f32(1) / (length + LINE_EPSILON if rules.line else length)
     return Axis(cx, cy, dx * inverse, dy * inverse, length)
