@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, library
 
 from simplepose import native
 from simplepose.arguments import check_table
@@ -176,7 +176,7 @@ def match_parts(
     ]
 
 
-@torch.library.custom_op("simplepose::find_peaks", mutates_args=())
+@library.custom_op("simplepose::find_peaks", mutates_args=())
 def find_peaks_op(
     maps: Tensor,
     first_channel: int,
@@ -245,7 +245,7 @@ def _find_peaks_fake(
     )
 
 
-@torch.library.custom_op("simplepose::match_parts", mutates_args=())
+@library.custom_op("simplepose::match_parts", mutates_args=())
 def match_parts_op(
     maps: Tensor,
     slots: Tensor,

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, library
 
 from simplepose import baseline
 from simplepose.arguments import check_table
@@ -60,7 +60,7 @@ def render_baseline(keypoints: NDArray[np.float32], drawing: Drawing) -> list[Te
     return baseline.render_targets(torch.tensor(keypoints), size, parts, config, scales, envelope)
 
 
-@torch.library.custom_op("simplepose::render_targets", mutates_args=())
+@library.custom_op("simplepose::render_targets", mutates_args=())
 def _render_op(
     keypoints: Tensor,
     height: int,

@@ -7,6 +7,7 @@ import pytest
 import torch
 from map_scenes import gaussian, noise_maps, people_maps, sprinkle
 from parity import assert_same_columns, assert_same_poses
+from torch import library
 
 import simplepose as sp
 from simplepose import native, torch_decode
@@ -159,9 +160,9 @@ def pair_arguments():
 def test_the_ops_keep_torchs_contracts():
     maps = torch.from_numpy(people_maps(3, (32, 40), 3)[None]).cuda()
     both = torch.cat([maps, maps.flip(3)])
-    torch.library.opcheck(torch_decode.find_peaks_op, (maps, 30, 18, [], 0.1, 8, False))
-    torch.library.opcheck(torch_decode.find_peaks_op, (both, 30, 18, MIRROR.tolist(), 0.1, 8, True))
-    torch.library.opcheck(torch_decode.match_parts_op, pair_arguments())
+    library.opcheck(torch_decode.find_peaks_op, (maps, 30, 18, [], 0.1, 8, False))
+    library.opcheck(torch_decode.find_peaks_op, (both, 30, 18, MIRROR.tolist(), 0.1, 8, True))
+    library.opcheck(torch_decode.match_parts_op, pair_arguments())
 
 
 def peaks_and_pairs(maps: torch.Tensor) -> tuple[torch.Tensor, ...]:

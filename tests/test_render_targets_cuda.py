@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from target_cases import awkward, scene
+from torch import library
 
 import simplepose as sp
 from simplepose.native import require_native, why_no_cuda
@@ -153,7 +154,7 @@ def test_cuda_draws_on_every_device(device):
 def test_the_cuda_op_passes_opcheck_and_compiles_whole(device):
     keypoints = on_device(scene(2, (64, 96))[None], device)
     arguments = (64, 96, [0, 1, 1, 2], 9.0, 7.0, 0.015, 4, "ellipse", 2, True, True, 0, torch.float16)
-    results = torch.library.opcheck(torch.ops.simplepose.render_targets.default, (keypoints, *arguments))
+    results = library.opcheck(torch.ops.simplepose.render_targets.default, (keypoints, *arguments))
     assert set(results.values()) == {"SUCCESS"}
 
     def double(points):

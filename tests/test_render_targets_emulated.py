@@ -125,15 +125,15 @@ def test_maps_without_cells_are_left_alone(size):
 
 
 FAULTS = {
-    "another value shown than one's own": ("lane, factor_of(lane),", "lane, factor_of(lane ^ 1),"),
-    "slots of another warp": ("factors[kSide + lane % kSide]", "factors[kSide + lane]"),
-    "slots that are not aligned": ("factors.four(row + below)", "factors.four(row + below + 1)"),
+    "another value shown": ("lane, factor_of(lane),", "lane, factor_of(lane ^ 1),", "another value than its own"),
+    "slots of another warp": ("factors[kSide + lane % kSide]", "factors[kSide + lane]", "elements 32 to 32 of 32"),
+    "slots that are not aligned": ("factors.four(row + below)", "factors.four(row + below + 1)", "not aligned"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_between_the_threads_of_a_warp_is_seen(fault, tmp_path):
-    right, wrong = FAULTS[fault]
+    right, wrong, message = FAULTS[fault]
     shutil.copytree(emulation.SOURCE.parent.parent / "csrc", tmp_path / "csrc")
     source = tmp_path / "tests" / emulation.SOURCE.name
     source.parent.mkdir()
@@ -142,7 +142,7 @@ def test_a_fault_between_the_threads_of_a_warp_is_seen(fault, tmp_path):
     text = kernel.read_text()
     assert right in text
     kernel.write_text(text.replace(right, wrong))
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError, match=message):
         emulation.render_targets(scene(1, (64, 64))[None], (64, 64), sp.TargetConfig(), source=source)
 
 

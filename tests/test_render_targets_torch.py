@@ -10,6 +10,7 @@ import pytest
 import torch
 from processes import run_python
 from target_cases import awkward, scene
+from torch import library
 
 import simplepose as sp
 from simplepose import baseline
@@ -104,7 +105,7 @@ def test_the_baseline_without_boxes_draws_the_same(monkeypatch):
 def test_the_custom_op_passes_opcheck():
     arguments = (64, 96, [0, 1, 1, 2], 9.0, 7.0, 0.015, 4, "ellipse", 2, True, False, 1, torch.bfloat16)
     keypoints = torch.from_numpy(scene(2, (64, 96)))[None]
-    results = torch.library.opcheck(torch.ops.simplepose.render_targets.default, (keypoints, *arguments))
+    results = library.opcheck(torch.ops.simplepose.render_targets.default, (keypoints, *arguments))
     assert set(results.values()) == {"SUCCESS"}
 
 

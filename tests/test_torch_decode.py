@@ -12,6 +12,7 @@ from fake_network import FACE, blob_image, blob_network
 from map_scenes import people_maps
 from parity import assert_same_columns, assert_same_poses
 from test_decode_emulation import PAIR, crowd, flipped
+from torch import library
 
 import simplepose as sp
 from simplepose import native, torch_decode
@@ -114,13 +115,13 @@ def test_the_ops_keep_torchs_contracts(kernels):
     mirror = sp.COCO.channel_flip[: maps.shape[1]].tolist()
     both = torch.cat([maps, maps.flip(3)[:, mirror]])
     for arguments in ((maps, 30, 18, [], 0.1, 8, False), (both, 30, 18, mirror, 0.1, 8, True)):
-        torch.library.opcheck(torch_decode.find_peaks_op, arguments)
+        library.opcheck(torch_decode.find_peaks_op, arguments)
     slots, counts, averaged = torch_decode.find_peaks_op(both, 30, 18, mirror, 0.1, 8, True)
     np.testing.assert_array_equal(averaged, flipped(both.numpy(), mirror)[:, 30:])
     one_part = (maps, slots, counts, [0, 0], [], 0.1, 10, 8, 64)
     kernels(sp.Skeleton("one", ("a", "b"), (("a", "b"),)))
     pair = (maps[:, :3], slots[:, :, :2].contiguous(), counts[:, :2].contiguous(), [0, 1], *one_part[4:])
-    torch.library.opcheck(torch_decode.match_parts_op, pair)
+    library.opcheck(torch_decode.match_parts_op, pair)
     compiled = torch.compile(torch_decode.find_peaks_op, fullgraph=True, backend="aot_eager")
     for one, other in zip(
         compiled(maps, 30, 18, [], 0.1, 8, False),
