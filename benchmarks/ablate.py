@@ -20,12 +20,12 @@ from typing import Any
 from readme_table import ablation_table
 from timing import report
 
-from simplepose.loss import LossConfig
-from simplepose.model import IMHN, ModelConfig
-from simplepose.skeleton import COCO, Skeleton
-from simplepose.synth import SynthConfig, write_dataset
-from simplepose.train import train
-from simplepose.train_config import TrainConfig
+from simplepose.training.loss import LossConfig
+from simplepose.network.imhn import IMHN, ModelConfig
+from simplepose.skeleton.skeleton import COCO, Skeleton
+from simplepose.synth.dataset import SynthConfig, write_dataset
+from simplepose.training.loop import train
+from simplepose.training.config import TrainConfig
 
 BASE = replace(
     TrainConfig.preset("tiny"),

@@ -16,7 +16,7 @@ import torch
 from scenes import scene_maps
 
 import simplepose as sp
-from simplepose import baseline
+from simplepose.ops import pytorch as baseline
 
 PEOPLE = [1, 5, 10, 20, 30]
 SCENES = 8

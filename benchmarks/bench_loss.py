@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from simplepose import COCO
-from simplepose.loss import LossConfig, PoseLoss, pose_loss, target_pyramid
+from simplepose.training.loss import LossConfig, PoseLoss, pose_loss, target_pyramid
 
 FORMS = ("plain", "fused", "compiled")
 SCALES = 5

@@ -22,9 +22,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from simplepose.atomic import atomic_write
-from simplepose.model import IMHN, PRESETS, ModelConfig
-from simplepose.optimize import cpu_has_bfloat16, fold_network, optimize_for_inference
+from simplepose.io.atomic import atomic_write
+from simplepose.network.imhn import IMHN, PRESETS, ModelConfig
+from simplepose.network.optimize import cpu_has_bfloat16, fold_network, optimize_for_inference
 
 TOLERANCE = 1e-4
 """Of the largest value; for bfloat16, which has 3 digits, see HALF_TOLERANCE."""

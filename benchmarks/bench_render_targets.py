@@ -14,8 +14,8 @@ import torch
 from scenes import people
 
 import simplepose as sp
-from simplepose import baseline
-from simplepose.native import why_no_cuda
+from simplepose.ops import pytorch as baseline
+from simplepose.ops.native.module import why_no_cuda
 
 SIZE = (512, 512)
 SCENES = [(1, 1), (1, 5), (1, 10), (1, 20), (1, 30), (8, 10)]  # images, people

@@ -66,7 +66,7 @@ export root work architecture python
 step build 120 bash -c build
 cd "$work"
 export PYTHONPATH=$work PYTHONUNBUFFERED=1
-step info 30 "$python" -c 'from simplepose.cli import main; raise SystemExit(main(["info"]))'
+step info 30 "$python" -c 'from simplepose.cli.main import main; raise SystemExit(main(["info"]))'
 # warnings of other versions of torch and NumPy are no failures here; -v, so that a test that hangs is named
 step "GPU tests" 180 "$python" -m pytest -v --tb=short -m gpu -W default -p no:cacheprovider --continue-on-collection-errors \
   tests/test_render_targets_cuda.py tests/test_decode_cuda.py

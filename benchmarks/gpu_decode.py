@@ -13,8 +13,10 @@ from scenes import scene_maps
 from torch import Tensor
 
 import simplepose as sp
-from simplepose import baseline, native, torch_decode
-from simplepose.ops import DEFAULT_CONFIG, grid_to_image
+from simplepose.ops import pytorch as baseline
+from simplepose.ops.native import module as native
+from simplepose.ops.native import decode_batch as torch_decode
+from simplepose.ops.assign_keypoints import DEFAULT_CONFIG, grid_to_image
 
 J, L = sp.COCO.num_keypoints, sp.COCO.num_parts
 PARTS = [int(end) for end in sp.COCO.part_index.ravel()]

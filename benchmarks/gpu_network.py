@@ -6,9 +6,9 @@ import torch
 from gpu_timing import Bench, Report
 from torch import Tensor
 
-from simplepose.model import IMHN
-from simplepose.model_config import ModelConfig
-from simplepose.optimize import optimize_for_inference
+from simplepose.network.imhn import IMHN
+from simplepose.network.config import ModelConfig
+from simplepose.network.optimize import optimize_for_inference
 
 TOLERANCE = {"float32": 1e-2, "float16": 0.05, "bfloat16": 0.1}
 """Of the largest value of the plain network's maps. float32 convolutions may use TF32, which has 3 digits."""

@@ -12,7 +12,7 @@ from scenes import people
 from torch import Tensor
 
 import simplepose as sp
-from simplepose import baseline
+from simplepose.ops import pytorch as baseline
 
 PARTS = [tuple(pair) for pair in sp.COCO.part_index.tolist()]
 PEOPLE = (1, 5, 10, 20, 30)

@@ -16,7 +16,7 @@ import torch
 from timing import report
 from torch import Tensor
 
-from simplepose.atomic import write_json
+from simplepose.io.atomic import write_json
 
 SETS = 4
 """How many sets of inputs and outputs take turns, so that none is still in the cache when its turn comes."""

@@ -15,12 +15,12 @@ from scenes import people
 from torch import nn
 
 from simplepose import COCO
-from simplepose.config import TargetConfig
-from simplepose.data import Batch
-from simplepose.loss import LossConfig, pose_loss
-from simplepose.model import IMHN
-from simplepose.model_config import ModelConfig
-from simplepose.supervision import make_targets
+from simplepose.ops.config import TargetConfig
+from simplepose.data.dataset import Batch
+from simplepose.training.loss import LossConfig, pose_loss
+from simplepose.network.imhn import IMHN
+from simplepose.network.config import ModelConfig
+from simplepose.data.targets import make_targets
 
 ROOT = Path(__file__).resolve().parents[1]
 PEOPLE = 10

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from readme_table import network_table
 from timing import report
 
-from simplepose.annotations import find_data
-from simplepose.coco import Annotations, evaluate_keypoints, load_annotations
-from simplepose.config import DecodeConfig
-from simplepose.draw import draw_poses, side_by_side
-from simplepose.images import read_image, write_image
+from simplepose.data.annotations import find_data
+from simplepose.evaluation.coco import Annotations, evaluate_keypoints, load_annotations
+from simplepose.ops.config import DecodeConfig
+from simplepose.drawing.people import draw_poses, side_by_side
+from simplepose.data.images import read_image, write_image
 from simplepose.poses import Poses
-from simplepose.predict import Heatmaps, Predictor
-from simplepose.skeleton import Skeleton
+from simplepose.inference.predictor import Heatmaps, Predictor
+from simplepose.skeleton.skeleton import Skeleton
 
 SHOWN = 3
 """People with fewer keypoints are not drawn."""

@@ -7,7 +7,8 @@ import json
 from dataclasses import asdict
 
 import simplepose as sp
-from simplepose import coco, oracle
+from simplepose.evaluation import coco
+from simplepose.evaluation import oracle
 
 
 def main() -> None:

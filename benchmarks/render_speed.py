@@ -16,8 +16,8 @@ from scenes import people
 from timing import report, seconds
 
 import simplepose as sp
-from simplepose import baseline
-from simplepose.atomic import write_json
+from simplepose.ops import pytorch as baseline
+from simplepose.io.atomic import write_json
 
 SIZE = (512, 512)
 PARTS = sp.COCO.part_index.tolist()

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import simplepose as sp
-from simplepose import oracle
-from simplepose.coco import Annotations
+from simplepose.evaluation import oracle
+from simplepose.evaluation.coco import Annotations
 
 # x, y of an upright person of height 1 in COCO order, seen from the front.
 FIGURE = np.array(

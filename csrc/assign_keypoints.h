@@ -1,4 +1,4 @@
-// assign_keypoints: groups peaks into people (rules 3 to 7). Reference: simplepose/reference/assign_keypoints.py,
+// assign_keypoints: groups peaks into people (rules 3 to 7). Reference: simplepose/ops/reference/assign_keypoints.py,
 // which has a function of the same name for each rule.
 #pragma once
 

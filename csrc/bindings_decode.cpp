@@ -1,4 +1,4 @@
-// Python functions for the decoding ops; simplepose/ops.py checks arguments and calls them.
+// Python functions for the decoding ops; simplepose/ops/assign_keypoints.py checks arguments and calls them.
 #include "bindings_decode.h"
 
 namespace simplepose {

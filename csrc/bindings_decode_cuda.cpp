@@ -1,4 +1,4 @@
-// Python functions for decoding on a GPU; simplepose/torch_decode.py calls them. Tensors come as borrowed DLPack
+// Python functions for decoding on a GPU; simplepose/ops/native/decode_batch.py calls them. Tensors come as borrowed DLPack
 // capsules, outputs belong to the caller, streams are integers.
 #include <memory>
 

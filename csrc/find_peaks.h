@@ -1,4 +1,4 @@
-// find_peaks: heatmap NMS with sub-pixel positions (rule 1). Reference: simplepose/reference/find_peaks.py.
+// find_peaks: heatmap NMS with sub-pixel positions (rule 1). Reference: simplepose/ops/reference/find_peaks.py.
 //
 // A cell is a peak if it reaches the threshold and beats its 8 neighbours under (value, then lower raster index);
 // cells outside the map do not count, and non-finite values read as 0. Sub-pixel offsets are the vertices of

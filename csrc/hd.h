@@ -1,7 +1,7 @@
 // Maths that the CPU and the CUDA code share, line for line: what one gives, the other gives to the last bit.
 //
 // Both compile without fused multiply-add (-ffp-contract=off, -fmad=false); every operation is a correctly rounded
-// float32 one in the order of simplepose/reference/maths.py.
+// float32 one in the order of simplepose/ops/reference/maths.py.
 #pragma once
 
 #include <cmath>

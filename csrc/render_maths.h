@@ -1,6 +1,6 @@
 // The geometry and the per-cell maths of render_targets, shared by the CPU and the CUDA code.
 //
-// simplepose/reference/render_targets.py holds the same operations in the same order. A shape's spans only say which
+// simplepose/ops/reference/render_targets.py holds the same operations in the same order. A shape's spans only say which
 // cells need a look: for the ellipse shape they are generous and the value decides, for the line shape they are exact.
 #pragma once
 

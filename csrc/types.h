@@ -1,4 +1,4 @@
-// What the decoding ops hand on to one another, all of one image. simplepose/results.py says the same in Python.
+// What the decoding ops hand on to one another, all of one image. simplepose/ops/candidates.py says the same in Python.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct Skeleton {
   int parts() const { return static_cast<int>(from.size()); }
 };
 
-// simplepose/config.py's DecodeConfig, with thresholds rounded to float32.
+// simplepose/ops/config.py's DecodeConfig, with thresholds rounded to float32.
 struct DecodeSettings {
   float peak_threshold, part_threshold, single_threshold, reach, minimum_size;
   int max_peaks, samples, samples_needed, min_keypoints;

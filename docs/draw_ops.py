@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import simplepose as sp
-from simplepose.commands.demo import make_scene
-from simplepose.draw import draw_heatmaps, side_by_side
-from simplepose.images import write_image
-from simplepose.oracle import oracle_maps
+from simplepose.cli.demo import make_scene
+from simplepose.drawing.people import draw_heatmaps, side_by_side
+from simplepose.data.images import write_image
+from simplepose.evaluation.oracle import oracle_maps
 
 OUT = Path(__file__).parent / "images"
 WHITE, GREEN, GREY = (255, 255, 255), (90, 230, 90), (150, 150, 150)

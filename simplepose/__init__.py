@@ -2,18 +2,18 @@
 
 from typing import TYPE_CHECKING, Any
 
-from simplepose.config import DecodeConfig, TargetConfig
-from simplepose.decode import decode
+from simplepose.ops.config import DecodeConfig, TargetConfig
+from simplepose.ops.decode import decode
 from simplepose.info import info
-from simplepose.ops import assign_keypoints, find_peaks, match_parts
+from simplepose.ops.assign_keypoints import assign_keypoints, find_peaks, match_parts
 from simplepose.poses import Poses
-from simplepose.results import CandidateParts, Peaks
-from simplepose.skeleton import COCO, Skeleton, load_skeleton
-from simplepose.targets import render_targets
+from simplepose.ops.candidates import CandidateParts, Peaks
+from simplepose.skeleton.skeleton import COCO, Skeleton, load_skeleton
+from simplepose.ops.render_targets import render_targets
 
 if TYPE_CHECKING:
-    from simplepose.checkpoint import load_model as load_model
-    from simplepose.predict import Predictor as Predictor
+    from simplepose.network.checkpoint import load_model as load_model
+    from simplepose.inference.predictor import Predictor as Predictor
 
 __version__ = "0.1.0"
 
@@ -37,7 +37,7 @@ __all__ = [
     "render_targets",
 ]
 
-_LAZY = {"Predictor": "simplepose.predict", "load_model": "simplepose.checkpoint"}
+_LAZY = {"Predictor": "simplepose.predict", "load_model": "simplepose.network.checkpoint"}
 """Names that need torch, imported when they are used: decoding NumPy maps must not wait for it."""
 
 

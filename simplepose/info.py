@@ -6,7 +6,7 @@ import platform
 from importlib import metadata
 from typing import Any
 
-from simplepose import native
+from simplepose.ops.native import module as native
 
 OPS = ("render_targets", "find_peaks", "match_parts", "assign_keypoints")
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.skeleton import COCO, Skeleton, load_skeleton
+from simplepose.skeleton.skeleton import COCO, Skeleton, load_skeleton
 
 if TYPE_CHECKING:
-    from simplepose.draw import DrawConfig
+    from simplepose.drawing.people import DrawConfig
 
 FORMAT = "simplepose.poses"
 FORMAT_VERSION = 1
@@ -160,7 +160,7 @@ class Poses:
         return poses
 
     def draw(self, image: NDArray[np.uint8], config: DrawConfig | None = None) -> NDArray[np.uint8]:
-        """A copy of ``image`` (``[H, W, 3]`` uint8, BGR) with the people drawn on it; see `simplepose.draw`."""
-        from simplepose.draw import DrawConfig, draw_poses
+        """A copy of ``image`` (``[H, W, 3]`` uint8, BGR) with the people drawn on it; see `simplepose.drawing.people`."""
+        from simplepose.drawing.people import DrawConfig, draw_poses
 
         return draw_poses(image, self, config or DrawConfig())

@@ -11,10 +11,10 @@ import torch
 from scenes import scene_maps
 
 import simplepose as sp
-from simplepose.checkpoint import save_checkpoint
-from simplepose.cli import COMMANDS, main
-from simplepose.model import IMHN
-from simplepose.model_config import ModelConfig
+from simplepose.network.checkpoint import save_checkpoint
+from simplepose.cli.main import COMMANDS, main
+from simplepose.network.imhn import IMHN
+from simplepose.network.config import ModelConfig
 
 
 def run(capsys, *arguments):

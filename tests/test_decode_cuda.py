@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from map_scenes import gaussian, noise_maps, people_maps, sprinkle
-from parity import assert_same_columns, assert_same_poses
+from helpers.map_scenes import gaussian, noise_maps, people_maps, sprinkle
+from helpers.parity import assert_same_columns, assert_same_poses
 from torch import library
 
 import simplepose as sp
-from simplepose import native, torch_decode
-from simplepose.native import why_no_cuda
+from simplepose.ops.native import module as native
+from simplepose.ops.native import decode_batch as torch_decode
+from simplepose.ops.native.module import why_no_cuda
 
 WHY_NOT = "" if torch.cuda.is_available() else "torch finds no CUDA device"
 WHY_NOT = WHY_NOT or why_no_cuda(0)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import ctypes
 import shutil
 
-import emulation
+from helpers import emulation
 import numpy as np
 import pytest
 import torch
-from emulation import ORDERS, EmulationError, Maps, aligned
+from helpers.emulation import ORDERS, EmulationError, Maps, aligned
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from map_cases import cases
-from map_scenes import gaussian, noise_maps, people_maps, sprinkle
-from parity import assert_same_columns, assert_same_poses
+from helpers.map_cases import cases
+from helpers.map_scenes import gaussian, noise_maps, people_maps, sprinkle
+from helpers.parity import assert_same_columns, assert_same_poses
 
 import simplepose as sp
-from simplepose import reference
-from simplepose.results import Peaks
+from simplepose.ops import reference
+from simplepose.ops.candidates import Peaks
 
 f32 = np.float32
 orders = st.sampled_from(list(ORDERS))

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import run_python
+from helpers.processes import run_python
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from target_cases import awkward, scene
+from helpers.target_cases import awkward, scene
 
 import simplepose as sp
 

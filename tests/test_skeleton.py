@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from map_cases import wide_skeleton
+from helpers.map_cases import wide_skeleton
 
 import simplepose as sp
-from simplepose.skeleton import SHIPPED, Skeleton
-from simplepose.skeleton_checks import SkeletonError
+from simplepose.skeleton.skeleton import SHIPPED, Skeleton
+from simplepose.skeleton.validate import SkeletonError
 
 KEYPOINTS = [
     *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),

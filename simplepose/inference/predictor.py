@@ -1,0 +1,378 @@
+"""Predictor: images in, people out; resize, network at several scales, average, decode (DESIGN section 8)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from simplepose.ops.native import module as native
+from simplepose.ops.inputs import check_count, check_instance
+from simplepose.network.checkpoint import load_checkpoint
+from simplepose.ops.config import DecodeConfig
+from simplepose.ops.decode import decode
+from simplepose.inference.frame import STRIDE, Fit, Frame
+from simplepose.inference.heatmaps import Heatmaps, resample
+from simplepose.data.images import ImageError, as_image
+from simplepose.network.imhn import IMHN
+from simplepose.ops.assign_keypoints import grid_to_image
+from simplepose.network.optimize import InferenceModel, Precision, optimize_for_inference
+from simplepose.inference.pipeline import Stages, run_pipeline
+from simplepose.poses import Poses
+from simplepose.skeleton.skeleton import COCO, EXTRA_CHANNELS, Skeleton
+from simplepose.ops.native.decode_batch import DecodeBatch, average_flipped
+
+Image = NDArray[np.uint8]
+
+DEFAULT_SIZE = 512
+"""The height that scale 1 gives an image where the model does not say what it was trained for."""
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image made ready for the network, or why it could not be."""
+
+    source: Any  # what the caller gave
+    image: Image | None = None  # [H, W, 3] BGR
+    grid: Frame | None = None  # the frame of scale 1
+    frames: tuple[Frame, ...] = ()  # one a scale
+    inputs: tuple[Image, ...] = ()  # [padded height, padded width, 3] each
+    error: ImageError | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What `Predictor.predict_many` found in one image, or why it could not."""
+
+    source: Any  # what the caller gave
+    image: Image | None  # [H, W, 3] BGR, upright, to draw on; None after an error
+    error: ImageError | None
+    _poses: Poses | None
+
+    @property
+    def poses(self) -> Poses:
+        """The people; raises `error` if there is one."""
+        if self._poses is None:
+            raise self.error or AssertionError("neither poses nor error")
+        return self._poses
+
+
+@dataclass(frozen=True)
+class _Running:
+    """What is being made of an image: heatmaps, or its place in a batch that a GPU decodes.
+
+    A GPU may still be at work; its event says when heatmaps are done.
+    """
+
+    frame: Frame
+    batch: DecodeBatch | None = None
+    place: int = 0
+    heatmaps: Heatmaps | None = None
+    done: torch.cuda.Event | None = None
+
+
+class Predictor:
+    """Finds the people in images.
+
+    Args:
+        model: an `IMHN`, or anything that turns ``[B, 3, H, W]`` in [0, 1], BGR, H and W multiples of 64, into
+            ``[B, C, H/4, W/4]`` maps, C = L + J or L + J + 2.
+        skeleton: what the maps are.
+        device: where images go; default: where the model's parameters are.
+        size: the height in pixels that scale 1 gives an image; default: that of the model's training, otherwise 512.
+        fit: "longer" gives that size to the longer side instead, so that no image becomes larger than a square one.
+        scales: the network runs once for each, and the maps are averaged.
+        flip: it also runs on the mirrored images.
+        config: the rules of decoding.
+        precision: of the network's arithmetic; the maps are averaged and decoded as float32.
+        optimize: use an `IMHN` as `optimize_for_inference` gives it, a copy; otherwise other precisions are autocast.
+        batch_size: most images at once; default: 8 on CUDA devices, where that is faster, and 1 elsewhere.
+
+    Raises:
+        TypeError, ValueError: an argument is not as said above; the message names it.
+        RuntimeError: there is no such device.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | Callable[[Tensor], Tensor],
+        skeleton: Skeleton = COCO,
+        *,
+        device: str | torch.device | None = None,
+        size: int | None = None,
+        fit: Fit = "height",
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+        config: DecodeConfig | None = None,
+        precision: Precision = "float32",
+        optimize: bool = True,
+        batch_size: int | None = None,
+    ) -> None:
+        check_instance("skeleton", skeleton, Skeleton)
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+        self.skeleton = skeleton
+        self.config = DecodeConfig() if config is None else config
+        check_instance("config", self.config, DecodeConfig)
+        self.device = _model_device(model) if device is None else find_device(device)
+        self.size = _default_size(model) if size is None else check_count("size", size, 1, 2**14)
+        if fit not in get_args(Fit):
+            raise ValueError(f"fit: expected 'height' or 'longer', got {fit!r}")
+        self.fit: Fit = fit
+        self.scales = _check_scales(scales)
+        self.flip = bool(flip)
+        self.batch_size = check_count("batch_size", _default_batch(self.device) if batch_size is None else batch_size)
+        self.model = _ready(model, self.device, precision if optimize else None)
+        self._autocast = None if isinstance(self.model, InferenceModel) else PRECISIONS[precision]
+        mirror = torch.from_numpy(skeleton.channel_flip.astype(np.int64))
+        self._mirror = mirror.to(self.device)
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        name_or_path: str | Path = "tiny",
+        device: str | torch.device = "auto",
+        *,
+        size: int | None = None,
+        fit: Fit = "height",
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+        config: DecodeConfig | None = None,
+        precision: Precision = "float32",
+        optimize: bool = True,
+        batch_size: int | None = None,
+    ) -> Predictor:
+        """The predictor of a checkpoint: its network, its skeleton and, by default, its training size.
+
+        Args:
+            name_or_path: weights that come with the package, or a file (`load_checkpoint`).
+            device: "auto" takes a CUDA device if there is one.
+            size, fit, scales, flip, config, precision, optimize, batch_size: see `Predictor`.
+
+        Raises:
+            FileNotFoundError, CheckpointError: see `load_checkpoint`.
+        """
+        found = find_device(device)
+        checkpoint = load_checkpoint(name_or_path)
+        return cls(
+            checkpoint.build(found),
+            checkpoint.skeleton,
+            device=found,
+            size=size,
+            fit=fit,
+            scales=scales,
+            flip=flip,
+            config=config,
+            precision=precision,
+            optimize=optimize,
+            batch_size=batch_size,
+        )
+
+    @overload
+    def __call__(self, images: list[Any] | tuple[Any, ...]) -> list[Poses]: ...
+    @overload
+    def __call__(self, images: Any) -> Poses: ...
+    def __call__(self, images: Any) -> Poses | list[Poses]:
+        """The people in an image, or in each of a list.
+
+        Args:
+            images: a path, NumPy array (BGR), PIL image or torch tensor, as `as_image` takes them, or a list of such.
+
+        Raises:
+            ImageError: an image cannot be read or used; `predict_many` goes on with the others.
+            TypeError: an image is none of the above.
+        """
+        if isinstance(images, list | tuple):
+            return [prediction.poses for prediction in self.predict_many(images)]
+        return self.decode(self.heatmaps(images))
+
+    def heatmaps(self, image: Any) -> Heatmaps:
+        """The averaged maps of one image, and where they lie on it; raises as `__call__` does."""
+        prepared = self.prepare(image)
+        if prepared.error:
+            raise prepared.error
+        return self.average([prepared], self.run_network([prepared]))[0]
+
+    def predict_many(self, images: Iterable[Any], *, batch_size: int | None = None) -> Iterator[Prediction]:
+        """The people in each image, in order, while images are read, resized and decoded on threads beside the network.
+
+        Images whose inputs have the same size go through the network together.
+
+        Args:
+            images: what ``__call__`` takes, read lazily some ``3 * batch_size`` images ahead. (For a camera call the
+                predictor itself: what is read ahead is late.)
+            batch_size: most images at once; default: the predictor's.
+
+        Yields:
+            One `Prediction` an image. An image that cannot be read has an ``error`` and no poses.
+
+        Raises:
+            TypeError: an image is nothing that could be one.
+        """
+        if isinstance(images, str | os.PathLike):
+            raise TypeError(f"images: expected several images, got the path {os.fspath(images)!r}; put it into a list")
+        stages = Stages(prepare=self.prepare, key=_input_shapes, run=self._run_batch, finish=self._finish)
+        size = self.batch_size if batch_size is None else check_count("batch_size", batch_size)
+        return run_pipeline(images, stages, batch_size=size, workers=min(4, os.cpu_count() or 1))
+
+    def prepare(self, image: Any) -> Prepared:
+        """The first step: read, resize to every scale and pad. An `ImageError` is returned, not raised."""
+        try:
+            pixels = as_image(image)
+        except ImageError as error:
+            return Prepared(image, error=error)
+        shape = (pixels.shape[0], pixels.shape[1])
+        frames = tuple(Frame.fit(shape, self.size, scale, self.fit) for scale in self.scales)
+        inputs = tuple(frame.place(pixels) for frame in frames)
+        return Prepared(image, pixels, Frame.fit(shape, self.size, fit=self.fit), frames, inputs)
+
+    @torch.inference_mode()
+    def run_network(self, batch: Sequence[Prepared]) -> list[Tensor]:
+        """The second step: ``[B, C, h, w]`` float32 maps a scale, padding included, mirrored runs averaged in."""
+        return [self._run_scale(np.stack(inputs)) for inputs in zip(*(p.inputs for p in batch), strict=True)]
+
+    @torch.inference_mode()
+    def average(self, batch: Sequence[Prepared], maps: Sequence[Tensor]) -> list[Heatmaps]:
+        """The third step: the scales' maps without padding, brought to the grid of scale 1 and averaged."""
+        result = []
+        for i, prepared in enumerate(batch):
+            assert prepared.grid is not None
+            grid = prepared.grid
+            same = [resample(m[i], f, grid) for m, f in zip(maps, prepared.frames, strict=True)]
+            result.append(Heatmaps(torch.stack(same).mean(0) if len(same) > 1 else same[0], grid))
+        return result
+
+    def decode(self, heatmaps: Heatmaps) -> Poses:
+        """The last step: group the people on the grid, in image pixels."""
+        count = self.skeleton.num_parts + self.skeleton.num_keypoints
+        return _on_image(decode(heatmaps.maps[:count], self.skeleton, self.config, STRIDE)[0], heatmaps.frame)
+
+    def _run_batch(self, batch: Sequence[Prepared]) -> list[_Running]:
+        if native.use_cuda_on(self.device):
+            return self._start_decoding(batch)
+        heatmaps = self.average(batch, self.run_network(batch))
+        done = torch.cuda.current_stream(self.device).record_event() if self.device.type == "cuda" else None
+        return [_Running(one.frame, heatmaps=one, done=done) for one in heatmaps]
+
+    @torch.inference_mode()
+    def _start_decoding(self, batch: Sequence[Prepared]) -> list[_Running]:
+        """As `_run_batch`, with the kernels behind the network on its stream."""
+        frames = [prepared.grid for prepared in batch if prepared.grid is not None]
+        if self.scales != (1.0,):
+            heatmaps = self.average(batch, self.run_network(batch))
+            alone = [DecodeBatch(one.maps[None].contiguous(), self.skeleton, self.config) for one in heatmaps]
+            return [_Running(frame, one) for frame, one in zip(frames, alone, strict=True)]
+        maps = self._network_maps(np.stack([prepared.inputs[0] for prepared in batch])).contiguous()
+        sizes = np.array([frame.cells for frame in frames], np.int32)
+        mirror = self.skeleton.channel_flip[: maps.shape[1]].astype(np.int32) if self.flip else None
+        decoding = DecodeBatch(maps, self.skeleton, self.config, sizes, mirror)
+        return [_Running(frame, decoding, place) for place, frame in enumerate(frames)]
+
+    def _finish(self, prepared: Prepared, running: _Running | None) -> Prediction:
+        if running is None:
+            return Prediction(prepared.source, prepared.image, prepared.error, None)
+        if running.batch is not None:
+            poses = _on_image(running.batch.poses(running.place, *grid_to_image(STRIDE)), running.frame)
+            return Prediction(prepared.source, prepared.image, None, poses)
+        assert running.heatmaps is not None
+        if running.done is not None:
+            running.done.synchronize()  # this thread's stream need not be the one the network runs on
+        return Prediction(prepared.source, prepared.image, None, self.decode(running.heatmaps))
+
+    def _run_scale(self, inputs: Image) -> Tensor:  # [B, H, W, 3] -> [B, C, H/4, W/4]
+        maps = self._network_maps(inputs)
+        return average_flipped(maps, self._mirror[: maps.shape[1]]) if self.flip else maps
+
+    def _network_maps(self, inputs: Image) -> Tensor:
+        """``[B, H, W, 3]`` -> ``[B, C, H/4, W/4]``; with flip ``[2 B, C, H/4, W/4]``, the mirrored images last."""
+        pixels = torch.from_numpy(inputs)
+        if self.device.type == "cuda":
+            pixels = pixels.pin_memory()  # otherwise the copy waits for the batch that is running
+        x = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
+        return self._call(torch.cat([x, x.flip(3)]) if self.flip else x)
+
+    def _call(self, x: Tensor) -> Tensor:
+        """The model's maps as float32, checked: what is wrong with them would only show as wrong people."""
+        autocast = self._autocast not in (None, torch.float32)
+        with torch.autocast(self.device.type, self._autocast) if autocast else nullcontext():
+            maps: Tensor = self.model(x)
+        most = self.skeleton.num_channels
+        grid = (x.shape[2] // STRIDE, x.shape[3] // STRIDE)
+        known = [(len(x), channels, *grid) for channels in (most - EXTRA_CHANNELS, most)]
+        if tuple(maps.shape) not in known:
+            expected = " or ".join(str(list(shape)) for shape in known)
+            raise ValueError(f"model: expected maps {expected} for an input {list(x.shape)}, got {list(maps.shape)}")
+        return maps.float()
+
+
+def _on_image(poses: Poses, frame: Frame) -> Poses:
+    poses.keypoints[..., :2] = frame.to_image(poses.keypoints[..., :2])
+    return poses
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """The device of that name; "auto" is the first CUDA device (under torchrun: the process's own) or else the CPU.
+
+    Raises:
+        ValueError: torch knows no such name.
+        RuntimeError: torch finds no such CUDA device.
+    """
+    if device == "auto":
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device: expected 'auto', 'cpu', 'cuda' or 'cuda:N', got {device!r}") from None
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise RuntimeError(f"device: {device!r} is not there, torch finds {torch.cuda.device_count()} CUDA devices")
+    return found
+
+
+def _input_shapes(prepared: Prepared) -> tuple[tuple[int, ...], ...] | None:
+    return None if prepared.error else tuple(pixels.shape for pixels in prepared.inputs)
+
+
+def _ready(model: Any, device: torch.device, optimized: Precision | None) -> Any:
+    """The model on its device, optimised with a precision if it can be; one in training mode is refused."""
+    if isinstance(model, IMHN) and optimized:
+        return optimize_for_inference(model, precision=optimized).to(device)
+    if not isinstance(model, nn.Module):
+        return model
+    if model.training:
+        raise ValueError("model: expected one in eval mode (model.eval()), got one in training mode")
+    return model.to(device)
+
+
+def _model_device(model: Any) -> torch.device:
+    parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    return torch.device("cpu") if parameter is None else parameter.device
+
+
+def _default_size(model: Any) -> int:
+    return int(getattr(getattr(model, "config", None), "input_size", DEFAULT_SIZE))
+
+
+def _default_batch(device: torch.device) -> int:
+    return 8 if device.type == "cuda" else 1
+
+
+def _check_scales(scales: Sequence[float]) -> tuple[float, ...]:
+    try:
+        found = tuple(float(scale) for scale in scales)
+    except (TypeError, ValueError):
+        raise TypeError(f"scales: expected numbers such as (0.5, 1.0), got {scales!r}") from None
+    if not found or not all(0.01 <= scale <= 100 for scale in found):
+        raise ValueError(f"scales: expected one or more numbers from 0.01 to 100, got {scales!r}")
+    return found

@@ -1,0 +1,126 @@
+"""What makes a skeleton valid, and the tables by name that its checks share with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simplepose.skeleton.skeleton import Skeleton
+
+MAX_KEYPOINTS = 256
+"""The grouping keeps the keypoint types of a pose in a bit set of this many bits."""
+
+NamePair = tuple[str, str]
+
+
+class SkeletonError(ValueError):
+    """A skeleton that contradicts itself; ``field`` and ``names`` say where."""
+
+    def __init__(self, message: str, field: str, names: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.field = field
+        self.names = names
+
+
+def check_skeleton(skeleton: Skeleton) -> None:
+    """Raise SkeletonError at the first thing that is wrong."""
+    names = set(skeleton.keypoints)
+    if not 1 <= len(skeleton.keypoints) <= MAX_KEYPOINTS:
+        raise SkeletonError(f"keypoints: expected 1 to {MAX_KEYPOINTS}, got {len(skeleton.keypoints)}", "keypoints")
+    _check_names("keypoints", skeleton.keypoints, names)
+    _check_parts("parts", skeleton.parts, names)
+    _check_left_right(skeleton, names)
+    derived = tuple(name for name, _ in skeleton.derived)
+    _check_names("derived", derived, names)
+    for name, sources in skeleton.derived:
+        _check_names("derived", sources, names)
+        if not sources or set(sources) & set(derived):
+            raise SkeletonError(f"derived: {name!r} needs sources that are not derived themselves", "derived", (name,))
+    _check_names("dataset_keypoints", skeleton.dataset_keypoints, names - set(derived))
+    missing = names - set(derived) - set(skeleton.dataset_keypoints)
+    if missing:
+        raise SkeletonError(f"dataset_keypoints: {sorted(missing)} are neither there nor derived", "dataset_keypoints")
+    for label, values, count in (
+        ("sigmas", skeleton.sigmas, len(skeleton.dataset_keypoints)),
+        ("colors", skeleton.colors, len(names)),
+    ):
+        if len(values) != count:
+            raise SkeletonError(f"{label}: expected {count}, got {len(values)}", label)
+    if not all(s > 0 for s in skeleton.sigmas):
+        raise SkeletonError("sigmas: expected positive numbers", "sigmas")
+    _check_parts("drawn_parts", skeleton.drawn_parts, names)
+    reached = _connected(skeleton.keypoints, skeleton.parts)
+    if reached != names:
+        lost = tuple(k for k in skeleton.keypoints if k not in reached)
+        raise SkeletonError(f"parts: they do not connect {list(lost)} with the other keypoints", "parts")
+
+
+def _check_names(label: str, given: tuple[str, ...], known: set[str]) -> None:
+    seen: set[str] = set()
+    for name in given:
+        if name in seen:
+            raise SkeletonError(f"{label}: {name!r} is doubled", label, (name, name))
+        if not name or name not in known:
+            raise SkeletonError(f"{label}: unknown keypoint {name!r}", label, (name,))
+        seen.add(name)
+
+
+def _check_parts(label: str, parts: tuple[NamePair, ...], names: set[str]) -> None:
+    seen: set[frozenset[str]] = set()
+    for part in parts:
+        for name in part:
+            if name not in names:
+                raise SkeletonError(f"{label}: unknown keypoint {name!r} in {list(part)}", label, (name,))
+        if part[0] == part[1]:
+            raise SkeletonError(f"{label}: {list(part)} is a loop", label, part)
+        if frozenset(part) in seen:
+            raise SkeletonError(f"{label}: {list(part)} is doubled", label, (*part, *part))
+        seen.add(frozenset(part))
+
+
+def _check_left_right(skeleton: Skeleton, names: set[str]) -> None:
+    seen: set[str] = set()
+    for pair in skeleton.left_right:
+        for name in pair:
+            if name not in names:
+                raise SkeletonError(f"left_right: unknown keypoint {name!r} in {list(pair)}", "left_right", (name,))
+            if name in seen or pair[0] == pair[1]:
+                raise SkeletonError(f"left_right: {name!r} stands in more than one place", "left_right", pair)
+        seen.update(pair)
+    for name in sorted(names - seen):
+        for side, other in (("left_", "right_"), ("right_", "left_")):
+            twin = other + name.removeprefix(side)
+            if name.startswith(side) and twin in names:
+                raise SkeletonError(f"left_right: {name!r} and {twin!r} are not paired", "left_right", (name,))
+    mirror = mirror_names(skeleton.left_right)
+    known = {frozenset(part) for part in skeleton.parts}
+    for part in skeleton.parts:
+        twin_part = [mirror.get(k, k) for k in part]
+        if frozenset(twin_part) not in known:
+            raise SkeletonError(f"parts: {list(part)} lacks its mirrored part {twin_part}", "parts", part)
+
+
+def mirror_names(left_right: tuple[NamePair, ...]) -> dict[str, str]:
+    """Each left name by its right one and the other way round."""
+    return {a: b for pair in left_right for a, b in (pair, pair[::-1])}
+
+
+def _connected(keypoints: tuple[str, ...], parts: tuple[NamePair, ...]) -> set[str]:
+    reached = {keypoints[0]}
+    while True:
+        further = {k for part in parts if reached & set(part) for k in part}
+        if further <= reached:
+            return reached
+        reached |= further
+
+
+def tree_parts(keypoints: tuple[str, ...], parts: tuple[NamePair, ...]) -> tuple[NamePair, ...]:
+    """The parts, in order, that do not close a cycle with those before them."""
+    group = {k: k for k in keypoints}
+    tree = []
+    for part in parts:
+        a, b = group[part[0]], group[part[1]]
+        if a != b:
+            tree.append(part)
+            group = {k: a if g == b else g for k, g in group.items()}
+    return tuple(tree)
