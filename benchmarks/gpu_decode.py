@@ -78,7 +78,7 @@ def match(bench: Bench, report: Report, maps: Tensor) -> None:
     """All pairs of all peaks, from slots that find_peaks left on the device."""
     sets = [maps.roll(k, 0) for k in range(3)]
     found = [torch_decode.find_peaks_op(cells, L, J, [], DEFAULT_CONFIG.peak_threshold, 256, False) for cells in sets]
-    rules = (DEFAULT_CONFIG.part_threshold, DEFAULT_CONFIG.samples, DEFAULT_CONFIG.samples_needed)
+    rules = (DEFAULT_CONFIG.part_threshold, DEFAULT_CONFIG.num_samples, DEFAULT_CONFIG.min_samples)
     outputs = torch_decode.match_parts_op(sets[0], *found[0][:2], PARTS, [], *rules, CAPACITY)
     assert 0 < int(outputs[0]) <= CAPACITY
     calls = [

@@ -13,11 +13,11 @@ from simplepose.evaluation import oracle
 
 VARIANTS = {
     "**the defaults**": sp.DecodeConfig(),
-    "no recheck (rule 4)": sp.DecodeConfig(recheck=False),
-    "no joining (rule 5)": sp.DecodeConfig(reach=0.0, min_keypoints=2),
-    "the paper's weighted-sum rank": sp.DecodeConfig(rank="weighted_sum"),
-    "all samples must respond": sp.DecodeConfig(share=1.0),
-    "shared peaks (rule 7)": sp.DecodeConfig(share_taken=True),
+    "no reassignment (rule 4)": sp.DecodeConfig(reassign=False),
+    "no joining (rule 5)": sp.DecodeConfig(join_distance=0.0, min_keypoints=2),
+    "the paper's weighted-sum part score": sp.DecodeConfig(part_score="weighted_sum"),
+    "all samples must respond": sp.DecodeConfig(min_sample_fraction=1.0),
+    "shared peaks (rule 7)": sp.DecodeConfig(allow_shared_keypoints=True),
     "`DecodeConfig.paper()`": sp.DecodeConfig.paper(),
 }
 

@@ -35,7 +35,11 @@ SHOWN = 3
 MATCH = 0.5
 """The OKS from which a pose is taken for a person, as AP50 does."""
 
-GRID = {"peak_threshold": (0.05, 0.1, 0.15, 0.2), "part_threshold": (0.05, 0.1, 0.15), "share": (0.6, 0.8)}
+GRID = {
+    "peak_threshold": (0.05, 0.1, 0.15, 0.2),
+    "part_threshold": (0.05, 0.1, 0.15),
+    "min_sample_fraction": (0.6, 0.8),
+}
 
 
 class Split(NamedTuple):

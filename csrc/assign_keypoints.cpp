@@ -22,11 +22,11 @@ class Assignment : PoseTable {
   void run(People& people) {
     unite();
     fill_table();
-    if (settings_.recheck || settings_.reach > 0.0f || settings_.share_taken) link();
-    if (settings_.recheck) recheck();
+    if (settings_.reassign || settings_.join_distance > 0.0f || settings_.allow_shared_keypoints) link();
+    if (settings_.reassign) recheck();
     collect_pieces(*this, poses_);
-    if (settings_.reach > 0.0f) join_near_pieces(*this);
-    if (settings_.share_taken) share_taken_peaks();
+    if (settings_.join_distance > 0.0f) join_near_pieces(*this);
+    if (settings_.allow_shared_keypoints) share_taken_peaks();
     emit(people);
   }
 

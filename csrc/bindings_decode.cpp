@@ -123,7 +123,7 @@ py::tuple rank_pairs(const Decoder& decoder, const py::object& type, const py::o
       if (data[2 * i] < 0 || data[2 * i] >= from_count * to_count) throw py::value_error("pieces: no such pair");
       scratch.pair.push_back(data[2 * i]), scratch.response.push_back(bits_float(data[2 * i + 1]));
     }
-    append_by_rank(peaks, peaks.first[from], peaks.first[to], to_count, decoder.settings.rank_product, candidates,
+    append_by_rank(peaks, peaks.first[from], peaks.first[to], to_count, decoder.settings.part_score_product, candidates,
                    scratch);
     candidates.first.push_back(candidates.size());
   }

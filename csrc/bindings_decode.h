@@ -29,16 +29,16 @@ struct Decoder {
     const auto count = [&config](const char* name) { return config[name].cast<int>(); };
     settings = {number("peak_threshold"),
                 number("part_threshold"),
-                number("single_threshold"),
-                number("reach"),
-                number("minimum_size"),
+                number("min_single_score"),
+                number("join_distance"),
+                number("min_join_size"),
                 count("max_peaks"),
-                count("samples"),
-                count("samples_needed"),
+                count("num_samples"),
+                count("min_samples"),
                 count("min_keypoints"),
-                config["rank"].cast<std::string>() == "product",
-                config["recheck"].cast<bool>(),
-                config["share_taken"].cast<bool>()};
+                config["part_score"].cast<std::string>() == "product",
+                config["reassign"].cast<bool>(),
+                config["allow_shared_keypoints"].cast<bool>()};
   }
 };
 

@@ -154,7 +154,7 @@ class DeviceBatch {
     launch_find_peaks(device_, maps_, skeleton_.parts(), skeleton_.keypoints,
                       {settings_.peak_threshold, settings_.max_peaks}, slots, counts, nullptr);
     launch_match_parts(device_, maps_, reinterpret_cast<const int32_t*>(buffers_.tables.data()), skeleton_.parts(),
-                       skeleton_.keypoints, {settings_.part_threshold, settings_.samples, settings_.samples_needed},
+                       skeleton_.keypoints, {settings_.part_threshold, settings_.num_samples, settings_.min_samples},
                        slots, counts, settings_.max_peaks, packed);
     set_copies();
     copy_back();
@@ -226,7 +226,7 @@ class DeviceBatch {
       }
       const auto from = static_cast<size_t>(skeleton_.from[part]), to = static_cast<size_t>(skeleton_.to[part]);
       append_by_rank(peaks, peaks.first[from], peaks.first[to], peaks.first[to + 1] - peaks.first[to],
-                     settings_.rank_product, candidates, scratch);
+                     settings_.part_score_product, candidates, scratch);
       candidates.first.push_back(candidates.size());
     }
   }

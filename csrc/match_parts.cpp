@@ -341,7 +341,7 @@ void match_parts(const float* maps, int height, int width, const Peaks& peaks, c
   candidates.first.assign(1, 0);
   float positions[kMostSamples];
   int middle_out[kMostSamples];
-  const int samples = settings.samples;
+  const int samples = settings.num_samples;
   for (int k = 0; k < samples; ++k) {
     positions[k] = static_cast<float>(k) / static_cast<float>(samples - 1);
     middle_out[k] = k % 2 ? samples / 2 + k / 2 : (samples - 1) / 2 - k / 2;
@@ -362,7 +362,7 @@ void match_parts(const float* maps, int height, int width, const Peaks& peaks, c
                     peaks.first[to],
                     peaks.first[to + 1],
                     samples,
-                    settings.samples_needed,
+                    settings.min_samples,
                     settings.part_threshold,
                     positions,
                     middle_out};
@@ -376,7 +376,7 @@ void match_parts(const float* maps, int height, int width, const Peaks& peaks, c
       {
         match_generic(part, scratch);
       }
-      append_by_rank(peaks, part.from_begin, part.to_begin, part.to_end - part.to_begin, settings.rank_product,
+      append_by_rank(peaks, part.from_begin, part.to_begin, part.to_end - part.to_begin, settings.part_score_product,
                      candidates, scratch);
     }
     candidates.first.push_back(candidates.size());

@@ -29,13 +29,13 @@ class Pieces : PoseTable {
         piece.first_peak = std::min(piece.first_peak, peaks[type]);
       }
       if (count == 0) continue;
-      if (count == 1 && !(peaks_.score[at(piece.first_peak)] >= settings_.single_threshold)) {
+      if (count == 1 && !(peaks_.score[at(piece.first_peak)] >= settings_.min_single_score)) {
         s_.members.pop_back();
         continue;
       }
       piece.end = piece.begin + count;
       const float width = piece.right - piece.left, height = piece.bottom - piece.top;
-      piece.size = std::max(std::sqrt(width * width + height * height), settings_.minimum_size);
+      piece.size = std::max(std::sqrt(width * width + height * height), settings_.min_join_size);
       s_.pieces.push_back(piece);
     }
     // Poses may have changed their smallest peak in rule 4.
@@ -101,7 +101,7 @@ class Pieces : PoseTable {
   bool judge(int32_t a, int32_t b) {
     const Piece &p = s_.pieces[at(a)], &q = s_.pieces[at(b)];
     if (p.types.meets(q.types)) return false;
-    const float limit = settings_.reach * std::max(p.size, q.size);
+    const float limit = settings_.join_distance * std::max(p.size, q.size);
     const float gap_x = std::max({0.0f, q.left - p.right, p.left - q.right});
     const float gap_y = std::max({0.0f, q.top - p.bottom, p.top - q.bottom});
     if (gap_x > limit || gap_y > limit) return false;  // the boxes are already too far apart

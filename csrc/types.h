@@ -18,9 +18,9 @@ struct Skeleton {
 
 // simplepose/ops/config.py's DecodeConfig, with thresholds rounded to float32.
 struct DecodeSettings {
-  float peak_threshold, part_threshold, single_threshold, reach, minimum_size;
-  int max_peaks, samples, samples_needed, min_keypoints;
-  bool rank_product, recheck, share_taken;
+  float peak_threshold, part_threshold, min_single_score, join_distance, min_join_size;
+  int max_peaks, num_samples, min_samples, min_keypoints;
+  bool part_score_product, reassign, allow_shared_keypoints;
 };
 
 // Candidate keypoints by type, then score descending, then raster index; x, y in grid cells.

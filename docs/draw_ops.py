@@ -74,9 +74,11 @@ def main() -> None:
     titles = ["left thigh: pairs, and candidates", "candidates of all 30 part types"]
     write_image(OUT / "match_parts.jpg", side_by_side([scored, every], titles))
 
-    united = sp.assign_keypoints(peaks, parts, config=sp.DecodeConfig(recheck=False, reach=0, single_threshold=0))[0]
-    panels = [united.at_least(2).draw(dim), poses.draw(image)]
-    write_image(OUT / "assign_keypoints.jpg", side_by_side(panels, ["united by evidence", "rechecked and joined"]))
+    merged = sp.assign_keypoints(
+        peaks, parts, config=sp.DecodeConfig(reassign=False, join_distance=0, min_single_score=0)
+    )[0]
+    panels = [merged.at_least(2).draw(dim), poses.draw(image)]
+    write_image(OUT / "assign_keypoints.jpg", side_by_side(panels, ["merged by part score", "reassigned and joined"]))
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def test_every_command_has_help(capsys, command):
         ([], "required: COMMAND"),
         (["perdict"], "invalid choice: 'perdict'"),
         (["decode", "maps.npz", "--set", "reech=1"], "--set: expected NAME=VALUE"),
-        (["decode", "maps.npz", "--set", "reach=-1"], "reach: expected a finite number at least 0"),
+        (["decode", "maps.npz", "--set", "join_distance=-1"], "join_distance: expected a finite number at least 0"),
         (["decode", "maps.npz", "--skeleton", "cooc"], "no skeleton of that name"),
         (["predict", "x.jpg", "--draw"], "--draw needs --out"),
         (["evaluate", "--annotations", "x.json"], "expected a CHECKPOINT and --images, or --oracle"),

@@ -60,7 +60,7 @@ def test_random_batches_agree(part):
     configs = (
         sp.DecodeConfig(max_peaks=12),
         sp.DecodeConfig.paper(max_peaks=5),
-        sp.DecodeConfig(max_peaks=3, samples=17, share=0.5, part_threshold=0.0),
+        sp.DecodeConfig(max_peaks=3, num_samples=17, min_sample_fraction=0.5, part_threshold=0.0),
     )
     for case in range(100):
         maps = torch.from_numpy(batch_of(random)).cuda().to(types[case % 3])
@@ -82,7 +82,10 @@ def test_pytorch_in_place_of_the_kernels_agrees(part, monkeypatch):
     monkeypatch.setattr(torch_decode, "_kernels", lambda: pytest.fail("the kernels were called"))
     random = np.random.default_rng(100 + part)
     types = (torch.float32, torch.float16, torch.bfloat16)
-    configs = (sp.DecodeConfig(max_peaks=12), sp.DecodeConfig.paper(max_peaks=5, samples=17, share=0.5))
+    configs = (
+        sp.DecodeConfig(max_peaks=12),
+        sp.DecodeConfig.paper(max_peaks=5, num_samples=17, min_sample_fraction=0.5),
+    )
     for case in range(20):
         maps = torch.from_numpy(batch_of(random)).cuda().to(types[case % 3])
         compare(maps, configs[case % 2])
@@ -100,7 +103,7 @@ def test_large_noisy_maps_agree(max_peaks):
 def test_a_batch_of_noise_falls_back_to_the_host():
     maps = torch.full((1, 48, 96, 96), 0.5)
     maps[:, 30:] = torch.from_numpy(noise_maps("uniform", (18, 96, 96), 1))
-    config = sp.DecodeConfig(max_peaks=500, reach=0.0)
+    config = sp.DecodeConfig(max_peaks=500, join_distance=0.0)
     assert_same_poses(sp.decode(maps.cuda(), config=config)[0], sp.decode(maps, config=config)[0])
 
 

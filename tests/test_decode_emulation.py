@@ -139,7 +139,7 @@ def test_maps_without_cells_have_no_peaks(shape):
 
 
 def ranked(maps, hits, peaks, image, skeleton, config):
-    """An image's hits as the reference ranks candidates."""
+    """An image's hits in the order of the reference."""
     columns = []
     for part, (start, end) in enumerate(skeleton.part_index):
         a, b = np.nonzero(peaks.type == start)[0], np.nonzero(peaks.type == end)[0]
@@ -148,10 +148,10 @@ def ranked(maps, hits, peaks, image, skeleton, config):
         pair, response = found[:, 0], np.ascontiguousarray(found[:, 1]).view(f32)
         assert (np.diff(pair) > 0).all()
         a, b = (a[pair // max(len(b), 1)], b[pair % max(len(b), 1)]) if len(pair) else (pair, pair)
-        evidence = reference.match_parts.__globals__["rank_evidence"](response, peaks.score[a], peaks.score[b], config)
-        good = np.nonzero(np.isfinite(evidence))[0]
-        order = good[np.lexsort((b[good], a[good], -evidence[good]))]
-        columns.append((np.full(len(order), part, np.int32), a[order], b[order], response[order], evidence[order]))
+        score = reference.match_parts.__globals__["part_score"](response, peaks.score[a], peaks.score[b], config)
+        good = np.nonzero(np.isfinite(score))[0]
+        order = good[np.lexsort((b[good], a[good], -score[good]))]
+        columns.append((np.full(len(order), part, np.int32), a[order], b[order], response[order], score[order]))
     types, *rest = (np.concatenate(column) for column in zip(*columns, strict=True))
     dtypes = (np.int32, np.int32, np.int32, f32, f32)
     return sp.CandidateParts(*(c.astype(d) for c, d in zip((types, *rest), dtypes, strict=True)))
@@ -248,7 +248,7 @@ def test_a_crowd_is_not_what_the_copies_learn():
 def test_a_batch_of_noise_is_left_to_the_host():
     maps = np.full((1, 3, 130, 130), 0.5, f32)
     maps[0, 1:, ::2, ::2] = np.random.default_rng(0).uniform(0.5, 1, (2, 65, 65))
-    config = sp.DecodeConfig(max_peaks=2100, samples=2)
+    config = sp.DecodeConfig(max_peaks=2100, num_samples=2)
     assert emulation.decode(Maps(maps), PAIR, config).poses is None
 
 

@@ -156,7 +156,7 @@ def assign_image(
     """`assign_keypoints` of one image whose peaks and candidate parts need no checks."""
     if native.use_native(backend):
         keypoints, scores = native.decoder(skeleton, config).assign_keypoints(
-            peaks.type, peaks.xy, peaks.score, parts.from_peak, parts.to_peak, parts.evidence, *grid_to_image(stride)
+            peaks.type, peaks.xy, peaks.score, parts.from_peak, parts.to_peak, parts.score, *grid_to_image(stride)
         )
     else:
         keypoints, scores = reference.assign_keypoints(peaks, parts, skeleton, config)
@@ -240,9 +240,9 @@ def _check_parts(parts: CandidateParts, peaks: Peaks, skeleton: Skeleton) -> Non
     count = len(parts.from_peak)
     for name in ("type", "from_peak", "to_peak"):
         _check_column(f"parts.{name}", getattr(parts, name), np.int32, (count,))
-    _check_column("parts.evidence", parts.evidence, np.float32, (count,))
-    if not np.isfinite(parts.evidence).all():
-        raise ValueError("parts.evidence: expected finite numbers")
+    _check_column("parts.score", parts.score, np.float32, (count,))
+    if not np.isfinite(parts.score).all():
+        raise ValueError("parts.score: expected finite numbers")
     if not count:
         return
     if not (parts.type[0] >= 0 and parts.type[-1] < skeleton.num_parts and (np.diff(parts.type) >= 0).all()):

@@ -18,10 +18,10 @@ class Peaks(NamedTuple):
 
 
 class CandidateParts(NamedTuple):
-    """Scored pairs of peaks of one image, ordered by part type, then evidence descending, then peak indices."""
+    """Scored pairs of peaks of one image, ordered by part type, then score descending, then peak indices."""
 
     type: NDArray[np.int32]  # [M] part type, ascending
     from_peak: NDArray[np.int32]  # [M] index into Peaks
     to_peak: NDArray[np.int32]  # [M] index into Peaks
     response: NDArray[np.float32]  # [M] mean of the samples of the part map
-    evidence: NDArray[np.float32]  # [M] what ranks candidates and weighs poses
+    score: NDArray[np.float32]  # [M] part score: orders candidates and weighs poses

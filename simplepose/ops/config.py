@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 Shape = Literal["ellipse", "line"]
-Rank = Literal["product", "weighted_sum"]
+PartScore = Literal["product", "weighted_sum"]
 Backend = Literal["auto", "native", "reference"]
 
 
@@ -46,40 +46,42 @@ class DecodeConfig:
     peak_threshold: float = 0.1  # rule 1: a peak's least value
     max_peaks: int = 256  # rule 1: most peaks of one keypoint type; more are cut by score
     part_threshold: float = 0.1  # rule 2: what a sample along a part must exceed
-    samples: int = 10  # rule 2: samples along a part, both ends included
-    share: float = 0.8  # rule 2: the share of samples that must exceed the threshold
-    rank: Rank = "product"  # rule 2: response x both scores, or the paper's 0.5 response + 0.25 (both scores)
-    recheck: bool = True  # rule 4: keypoints may move to the pose with more evidence
-    single_threshold: float = 0.2  # rule 5: a keypoint alone needs this score
-    reach: float = 1.5  # rule 5: pieces join within reach x size; 0 skips the rule
-    minimum_size: float = 10.0  # rule 5: the least size of a piece
+    num_samples: int = 10  # rule 2: samples along a part, both ends included
+    min_sample_fraction: float = 0.8  # rule 2: the fraction of samples that must exceed the threshold
+    part_score: PartScore = (
+        "product"  # rule 2: response x both scores, or the paper's 0.5 response + 0.25 (both scores)
+    )
+    reassign: bool = True  # rule 4: keypoints may move to the pose with the higher part score
+    min_single_score: float = 0.2  # rule 5: a keypoint alone needs this score
+    join_distance: float = 1.5  # rule 5: fragments join within join_distance x size; 0 skips the rule
+    min_join_size: float = 10.0  # rule 5: the least size of a fragment
     min_keypoints: int = 1  # rule 6: the least number of keypoints of a pose
-    share_taken: bool = False  # rule 7: a pose may also take a peak that another pose has
+    allow_shared_keypoints: bool = False  # rule 7: a pose may also take a peak that another pose has
 
     def __post_init__(self) -> None:
         _check_number(self, "peak_threshold", least=1e-6, most=1e30)  # float32 holds these limits
         _check_count(self, "max_peaks", 1, 4096)
         _check_number(self, "part_threshold", least=0.0, most=1e30)
-        _check_count(self, "samples", 2, 64)
-        _check_number(self, "share", above=0.0, most=1.0)
-        _check_choice(self, "rank", get_args(Rank))
-        _check_number(self, "single_threshold", least=0.0, most=1e30)
-        _check_number(self, "reach", least=0.0, most=1e6)
-        _check_number(self, "minimum_size", least=0.0, most=1e6)
+        _check_count(self, "num_samples", 2, 64)
+        _check_number(self, "min_sample_fraction", above=0.0, most=1.0)
+        _check_choice(self, "part_score", get_args(PartScore))
+        _check_number(self, "min_single_score", least=0.0, most=1e30)
+        _check_number(self, "join_distance", least=0.0, most=1e6)
+        _check_number(self, "min_join_size", least=0.0, most=1e6)
         _check_count(self, "min_keypoints", 1)
-        for name in ("recheck", "share_taken"):
+        for name in ("reassign", "allow_shared_keypoints"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name}: expected True or False, got {getattr(self, name)!r}")
 
     @property
-    def samples_needed(self) -> int:
+    def min_samples(self) -> int:
         """How many samples must exceed ``part_threshold``."""
-        return max(1, math.ceil(self.share * self.samples - 1e-9))
+        return max(1, math.ceil(self.min_sample_fraction * self.num_samples - 1e-9))
 
     @classmethod
     def paper(cls, **changes: Any) -> DecodeConfig:
-        """The paper's assignment (section 3.4): its weighted rank, no recheck, no joining, two keypoints or more."""
-        return replace(cls(rank="weighted_sum", recheck=False, reach=0.0, min_keypoints=2), **changes)
+        """The paper's assignment (section 3.4): weighted sum, no reassignment, no joining, two keypoints or more."""
+        return replace(cls(part_score="weighted_sum", reassign=False, join_distance=0.0, min_keypoints=2), **changes)
 
 
 def _check_number(

@@ -70,9 +70,9 @@ class _AnyMaps(ctypes.Structure):
 class _DecodeSettings(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_float) for name in
-          ("peak_threshold", "part_threshold", "single_threshold", "reach", "minimum_size")),
-        *((name, ctypes.c_int) for name in ("max_peaks", "samples", "samples_needed", "min_keypoints")),
-        *((name, ctypes.c_bool) for name in ("rank_product", "recheck", "share_taken")),
+          ("peak_threshold", "part_threshold", "min_single_score", "join_distance", "min_join_size")),
+        *((name, ctypes.c_int) for name in ("max_peaks", "num_samples", "min_samples", "min_keypoints")),
+        *((name, ctypes.c_bool) for name in ("part_score_product", "reassign", "allow_shared_keypoints")),
     )  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def match_parts(
     _call(
         (library or decode_library()).emulate_match_parts, ORDERS[order], ctypes.byref(maps.struct()),
         skeleton.part_index, skeleton.num_parts, skeleton.num_keypoints, ctypes.c_float(config.part_threshold),
-        config.samples, config.samples_needed, slots, counts, config.max_peaks, total, first, found, hits,
+        config.num_samples, config.min_samples, slots, counts, config.max_peaks, total, first, found, hits,
         ctypes.c_int64(capacity),
     )  # fmt: skip
     return Hits(int(total[0]), first, found, hits)
@@ -181,9 +181,10 @@ def decode(
     people, truncated = np.zeros(maps.images, np.int32), np.zeros(maps.images, np.int32)
     copies, allocations = np.zeros(1, np.int32), np.zeros(1, np.int32)
     settings = _DecodeSettings(
-        config.peak_threshold, config.part_threshold, config.single_threshold, config.reach, config.minimum_size,
-        config.max_peaks, config.samples, config.samples_needed, config.min_keypoints,
-        config.rank == "product", config.recheck, config.share_taken,
+        config.peak_threshold, config.part_threshold, config.min_single_score,
+        config.join_distance, config.min_join_size, config.max_peaks, config.num_samples,
+        config.min_samples, config.min_keypoints,
+        config.part_score == "product", config.reassign, config.allow_shared_keypoints,
     )  # fmt: skip
     answer = _call(
         (library or decode_library()).emulate_decode, ORDERS[order], ctypes.byref(maps.struct()),
@@ -230,7 +231,7 @@ class EmulatedKernels:
         assert (_array(parts) == self.skeleton.part_index).all()
         peaks, packed = _array(slots), _array(hits)
         config = sp.DecodeConfig(
-            part_threshold=threshold, samples=samples, share=needed / samples, max_peaks=len(peaks)
+            part_threshold=threshold, num_samples=samples, min_sample_fraction=needed / samples, max_peaks=len(peaks)
         )
         batch = Maps(_array(maps), None, _array(mirror))
         found = match_parts(batch, peaks, _array(counts), self.skeleton, config, capacity=len(packed))

@@ -338,14 +338,14 @@ REFUSED_PARTS = {
         "parts.to_peak: expected a contiguous",
     ),
     "float64": (
-        lambda parts: parts._replace(evidence=parts.evidence.astype(float)),
+        lambda parts: parts._replace(score=parts.score.astype(float)),
         TypeError,
-        "parts.evidence: expected a contiguous float32 array",
+        "parts.score: expected a contiguous float32 array",
     ),
     "nan": (
-        lambda parts: parts._replace(evidence=parts.evidence * np.float32(np.nan)),
+        lambda parts: parts._replace(score=parts.score * np.float32(np.nan)),
         ValueError,
-        "parts.evidence: exp",
+        "parts.score: exp",
     ),
 }
 
@@ -369,16 +369,16 @@ def test_without_the_native_module_the_reference_runs_and_native_says_how_to_bui
 REFUSED_SETTINGS = {
     "peak_threshold": (0.0, -1, float("nan"), 1e31, "0.1", True),
     "part_threshold": (-0.1, float("inf")),
-    "single_threshold": (-0.1,),
+    "min_single_score": (-0.1,),
     "max_peaks": (0, 4097, 2.0, True),
-    "samples": (1, 65, 10.0),
-    "share": (0.0, 1.1),
-    "rank": ("sum", None),
-    "recheck": (1, "yes"),
-    "reach": (-1.0, 1e7),
-    "minimum_size": (-1.0,),
+    "num_samples": (1, 65, 10.0),
+    "min_sample_fraction": (0.0, 1.1),
+    "part_score": ("sum", None),
+    "reassign": (1, "yes"),
+    "join_distance": (-1.0, 1e7),
+    "min_join_size": (-1.0,),
     "min_keypoints": (0, 1.5),
-    "share_taken": (None,),
+    "allow_shared_keypoints": (None,),
 }
 
 
@@ -389,7 +389,12 @@ def test_other_settings_are_refused(name, value):
 
 
 def test_paper_settings():
-    paper = sp.DecodeConfig.paper(samples=7)
-    assert (paper.rank, paper.recheck, paper.reach, paper.min_keypoints) == ("weighted_sum", False, 0.0, 2)
-    assert paper.samples == 7
-    assert sp.DecodeConfig.paper(reach=1.0).reach == 1.0
+    paper = sp.DecodeConfig.paper(num_samples=7)
+    assert (paper.part_score, paper.reassign, paper.join_distance, paper.min_keypoints) == (
+        "weighted_sum",
+        False,
+        0.0,
+        2,
+    )
+    assert paper.num_samples == 7
+    assert sp.DecodeConfig.paper(join_distance=1.0).join_distance == 1.0

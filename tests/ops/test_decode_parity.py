@@ -39,7 +39,9 @@ def test_the_cases_are_many_and_crowded():
     assert counts["cases"] >= LEAST_CASES or "SIMPLEPOSE_TEST_EXAMPLES" in os.environ
 
 
-@pytest.mark.parametrize("config", [sp.DecodeConfig(), sp.DecodeConfig.paper(), sp.DecodeConfig(share_taken=True)])
+@pytest.mark.parametrize(
+    "config", [sp.DecodeConfig(), sp.DecodeConfig.paper(), sp.DecodeConfig(allow_shared_keypoints=True)]
+)
 @pytest.mark.parametrize("people", [0, 1, 12, 60])
 def test_whole_scenes_agree(people, config):
     _, poses = compare(Case(people_maps(people, (64, 80), seed=5), sp.COCO, config))

@@ -56,7 +56,7 @@ import sys, numpy as np, simplepose as sp
 from simplepose.skeleton.skeleton import load_skeleton
 with np.load(sys.argv[1]) as maps, open(sys.argv[2], "wb") as out:
     for name in maps:
-        for config in (sp.DecodeConfig(), sp.DecodeConfig(samples=7, share=0.5, max_peaks=40)):
+        for config in (sp.DecodeConfig(), sp.DecodeConfig(num_samples=7, min_sample_fraction=0.5, max_peaks=40)):
             poses = sp.decode(maps[name], load_skeleton(name.split("-")[0]), config, backend="native")[0]
             out.write(poses.keypoints.tobytes() + poses.scores.tobytes())
 """
@@ -80,7 +80,9 @@ def test_vector_instructions_change_nothing(tmp_path):
     assert results[0] == results[1]
 
 
-@pytest.mark.parametrize("config", [sp.DecodeConfig(), sp.DecodeConfig.paper(), sp.DecodeConfig(share_taken=True)])
+@pytest.mark.parametrize(
+    "config", [sp.DecodeConfig(), sp.DecodeConfig.paper(), sp.DecodeConfig(allow_shared_keypoints=True)]
+)
 @pytest.mark.parametrize("kind", ["uniform", "normal"])
 def test_a_map_of_noise_is_cut_and_stays_bounded(kind, config):
     maps = noise_maps(kind, (SKELETONS["coco"].num_channels, 128, 128), seed=0)

@@ -142,7 +142,7 @@ def match(part_map, peaks, backend, **config):
     rows = np.array(peaks, f32).reshape(-1, 4)
     found = sp.Peaks(rows[:, 0].astype(np.int32), rows[:, 1:3].copy(), rows[:, 3].copy(), False)
     parts = sp.match_parts(f32(part_map)[None], found, TWINS, sp.DecodeConfig(**config), backend)[0]
-    return list(zip(parts.from_peak.tolist(), parts.to_peak.tolist(), strict=True)), parts.response, parts.evidence
+    return list(zip(parts.from_peak.tolist(), parts.to_peak.tolist(), strict=True)), parts.response, parts.score
 
 
 @pytest.mark.parametrize(("above", "accepted"), [(7, False), (8, True)])
@@ -163,16 +163,18 @@ def test_the_share_of_samples_rounds_up(backend, share, samples, needed):
         part_map = np.zeros((2, 24), f32)
         part_map[:, :above] = 0.5
         peaks = [(0, 0, 0, 1), (1, samples - 1, 0, 1)]
-        assert len(match(part_map, peaks, backend, share=share, samples=samples)[0]) == (above == needed)
+        assert len(match(part_map, peaks, backend, min_sample_fraction=share, num_samples=samples)[0]) == (
+            above == needed
+        )
 
 
 def test_samples_are_even_bilinear_and_include_both_ends(backend):
     part_map = f32(np.arange(6)[:, None] * 10 + np.arange(9))  # linear, so bilinear samples are exact
-    _, response, _ = match(part_map, [(0, 1.5, 0.25, 1), (1, 7, 4.75, 1)], backend, samples=4)
+    _, response, _ = match(part_map, [(0, 1.5, 0.25, 1), (1, 7, 4.75, 1)], backend, num_samples=4)
     np.testing.assert_allclose(response, [(1.5 + 7) / 2 + 10 * (0.25 + 4.75) / 2], rtol=1e-6)
     part_map = np.zeros((3, 9), f32)
     part_map[1, 0], part_map[1, 8] = 1, 0.5
-    pairs, response, _ = match(part_map, [(0, 0, 1, 1), (1, 8, 1, 1)], backend, samples=3, share=0.6)
+    pairs, response, _ = match(part_map, [(0, 0, 1, 1), (1, 8, 1, 1)], backend, num_samples=3, min_sample_fraction=0.6)
     assert (pairs, response.tolist()) == ([(0, 1)], [0.5])
 
 
@@ -189,18 +191,18 @@ def test_candidates_rank_by_evidence_then_peaks(backend):
     part_map[:4] = 0.5
     part_map[4:] = 0.25
     peaks = [(0, 1, 1, 0.5), (0, 3, 2, 0.5), (0, 2, 6, 1.0), (1, 5, 0, 0.5), (1, 6, 1, 0.5), (1, 6, 7, 0.875)]
-    pairs, _, evidence = match(part_map, peaks, backend)
+    pairs, _, score = match(part_map, peaks, backend)
     assert pairs[0] == (2, 5)  # weak response, strong peaks
-    assert evidence[0] == f32(0.25) * f32(0.875)
-    ties = [pair for pair, value in zip(pairs, evidence, strict=True) if value == 0.125]
+    assert score[0] == f32(0.25) * f32(0.875)
+    ties = [pair for pair, value in zip(pairs, score, strict=True) if value == 0.125]
     assert ties == [(0, 3), (0, 4), (1, 3), (1, 4)]
-    assert (np.diff(evidence) <= 0).all()
+    assert (np.diff(score) <= 0).all()
 
 
 def test_the_papers_rank_is_a_weighted_sum(backend):
     peaks = [(0, 1, 1, 0.25), (1, 5, 5, 0.75)]
     assert match(np.full((8, 8), 0.5), peaks, backend)[2].tolist() == [0.5 * 0.25 * 0.75]
-    assert match(np.full((8, 8), 0.5), peaks, backend, rank="weighted_sum")[2].tolist() == [0.25 + 0.25 * 1.0]
+    assert match(np.full((8, 8), 0.5), peaks, backend, part_score="weighted_sum")[2].tolist() == [0.25 + 0.25 * 1.0]
 
 
 def test_part_values_that_are_not_finite_read_as_zero(backend):
@@ -225,4 +227,4 @@ def test_deep_negatives_beside_a_line_do_not_hide_it(backend):
     part_map = np.full((16, 16), -5000, f32)
     part_map[:, -1] = 0.0999
     ends = [(0, 15, y, 1) for y in range(8)] + [(1, 15, y, 1) for y in range(8)]
-    assert len(match(part_map, ends, backend, samples=2, share=1.0)[0]) == 64
+    assert len(match(part_map, ends, backend, num_samples=2, min_sample_fraction=1.0)[0]) == 64

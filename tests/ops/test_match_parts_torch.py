@@ -53,13 +53,13 @@ def test_crowds_and_oddities_give_the_candidates_of_the_reference(case, dtype):
 @given(
     seed=st.integers(0, 2**31),
     cells=st.tuples(st.integers(1, 9), st.integers(1, 9)),
-    rank=st.sampled_from(["product", "weighted_sum"]),
-    samples=st.integers(2, 64),
+    part_score=st.sampled_from(["product", "weighted_sum"]),
+    num_samples=st.integers(2, 64),
     threshold=st.sampled_from([0.0, 0.1, 0.5]),
     huge=st.booleans(),
 )
-def test_peaks_anywhere_give_the_candidates_of_the_reference(seed, cells, rank, samples, threshold, huge):
-    """Positions off the map, scores that are equal, zero, negative or so large that evidence overflows."""
+def test_peaks_anywhere_give_the_candidates_of_the_reference(seed, cells, part_score, num_samples, threshold, huge):
+    """Positions off the map, scores that are equal, zero, negative or so large that the part score overflows."""
     random = np.random.default_rng(seed)
     maps = np.round(noise_maps("normal", (2, 1, *cells), seed) * f32(4)) / f32(4)
     if huge:
@@ -69,17 +69,19 @@ def test_peaks_anywhere_give_the_candidates_of_the_reference(seed, cells, rank, 
         kinds = np.sort(random.integers(0, 2, count)).astype(np.int32)
         xy = (random.integers(-512, 3000, (count, 2)) / 256).astype(f32)
         peaks.append(Peaks(kinds, xy, random.choice([0, -0.5, 0.5, 1, 1e30], count).astype(f32), False))
-    config = sp.DecodeConfig(rank=rank, samples=samples, share=0.3, part_threshold=threshold)
+    config = sp.DecodeConfig(
+        part_score=part_score, num_samples=num_samples, min_sample_fraction=0.3, part_threshold=threshold
+    )
     compare(torch.from_numpy(maps), peaks, PAIR, config)
 
 
 @pytest.mark.parametrize("at_once", [1, 300, 5000])
-@pytest.mark.parametrize("rank", ["product", "weighted_sum"])
-def test_chunks_give_the_same_candidates(monkeypatch, at_once, rank):
+@pytest.mark.parametrize("part_score", ["product", "weighted_sum"])
+def test_chunks_give_the_same_candidates(monkeypatch, at_once, part_score):
     """Groups in one chunk, groups cut into several, images in several runs; never more pairs than asked for."""
     people = np.stack([people_maps(n, (24, 32), n) for n in (5, 0, 1, 8)])
     maps = torch.from_numpy(np.round(people * f32(8)) / f32(8))
-    config = sp.DecodeConfig(rank=rank)
+    config = sp.DecodeConfig(part_score=part_score)
     peaks = peaks_of(maps, sp.COCO, config)
     accepted, asked = MODULE._accepted, []
 
@@ -90,7 +92,7 @@ def test_chunks_give_the_same_candidates(monkeypatch, at_once, rank):
     monkeypatch.setattr(MODULE, "_accepted", record)
     monkeypatch.setattr(MODULE, "SAMPLES_AT_ONCE", at_once)
     assert compare(maps, peaks, sp.COCO, config) > 100
-    assert max(asked) <= max(1, at_once // config.samples)
+    assert max(asked) <= max(1, at_once // config.num_samples)
     whole = sum(len(found.type) ** 2 for found in peaks)
     assert 0 < sum(asked) < whole
 
@@ -99,7 +101,7 @@ def test_a_batch_of_noise_is_taken_image_by_image(monkeypatch):
     maps = torch.from_numpy(noise_maps("uniform", (4, 48, 24, 24), 3))
     config = sp.DecodeConfig(max_peaks=20)
     peaks = peaks_of(maps, sp.COCO, config)
-    monkeypatch.setattr(MODULE, "SAMPLES_AT_ONCE", 20 * 20 * 30 * config.samples)
+    monkeypatch.setattr(MODULE, "SAMPLES_AT_ONCE", 20 * 20 * 30 * config.num_samples)
     accepted, asked = MODULE._accepted, []
     monkeypatch.setattr(MODULE, "_accepted", lambda *given: asked.append(given[1:3]) or accepted(*given))
     found = baseline.match_parts(maps[:, :30], peaks, sp.COCO, config)

@@ -29,9 +29,9 @@ def fixed_cases() -> list[Case]:
     pieces[9:30:2] = 0
     return [
         Case(crowd, sp.COCO, sp.DecodeConfig()),
-        Case(tied, sp.COCO, sp.DecodeConfig(samples=4, share=0.5)),
+        Case(tied, sp.COCO, sp.DecodeConfig(num_samples=4, min_sample_fraction=0.5)),
         Case(dirty, sp.COCO, sp.DecodeConfig(max_peaks=8)),
-        Case(pieces, sp.COCO, sp.DecodeConfig(minimum_size=3.0, reach=0.8)),
+        Case(pieces, sp.COCO, sp.DecodeConfig(min_join_size=3.0, join_distance=0.8)),
     ]
 
 
@@ -60,15 +60,15 @@ OTHER_SETTINGS = {
     "peak_threshold": 0.2,
     "max_peaks": 3,
     "part_threshold": 0.2,
-    "samples": 9,
-    "share": 0.9,
-    "rank": "weighted_sum",
-    "recheck": False,
-    "single_threshold": 0.6,
-    "reach": 1.0,
-    "minimum_size": 3.0,
+    "num_samples": 9,
+    "min_sample_fraction": 0.9,
+    "part_score": "weighted_sum",
+    "reassign": False,
+    "min_single_score": 0.6,
+    "join_distance": 1.0,
+    "min_join_size": 3.0,
     "min_keypoints": 2,
-    "share_taken": True,
+    "allow_shared_keypoints": True,
 }
 
 
@@ -86,14 +86,14 @@ def patched(module, name, make):
     return lambda patch: patch.setattr(module, name, make(getattr(module, name)))
 
 
-def backwards(unite):
-    return lambda peaks, parts: unite(peaks, CandidateParts(*(column[::-1] for column in parts)))
+def backwards(merge):
+    return lambda peaks, parts: merge(peaks, CandidateParts(*(column[::-1] for column in parts)))
 
 
 def attach_second_end_only(_):
     """Rule 3 without its merging: a peak alone joins the pose at the part's first end, nothing else."""
 
-    def unite(peaks, parts):
+    def merge(peaks, parts):
         poses = [{kind: peak} for peak, kind in enumerate(peaks.type.tolist())]
         pose_of = list(range(len(poses)))
         for a, b in zip(parts.from_peak.tolist(), parts.to_peak.tolist(), strict=True):
@@ -104,7 +104,7 @@ def attach_second_end_only(_):
                 poses[gone] = {}
         return poses
 
-    return unite
+    return merge
 
 
 def reorder(emit, key):
@@ -138,16 +138,16 @@ BROKEN = {
     "response: added in another order": patched(
         parts_rule, "mean_in_order", lambda rule: lambda samples: rule(samples[:, ::-1])
     ),
-    "rank: without the second peak": patched(
-        parts_rule, "rank_evidence", lambda rule: lambda r, a, b, c: rule(r, a, np.ones_like(b), c)
+    "part score: without the second peak": patched(
+        parts_rule, "part_score", lambda rule: lambda r, a, b, c: rule(r, a, np.ones_like(b), c)
     ),
-    "rank: ties by the second peak": lambda patch: patch.setattr(
+    "part score: ties by the second peak": lambda patch: patch.setattr(
         np, "lexsort", lambda keys, rule=np.lexsort: rule((keys[1], keys[0], keys[2]))
     ),
-    "unite: worst candidates first": patched(poses_rule, "unite", backwards),
-    "unite: second ends only": patched(poses_rule, "unite", attach_second_end_only),
-    "recheck: twice": patched(poses_rule, "recheck", lambda rule: lambda *a: (rule(*a), rule(*a))),
-    "recheck: for large gains only": patched(poses_rule, "LEAST_GAIN", lambda _: f32(0.2)),
+    "merge: worst candidates first": patched(poses_rule, "merge", backwards),
+    "merge: second ends only": patched(poses_rule, "merge", attach_second_end_only),
+    "reassign: twice": patched(poses_rule, "reassign", lambda rule: lambda *a: (rule(*a), rule(*a))),
+    "reassign: for large gains only": patched(poses_rule, "LEAST_GAIN", lambda _: f32(0.2)),
     "join: no least distance": patched(
         poses_rule, "distance", lambda rule: lambda a, b, peaks: rule(a, b, peaks) * f32(0.5)
     ),

@@ -31,7 +31,12 @@ def worst_error(shape: tuple[int, int], scales: tuple[float, ...], flip: bool) -
     """How far the worst keypoint lies from its blob, in pixels; infinite if one lacks or is too many."""
     image, places = blob_image(*shape)
     predictor = Predictor(
-        blob_network, FACE, size=SIZE, scales=scales, flip=flip, config=DecodeConfig(peak_threshold=0.2, reach=0.0)
+        blob_network,
+        FACE,
+        size=SIZE,
+        scales=scales,
+        flip=flip,
+        config=DecodeConfig(peak_threshold=0.2, join_distance=0.0),
     )
     keypoints = predictor(image).keypoints
     worst = 0.0

@@ -153,7 +153,7 @@ def match_parts(
         slots[place, image, one.type, :2], slots[place, image, one.type, 2] = one.xy, one.score
     parts = [int(end) for end in skeleton.part_index.ravel()]
     tables = [torch.from_numpy(table).to(maps.device) for table in (slots, counts)]
-    rules = (config.part_threshold, config.samples, config.samples_needed)
+    rules = (config.part_threshold, config.num_samples, config.min_samples)
     capacity = 1 << 16
     while True:
         total, first, found, hits = match_parts_op(maps, *tables, parts, [], *rules, capacity)

@@ -78,7 +78,7 @@ def use_cuda(device: int) -> bool:
 @lru_cache(maxsize=64)
 def decoder(skeleton: Skeleton, config: DecodeConfig) -> Any:
     """The native form of a skeleton and its settings."""
-    values = {**asdict(config), "samples_needed": config.samples_needed}
+    values = {**asdict(config), "min_samples": config.min_samples}
     return require_native().Decoder(skeleton.num_keypoints, skeleton.part_index, values)
 
 

@@ -67,15 +67,15 @@ def match_parts(maps: Tensor, peaks: list[Peaks], skeleton: Skeleton, config: De
         return
     batch = _Batch.of(maps, peaks, skeleton)
     parts = skeleton.num_parts
-    most = max(1, SAMPLES_AT_ONCE // config.samples)
+    most = max(1, SAMPLES_AT_ONCE // config.num_samples)
     for begin, end in _runs(batch.sizes.sum(1), most):
         groups = _runs(batch.sizes[begin:end].ravel(), most)
         ranked = [_candidates(batch, begin * parts + low, begin * parts + high, most, config) for low, high in groups]
-        group, from_peak, to_peak, response, evidence = map(np.concatenate, zip(*ranked, strict=True))
+        group, from_peak, to_peak, response, score = map(np.concatenate, zip(*ranked, strict=True))
         for image in range(begin, end):
             mine = slice(*np.searchsorted(group, [image * parts, (image + 1) * parts]))
             kind, a, b = (n.astype(np.int32) for n in (group[mine] - image * parts, from_peak[mine], to_peak[mine]))
-            yield CandidateParts(kind, a, b, response[mine].copy(), evidence[mine].copy())
+            yield CandidateParts(kind, a, b, response[mine].copy(), score[mine].copy())
 
 
 def _runs(sizes: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
@@ -95,7 +95,7 @@ def _candidates(
     """Those of the groups ``first`` to ``last - 1``, on the host, ``most`` pairs at a time.
 
     Returns:
-        Group, from-peak and to-peak (counted within the image), response and evidence, by group, then evidence
+        Group, from-peak and to-peak (counted within the image), response and score, by group, then score
         descending, then number of the pair.
     """
     ends = batch.sizes.ravel().cumsum()
@@ -115,18 +115,18 @@ def _accepted(batch: _Batch, begin: int, end: int, config: DecodeConfig) -> tupl
     first, first_from, first_to, to_count, first_of_image = batch.table[:, group]
     a = first_from + (pair - first) // to_count
     b = first_to + (pair - first) % to_count
-    samples = _sample_lines(batch, group, batch.xy[a], batch.xy[b], config.samples)
+    samples = _sample_lines(batch, group, batch.xy[a], batch.xy[b], config.num_samples)
     response = _mean_in_order(samples)
-    evidence = _rank_evidence(response, batch.score[a], batch.score[b], config)
-    enough = (samples > float(f32(config.part_threshold))).sum(0) >= config.samples_needed
-    kept = (enough & evidence.isfinite()).nonzero()[:, 0]
-    columns = (group, a - first_of_image, b - first_of_image, response, evidence)
+    score = _part_score(response, batch.score[a], batch.score[b], config)
+    enough = (samples > float(f32(config.part_threshold))).sum(0) >= config.min_samples
+    kept = (enough & score.isfinite()).nonzero()[:, 0]
+    columns = (group, a - first_of_image, b - first_of_image, response, score)
     return tuple(column[kept] for column in columns)
 
 
-def _rank_evidence(response: Tensor, score_from: Tensor, score_to: Tensor, config: DecodeConfig) -> Tensor:
-    """``[N]``: the evidence of a pair, as the reference has it."""
-    if config.rank == "product":
+def _part_score(response: Tensor, score_from: Tensor, score_to: Tensor, config: DecodeConfig) -> Tensor:
+    """``[N]``: the part score of a pair, as the reference has it."""
+    if config.part_score == "product":
         return response * score_from * score_to
     return 0.5 * response + 0.25 * (score_from + score_to)
 

@@ -14,7 +14,7 @@ from simplepose.ops.candidates import CandidateParts, Peaks
 from simplepose.skeleton.skeleton import Skeleton
 
 LEAST_GAIN = f32(1e-6)
-"""Rule 4 moves a keypoint only for a gain in evidence above this."""
+"""Rule 4 moves a keypoint only for a gain in part score above this."""
 
 Pose = dict[int, int]
 """The peak index of each keypoint type that a pose has."""
@@ -24,7 +24,7 @@ class Link(NamedTuple):
     """A candidate part as one of its two peaks sees it."""
 
     other: int  # the peak at its other end
-    evidence: np.float32
+    score: np.float32  # the part score
 
 
 @np.errstate(over="ignore", invalid="ignore")  # sums of huge map values
@@ -38,24 +38,24 @@ def assign_keypoints(
         ``[N]`` float32, descending, ties by the smallest peak index.
     """
     links: list[list[Link]] = [[] for _ in peaks.type]
-    for a, b, evidence in zip(parts.from_peak.tolist(), parts.to_peak.tolist(), parts.evidence, strict=True):
-        links[a].append(Link(b, evidence))
-        links[b].append(Link(a, evidence))
+    for a, b, score in zip(parts.from_peak.tolist(), parts.to_peak.tolist(), parts.score, strict=True):
+        links[a].append(Link(b, score))
+        links[b].append(Link(a, score))
 
-    poses = unite(peaks, parts)
-    if config.recheck:
-        recheck(poses, peaks, links)
+    poses = merge(peaks, parts)
+    if config.reassign:
+        reassign(poses, peaks, links)
     poses = sorted((pose for pose in poses if pose), key=first_peak)
-    poses = [p for p in poses if len(p) > 1 or peaks.score[first_peak(p)] >= f32(config.single_threshold)]
-    if config.reach > 0:
-        poses = join_near_pieces(poses, peaks, links, skeleton, config)
-    if config.share_taken:
-        poses = share_taken_peaks(poses, peaks, links, skeleton)
+    poses = [p for p in poses if len(p) > 1 or peaks.score[first_peak(p)] >= f32(config.min_single_score)]
+    if config.join_distance > 0:
+        poses = join_fragments(poses, peaks, links, skeleton, config)
+    if config.allow_shared_keypoints:
+        poses = share_keypoints(poses, peaks, links, skeleton)
     return emit(poses, peaks, skeleton, config)
 
 
-def unite(peaks: Peaks, parts: CandidateParts) -> list[Pose]:
-    """Rule 3: by part type and rank, the poses of a candidate's two peaks become one unless they share a type."""
+def merge(peaks: Peaks, parts: CandidateParts) -> list[Pose]:
+    """Rule 3: by part type and part score, the poses of a candidate's two peaks become one unless they share a type."""
     poses = [{kind: peak} for peak, kind in enumerate(peaks.type.tolist())]
     pose_of = list(range(len(poses)))
     for a, b in zip(parts.from_peak.tolist(), parts.to_peak.tolist(), strict=True):
@@ -68,15 +68,15 @@ def unite(peaks: Peaks, parts: CandidateParts) -> list[Pose]:
     return poses
 
 
-def recheck(poses: list[Pose], peaks: Peaks, links: list[list[Link]]) -> None:
-    """Rule 4: in order of the peaks, each moves to the pose that raises the total evidence most, or changes places."""
+def reassign(poses: list[Pose], peaks: Peaks, links: list[list[Link]]) -> None:
+    """Rule 4: in order of the peaks, each moves, or changes places, to raise the total part score most."""
     pose_of = {peak: index for index, pose in enumerate(poses) for peak in pose.values()}
 
-    def evidence(peak: int, pose: int) -> np.float32:
+    def total_score(peak: int, pose: int) -> np.float32:
         total = f32(0)
         for link in links[peak]:
             if pose_of[link.other] == pose:
-                total = total + link.evidence
+                total = total + link.score
         return total
 
     for peak, kind in enumerate(peaks.type.tolist()):
@@ -87,9 +87,11 @@ def recheck(poses: list[Pose], peaks: Peaks, links: list[list[Link]]) -> None:
                 continue
             rival = poses[pose].get(kind)
             if rival is None:
-                gain = evidence(peak, pose) - evidence(peak, home)
+                gain = total_score(peak, pose) - total_score(peak, home)
             else:
-                gain = (evidence(peak, pose) + evidence(rival, home)) - (evidence(peak, home) + evidence(rival, pose))
+                gain = (total_score(peak, pose) + total_score(rival, home)) - (
+                    total_score(peak, home) + total_score(rival, pose)
+                )
             key = (gain, -first_peak(poses[pose]))
             if gain > LEAST_GAIN and key > best_key:
                 best, best_key = pose, key
@@ -101,45 +103,46 @@ def recheck(poses: list[Pose], peaks: Peaks, links: list[list[Link]]) -> None:
             poses[best][kind], pose_of[peak] = peak, best
 
 
-def join_near_pieces(
+def join_fragments(
     poses: list[Pose], peaks: Peaks, links: list[list[Link]], skeleton: Skeleton, config: DecodeConfig
 ) -> list[Pose]:
-    """Rule 5: pieces without a common type join if distance x (1 + contradictions) <= reach x size."""
-    pieces: dict[int, Pose] = {first_peak(pose): dict(pose) for pose in poses}
-    sizes = {piece: max(diagonal(pose, peaks), f32(config.minimum_size)) for piece, pose in pieces.items()}
+    """Rule 5: fragments without a common type join if distance x (1 + contradictions) <= join_distance x size."""
+    fragments: dict[int, Pose] = {first_peak(pose): dict(pose) for pose in poses}
+    sizes = {fragment: max(diagonal(pose, peaks), f32(config.min_join_size)) for fragment, pose in fragments.items()}
     linked = {(peak, link.other) for peak, of_peak in enumerate(links) for link in of_peak}
     costs: dict[tuple[int, int], np.float32] = {}
 
     def judge(a: int, b: int) -> None:
         a, b = min(a, b), max(a, b)
         costs.pop((a, b), None)
-        if pieces[a].keys().isdisjoint(pieces[b]):
-            cost = distance(pieces[a], pieces[b], peaks) * f32(
-                1 + contradictions(pieces[a], pieces[b], linked, skeleton)
+        if fragments[a].keys().isdisjoint(fragments[b]):
+            cost = distance(fragments[a], fragments[b], peaks) * f32(
+                1 + contradictions(fragments[a], fragments[b], linked, skeleton)
             )
-            if cost <= f32(config.reach) * max(sizes[a], sizes[b]):
+            if cost <= f32(config.join_distance) * max(sizes[a], sizes[b]):
                 costs[a, b] = cost
 
-    for a in pieces:
-        for b in pieces:
+    for a in fragments:
+        for b in fragments:
             if a < b:
                 judge(a, b)
     while costs:
         kept, gone = min(costs, key=lambda pair: (costs[pair], pair))
-        # Distances of the joined piece are the least, contradictions the sum, its size the larger of the two.
-        pieces[kept].update(pieces.pop(gone))
+        # Distances of the joined fragment are the least, contradictions the sum, its size the larger of the two.
+        fragments[kept].update(fragments.pop(gone))
         sizes[kept] = max(sizes[kept], sizes.pop(gone))
         costs = {pair: cost for pair, cost in costs.items() if gone not in pair}
-        for other in pieces:
+        for other in fragments:
             if other != kept:
                 judge(kept, other)
-    return list(pieces.values())
+    return list(fragments.values())
 
 
-def share_taken_peaks(poses: list[Pose], peaks: Peaks, links: list[list[Link]], skeleton: Skeleton) -> list[Pose]:
-    """Rule 7: a pose of two or more takes, for a type it lacks, the peak of another pose with most evidence.
+def share_keypoints(poses: list[Pose], peaks: Peaks, links: list[list[Link]], skeleton: Skeleton) -> list[Pose]:
+    """Rule 7: a pose of two or more takes, for a type it lacks, a peak of another pose.
 
-    The peak needs a candidate to the pose and at most one contradiction; the poses are judged as rule 5 left them.
+    It takes the peak with the highest total part score. The peak needs a candidate to the pose and at most one
+    contradiction. The poses are judged as rule 5 left them.
     """
     taken = {peak for pose in poses for peak in pose.values()}
     linked = {(peak, link.other) for peak, of_peak in enumerate(links) for link in of_peak}
@@ -148,10 +151,10 @@ def share_taken_peaks(poses: list[Pose], peaks: Peaks, links: list[list[Link]], 
         members = set(pose.values())
         totals: dict[int, np.float32] = {}
         for peak in sorted(taken - members) if len(pose) > 1 else []:
-            evidence = [link.evidence for link in links[peak] if link.other in members]
+            scores = [link.score for link in links[peak] if link.other in members]
             kind = int(peaks.type[peak])
-            if evidence and kind not in pose and contradictions({kind: peak}, pose, linked, skeleton) <= 1:
-                totals[peak] = sum(evidence, f32(0))
+            if scores and kind not in pose and contradictions({kind: peak}, pose, linked, skeleton) <= 1:
+                totals[peak] = sum(scores, f32(0))
         extra: Pose = {}
         for peak in sorted(totals, key=lambda peak: (-totals[peak], peak)):
             extra.setdefault(int(peaks.type[peak]), peak)

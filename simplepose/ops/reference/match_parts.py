@@ -25,20 +25,20 @@ def match_parts(maps: NDArray[np.float32], peaks: Peaks, skeleton: Skeleton, con
     found = []
     for part, (from_type, to_type) in enumerate(skeleton.part_index):
         a, b = all_pairs(np.nonzero(peaks.type == from_type)[0], np.nonzero(peaks.type == to_type)[0])
-        samples = sample_lines(maps[part], peaks.xy[a], peaks.xy[b], config.samples)
+        samples = sample_lines(maps[part], peaks.xy[a], peaks.xy[b], config.num_samples)
         response = mean_in_order(samples)
-        evidence = rank_evidence(response, peaks.score[a], peaks.score[b], config)
-        enough = (samples > f32(config.part_threshold)).sum(1) >= config.samples_needed
-        accepted = np.nonzero(enough & np.isfinite(evidence))[0]
-        order = accepted[np.lexsort((b[accepted], a[accepted], -evidence[accepted]))]
-        found.append((np.full(len(order), part), a[order], b[order], response[order], evidence[order]))
-    types, from_peaks, to_peaks, responses, evidences = zip(*found, strict=True) if found else ((),) * 5
+        score = part_score(response, peaks.score[a], peaks.score[b], config)
+        enough = (samples > f32(config.part_threshold)).sum(1) >= config.min_samples
+        accepted = np.nonzero(enough & np.isfinite(score))[0]
+        order = accepted[np.lexsort((b[accepted], a[accepted], -score[accepted]))]
+        found.append((np.full(len(order), part), a[order], b[order], response[order], score[order]))
+    types, from_peaks, to_peaks, responses, scores = zip(*found, strict=True) if found else ((),) * 5
     return CandidateParts(
         _join(types, np.int32),
         _join(from_peaks, np.int32),
         _join(to_peaks, np.int32),
         _join(responses, f32),
-        _join(evidences, f32),
+        _join(scores, f32),
     )
 
 
@@ -51,15 +51,15 @@ def _join(arrays: Sequence[NDArray[Any]], dtype: type) -> NDArray[Any]:
     return np.concatenate([np.empty(0, dtype), *arrays]).astype(dtype)
 
 
-def rank_evidence(
+def part_score(
     response: NDArray[np.float32], score_from: NDArray[np.float32], score_to: NDArray[np.float32], config: DecodeConfig
 ) -> NDArray[np.float32]:
-    """``[N]``: the evidence of a pair, by which candidates are taken and poses are weighed.
+    """``[N]``: the part score of a pair, by which candidates are ordered and poses are weighed.
 
-    "product" lets a weak response or a weak peak veto; "weighted_sum" is the paper's rank (its equation 6).
+    "product" lets a weak response or a weak peak veto; "weighted_sum" is the paper's score (its equation 6).
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        if config.rank == "product":
+        if config.part_score == "product":
             return response * score_from * score_to
         return f32(0.5) * response + f32(0.25) * (score_from + score_to)
 
