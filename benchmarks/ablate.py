@@ -20,12 +20,14 @@ from typing import Any
 from readme_table import ablation_table
 from timing import report
 
-from simplepose.training.loss import LossConfig
-from simplepose.network.imhn import IMHN, ModelConfig
+from simplepose.network.config import ModelConfig
+from simplepose.network.imhn import IMHN
 from simplepose.skeleton.skeleton import COCO, Skeleton
-from simplepose.synth.dataset import SynthConfig, write_dataset
-from simplepose.training.loop import train
+from simplepose.synth.dataset import write_dataset
+from simplepose.synth.scene import SynthConfig
 from simplepose.training.config import TrainConfig
+from simplepose.training.loop import train
+from simplepose.training.loss import LossConfig
 
 BASE = replace(
     TrainConfig.preset("tiny"),

@@ -16,7 +16,8 @@ import torch
 from scenes import scene_maps
 
 import simplepose as sp
-from simplepose.ops import pytorch as baseline
+from simplepose.ops.pytorch.find_peaks import find_peaks as pytorch_find_peaks
+from simplepose.ops.pytorch.match_parts import match_parts as pytorch_match_parts
 
 PEOPLE = [1, 5, 10, 20, 30]
 SCENES = 8
@@ -60,7 +61,7 @@ def test_find_peaks(benchmark, scenes, backend):
     calls: dict[str, Callable[[int], list[sp.Peaks]]] = {
         "native": lambda i: sp.find_peaks(scenes[i], backend="native", threads=1),
         "reference": lambda i: sp.find_peaks(scenes[i], backend="reference"),
-        "baseline": lambda i: baseline.find_peaks(keypoint_maps[i], sp.DecodeConfig()),
+        "baseline": lambda i: pytorch_find_peaks(keypoint_maps[i], sp.DecodeConfig()),
     }
     expected = sp.find_peaks(scenes[0], backend="reference")[0]
     found = calls[backend](0)[0]
@@ -77,7 +78,7 @@ def test_match_parts(benchmark, scenes, backend):
     calls: dict[str, Callable[[int], list[sp.CandidateParts]]] = {
         "native": lambda i: sp.match_parts(scenes[i], peaks[i], backend="native"),
         "reference": lambda i: sp.match_parts(scenes[i], peaks[i], backend="reference"),
-        "baseline": lambda i: list(baseline.match_parts(part_maps[i], [peaks[i]], sp.COCO, sp.DecodeConfig())),
+        "baseline": lambda i: list(pytorch_match_parts(part_maps[i], [peaks[i]], sp.COCO, sp.DecodeConfig())),
     }
     expected = sp.match_parts(scenes[0], peaks[0], backend="reference")[0]
     for one, other in zip(calls[backend](0)[0], expected, strict=True):

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from simplepose.io.atomic import atomic_write
-from simplepose.network.imhn import IMHN, PRESETS, ModelConfig
+from simplepose.network.config import ModelConfig
+from simplepose.network.imhn import IMHN, PRESETS
 from simplepose.network.optimize import cpu_has_bfloat16, fold_network, optimize_for_inference
 
 TOLERANCE = 1e-4

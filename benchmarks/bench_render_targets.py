@@ -14,8 +14,8 @@ import torch
 from scenes import people
 
 import simplepose as sp
-from simplepose.ops import pytorch as baseline
 from simplepose.ops.native.module import why_no_cuda
+from simplepose.ops.pytorch.render_targets import render_targets as pytorch_render_targets
 
 SIZE = (512, 512)
 SCENES = [(1, 1), (1, 5), (1, 10), (1, 20), (1, 30), (8, 10)]  # images, people
@@ -66,7 +66,7 @@ def test_reference(benchmark, keypoints):
 
 def test_baseline_one_thread(benchmark, keypoints, one_torch_thread):
     tensor = torch.from_numpy(keypoints)
-    maps = measure(benchmark, lambda: baseline.render_targets(tensor, SIZE, PARTS, sp.TargetConfig()), 20)
+    maps = measure(benchmark, lambda: pytorch_render_targets(tensor, SIZE, PARTS, sp.TargetConfig()), 20)
     check(maps[0].numpy(), keypoints)
 
 
@@ -93,7 +93,7 @@ def test_cuda(benchmark, keypoints, backend):
         if backend == "native":
             maps = sp.render_targets(tensor, SIZE, backend="native")
         else:
-            maps = baseline.render_targets(tensor, SIZE, PARTS, sp.TargetConfig())[0]
+            maps = pytorch_render_targets(tensor, SIZE, PARTS, sp.TargetConfig())[0]
         torch.cuda.synchronize()
         return maps
 

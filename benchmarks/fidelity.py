@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 import simplepose as sp
-from simplepose.training.loss import LossConfig, pose_loss
-from simplepose.network.config import PRESETS
 from simplepose.data.targets import erode
+from simplepose.network.config import PRESETS
 from simplepose.network.released_names import expected_released_names
+from simplepose.training.loss import LossConfig, pose_loss
 
 Row = tuple[str, float, float]  # what, the worst difference, the limit
 

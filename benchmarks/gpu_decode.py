@@ -13,10 +13,14 @@ from scenes import scene_maps
 from torch import Tensor
 
 import simplepose as sp
-from simplepose.ops import pytorch as baseline
+from simplepose.ops.config import DEFAULT_DECODE
+from simplepose.ops.inputs import grid_to_image
+from simplepose.ops.native import decode_batch
+from simplepose.ops.native import find_peaks as cuda_find_peaks
+from simplepose.ops.native import match_parts as cuda_match_parts
 from simplepose.ops.native import module as native
-from simplepose.ops.native import decode_batch as torch_decode
-from simplepose.ops.assign_keypoints import DEFAULT_CONFIG, grid_to_image
+from simplepose.ops.pytorch.find_peaks import find_peaks as pytorch_find_peaks
+from simplepose.ops.pytorch.match_parts import match_parts as pytorch_match_parts
 
 J, L = sp.COCO.num_keypoints, sp.COCO.num_parts
 PARTS = [int(end) for end in sp.COCO.part_index.ravel()]
@@ -66,23 +70,25 @@ def peaks(bench: Bench, report: Report, maps: Tensor) -> None:
             times = bench.device_ms(calls)
             name = "flip average + find_peaks" + (", averaged maps written" if average else "")
             report.add(name, times, share_of_read=2 * read.median / times.median, GB_per_s=_speed(pairs, times))
-        unfused = [lambda both=both: find(torch_decode.average_flipped(both, index)) for both in pairs]
+        unfused = [lambda both=both: find(decode_batch.average_flipped(both, index)) for both in pairs]
         report.add("torch's flip average, then find_peaks", bench.device_ms(unfused))
     calls = [lambda cells=cells: pooled(cells) for cells in sets]
     report.add("max_pool2d, compare, nonzero", bench.stream_ms(calls))
-    calls = [lambda cells=cells: baseline.find_peaks(cells, DEFAULT_CONFIG) for cells in sets[:2]]
+    calls = [lambda cells=cells: pytorch_find_peaks(cells, DEFAULT_DECODE) for cells in sets[:2]]
     report.add("find_peaks in plain torch, peaks on the host", bench.host_ms(calls, 10))
 
 
 def match(bench: Bench, report: Report, maps: Tensor) -> None:
     """All pairs of all peaks, from slots that find_peaks left on the device."""
     sets = [maps.roll(k, 0) for k in range(3)]
-    found = [torch_decode.find_peaks_op(cells, L, J, [], DEFAULT_CONFIG.peak_threshold, 256, False) for cells in sets]
-    rules = (DEFAULT_CONFIG.part_threshold, DEFAULT_CONFIG.num_samples, DEFAULT_CONFIG.min_samples)
-    outputs = torch_decode.match_parts_op(sets[0], *found[0][:2], PARTS, [], *rules, CAPACITY)
+    found = [
+        cuda_find_peaks.find_peaks_op(cells, L, J, [], DEFAULT_DECODE.peak_threshold, 256, False) for cells in sets
+    ]
+    rules = (DEFAULT_DECODE.part_threshold, DEFAULT_DECODE.num_samples, DEFAULT_DECODE.min_samples)
+    outputs = cuda_match_parts.match_parts_op(sets[0], *found[0][:2], PARTS, [], *rules, CAPACITY)
     assert 0 < int(outputs[0]) <= CAPACITY
     calls = [
-        lambda c=cells, p=peaks[:2]: torch_decode.launch_match_parts(c, PARTS, [], rules, p, outputs)
+        lambda c=cells, p=peaks[:2]: cuda_match_parts.launch_match_parts(c, PARTS, [], rules, p, outputs)
         for cells, peaks in zip(sets, found, strict=True)
     ]
     report.add(f"match_parts, {PEOPLE} people", bench.device_ms(calls))
@@ -93,7 +99,7 @@ def match_plain(bench: Bench, report: Report, maps: Tensor) -> None:
     sets = [maps.roll(k, 0) for k in range(2)]
     found = [sp.find_peaks(cells) for cells in sets]
     calls = [
-        lambda c=cells, p=peaks: list(baseline.match_parts(c[:, :L], p, sp.COCO, DEFAULT_CONFIG))
+        lambda c=cells, p=peaks: list(pytorch_match_parts(c[:, :L], p, sp.COCO, DEFAULT_DECODE))
         for cells, peaks in zip(sets, found, strict=True)
     ]
     for one, other in zip(calls[0](), sp.match_parts(sets[0].cpu(), found[0]), strict=True):
@@ -140,7 +146,7 @@ def overlapped(batches: Sequence[Tensor]) -> Iterator[list[sp.Poses]]:
     before = None
     threads = native.default_threads()
     for maps in batches:
-        started = torch_decode.DecodeBatch(maps, sp.COCO, DEFAULT_CONFIG)
+        started = decode_batch.DecodeBatch(maps, sp.COCO, DEFAULT_DECODE)
         if before is not None:
             yield before.all_poses(*grid_to_image(4), threads)
         before = started
@@ -149,8 +155,8 @@ def overlapped(batches: Sequence[Tensor]) -> Iterator[list[sp.Poses]]:
 
 
 def find(cells: Tensor, mirror: list[int] | None = None, average: bool = False) -> tuple[Tensor, ...]:
-    config = DEFAULT_CONFIG
-    return torch_decode.find_peaks_op(cells, 0, J, mirror or [], config.peak_threshold, config.max_peaks, average)
+    config = DEFAULT_DECODE
+    return cuda_find_peaks.find_peaks_op(cells, 0, J, mirror or [], config.peak_threshold, config.max_peaks, average)
 
 
 def find_into(cells: Tensor, mirror: list[int] | None = None, average: bool = False) -> None:
@@ -159,14 +165,14 @@ def find_into(cells: Tensor, mirror: list[int] | None = None, average: bool = Fa
     if key not in OUTPUTS:
         OUTPUTS[key] = find(cells, mirror, average)
     slots, counts, averaged = OUTPUTS[key]
-    threshold = DEFAULT_CONFIG.peak_threshold
-    torch_decode.launch_find_peaks(cells, 0, mirror or [], threshold, slots, counts, averaged if average else None)
+    threshold = DEFAULT_DECODE.peak_threshold
+    cuda_find_peaks.launch_find_peaks(cells, 0, mirror or [], threshold, slots, counts, averaged if average else None)
 
 
 def pooled(cells: Tensor) -> Tensor:
     """The usual way: what equals the maximum of its window."""
     highest = functional.max_pool2d(cells, 3, stride=1, padding=1)
-    return ((cells == highest) & (cells >= DEFAULT_CONFIG.peak_threshold)).nonzero()
+    return ((cells == highest) & (cells >= DEFAULT_DECODE.peak_threshold)).nonzero()
 
 
 def check_peaks(cells: Tensor) -> None:

@@ -6,8 +6,8 @@ import torch
 from gpu_timing import Bench, Report
 from torch import Tensor
 
-from simplepose.network.imhn import IMHN
 from simplepose.network.config import ModelConfig
+from simplepose.network.imhn import IMHN
 from simplepose.network.optimize import optimize_for_inference
 
 TOLERANCE = {"float32": 1e-2, "float16": 0.05, "bfloat16": 0.1}

@@ -12,7 +12,7 @@ from scenes import people
 from torch import Tensor
 
 import simplepose as sp
-from simplepose.ops import pytorch as baseline
+from simplepose.ops.pytorch.render_targets import render_targets as pytorch_render_targets
 
 PARTS = [tuple(pair) for pair in sp.COCO.part_index.tolist()]
 PEOPLE = (1, 5, 10, 20, 30)
@@ -136,6 +136,6 @@ def _pixels(maps: Tensor) -> tuple[int, int]:
 
 def _baseline(size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
     def draw(keypoints: Tensor) -> Tensor:
-        return baseline.render_targets(keypoints, size, PARTS, sp.TargetConfig())[0]
+        return pytorch_render_targets(keypoints, size, PARTS, sp.TargetConfig())[0]
 
     return draw

@@ -15,12 +15,12 @@ from scenes import people
 from torch import nn
 
 from simplepose import COCO
-from simplepose.ops.config import TargetConfig
 from simplepose.data.dataset import Batch
-from simplepose.training.loss import LossConfig, pose_loss
-from simplepose.network.imhn import IMHN
-from simplepose.network.config import ModelConfig
 from simplepose.data.targets import make_targets
+from simplepose.network.config import ModelConfig
+from simplepose.network.imhn import IMHN
+from simplepose.ops.config import TargetConfig
+from simplepose.training.loss import LossConfig, pose_loss
 
 ROOT = Path(__file__).resolve().parents[1]
 PEOPLE = 10

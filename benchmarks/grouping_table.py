@@ -8,8 +8,7 @@ from __future__ import annotations
 import argparse
 
 import simplepose as sp
-from simplepose.evaluation import coco
-from simplepose.evaluation import oracle
+from simplepose.evaluation import coco, oracle
 
 VARIANTS = {
     "**the defaults**": sp.DecodeConfig(),

@@ -21,12 +21,14 @@ from readme_table import network_table
 from timing import report
 
 from simplepose.data.annotations import find_data
-from simplepose.evaluation.coco import Annotations, evaluate_keypoints, load_annotations
-from simplepose.ops.config import DecodeConfig
-from simplepose.drawing.people import draw_poses, side_by_side
 from simplepose.data.images import read_image, write_image
+from simplepose.drawing.heatmaps import side_by_side
+from simplepose.drawing.people import draw_poses
+from simplepose.evaluation.coco import Annotations, evaluate_keypoints, load_annotations
+from simplepose.inference.heatmaps import Heatmaps
+from simplepose.inference.predictor import Predictor
+from simplepose.ops.config import DecodeConfig
 from simplepose.poses import Poses
-from simplepose.inference.predictor import Heatmaps, Predictor
 from simplepose.skeleton.skeleton import Skeleton
 
 SHOWN = 3

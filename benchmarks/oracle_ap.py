@@ -7,8 +7,7 @@ import json
 from dataclasses import asdict
 
 import simplepose as sp
-from simplepose.evaluation import coco
-from simplepose.evaluation import oracle
+from simplepose.evaluation import coco, oracle
 
 
 def main() -> None:

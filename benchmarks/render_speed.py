@@ -16,8 +16,8 @@ from scenes import people
 from timing import report, seconds
 
 import simplepose as sp
-from simplepose.ops import pytorch as baseline
 from simplepose.io.atomic import write_json
+from simplepose.ops.pytorch.render_targets import render_targets as pytorch_render_targets
 
 SIZE = (512, 512)
 PARTS = sp.COCO.part_index.tolist()
@@ -30,7 +30,7 @@ def measure(count: int, rounds: int) -> dict[str, float]:
     calls: dict[str, tuple[Callable[[], Any], int]] = {
         "fill": (lambda: maps.fill(0), 1),
         "native": (lambda: sp.render_targets(keypoints, SIZE, backend="native", threads=1), 1),
-        "baseline": (lambda: baseline.render_targets(tensor, SIZE, PARTS, sp.TargetConfig()), 4),
+        "baseline": (lambda: pytorch_render_targets(tensor, SIZE, PARTS, sp.TargetConfig()), 4),
         "reference": (lambda: sp.render_targets(keypoints, SIZE, backend="reference"), 20),
     }
     times: dict[str, list[float]] = {name: [] for name in calls}

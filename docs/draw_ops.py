@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 import simplepose as sp
 from simplepose.cli.demo import make_scene
-from simplepose.drawing.people import draw_heatmaps, side_by_side
 from simplepose.data.images import write_image
+from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
+from simplepose.drawing.people import draw_poses
 from simplepose.evaluation.oracle import oracle_maps
 
 OUT = Path(__file__).parent / "images"
@@ -77,7 +78,7 @@ def main() -> None:
     merged = sp.assign_keypoints(
         peaks, parts, config=sp.DecodeConfig(reassign=False, join_distance=0, min_single_score=0)
     )[0]
-    panels = [merged.at_least(2).draw(dim), poses.draw(image)]
+    panels = [draw_poses(dim, merged.at_least(2)), draw_poses(image, poses)]
     write_image(OUT / "assign_keypoints.jpg", side_by_side(panels, ["merged by part score", "reassigned and joined"]))
 
 

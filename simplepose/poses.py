@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simplepose.skeleton.skeleton import COCO, Skeleton, load_skeleton
-
-if TYPE_CHECKING:
-    from simplepose.drawing.people import DrawConfig
 
 FORMAT = "simplepose.poses"
 FORMAT_VERSION = 1
@@ -158,9 +155,3 @@ class Poses:
             )
         poses.keypoints, poses.scores, poses.truncated = keypoints, scores, bool(data.get("truncated", False))
         return poses
-
-    def draw(self, image: NDArray[np.uint8], config: DrawConfig | None = None) -> NDArray[np.uint8]:
-        """A copy of ``image`` (``[H, W, 3]`` uint8, BGR) with the people drawn on it; see `simplepose.drawing.people`."""
-        from simplepose.drawing.people import DrawConfig, draw_poses
-
-        return draw_poses(image, self, config or DrawConfig())

@@ -11,10 +11,10 @@ import torch
 from scenes import scene_maps
 
 import simplepose as sp
-from simplepose.network.checkpoint import save_checkpoint
 from simplepose.cli.main import COMMANDS, main
-from simplepose.network.imhn import IMHN
+from simplepose.network.checkpoint import save_checkpoint
 from simplepose.network.config import ModelConfig
+from simplepose.network.imhn import IMHN
 
 
 def run(capsys, *arguments):

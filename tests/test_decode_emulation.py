@@ -5,19 +5,19 @@ from __future__ import annotations
 import ctypes
 import shutil
 
-from helpers import emulation
 import numpy as np
 import pytest
 import torch
+from helpers import emulation
 from helpers.emulation import ORDERS, EmulationError, Maps, aligned
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from helpers.implementations import reference
 from helpers.map_cases import cases
 from helpers.map_scenes import gaussian, noise_maps, people_maps, sprinkle
 from helpers.parity import assert_same_columns, assert_same_poses
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import simplepose as sp
-from simplepose.ops import reference
 from simplepose.ops.candidates import Peaks
 
 f32 = np.float32

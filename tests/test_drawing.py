@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simplepose.drawing.people import DrawConfig, draw_heatmaps, draw_poses, side_by_side
+from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
+from simplepose.drawing.people import DrawConfig, draw_poses
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
@@ -25,7 +26,7 @@ def change(picture: np.ndarray, image: np.ndarray = GRAY) -> np.ndarray:
 def test_colors_and_places() -> None:
     """A part has the colour of its second keypoint, given as RGB and drawn as BGR; the image stays as it is."""
     image = GRAY.copy()
-    picture = stick((30.0, 60.0, 1.0), (80.0, 60.0, 1.0), (130.0, 60.0, 1.0)).draw(image)
+    picture = draw_poses(image, stick((30.0, 60.0, 1.0), (80.0, 60.0, 1.0), (130.0, 60.0, 1.0)))
     assert np.array_equal(image, GRAY)
     first, second = picture[60, 55].astype(int), picture[60, 105].astype(int)
     assert first[1] > 200 > 60 > first[0]
@@ -49,7 +50,7 @@ def test_positions_are_subpixel(at: tuple[float, float]) -> None:
 def test_confidence_is_opacity() -> None:
     """The surer keypoint changes the image more, and the setting scales it down to nothing."""
     sure, unsure = (stick((30, 60, s), (80, 60, s), (130, 60, s)) for s in (0.9, 0.2))
-    amounts = [change(p.draw(GRAY)).sum() for p in (sure, unsure)]
+    amounts = [change(draw_poses(GRAY, p)).sum() for p in (sure, unsure)]
     assert amounts[0] > 1.3 * amounts[1] > 0
     assert np.array_equal(draw_poses(GRAY, sure, DrawConfig(opacity=0.0)), GRAY)
 
@@ -65,17 +66,17 @@ def test_width_grows_with_the_person() -> None:
     def rows(size: float) -> int:
         image = np.full((1000, 1000, 3), 128, np.uint8)
         poses = stick((100, 500, 1), (100 + size / 2, 500, 1), (100 + size, 500, 1))
-        return int((change(poses.draw(image), image)[:, int(100 + size / 4)] > 30).sum())
+        return int((change(draw_poses(image, poses), image)[:, int(100 + size / 4)] > 30).sum())
 
     assert 2 <= rows(40) < rows(400) < rows(800) <= 40
 
 
 def test_who_is_shown() -> None:
     two = stick((30, 60, 1), (80, 60, 1), (np.nan, np.nan, 0))
-    assert np.array_equal(two.draw(GRAY), GRAY)
+    assert np.array_equal(draw_poses(GRAY, two), GRAY)
     assert change(draw_poses(GRAY, two, DrawConfig(min_keypoints=2))).any()
     assert np.array_equal(draw_poses(GRAY, two, DrawConfig(min_keypoints=2, min_score=1.6)), GRAY)
-    assert np.array_equal(Poses.empty().draw(GRAY), GRAY)
+    assert np.array_equal(draw_poses(GRAY, Poses.empty()), GRAY)
 
 
 @pytest.mark.parametrize("config", [DrawConfig(), DrawConfig(boxes=True, scores=True, names=True, colors="people")])
@@ -96,7 +97,7 @@ def test_odd_people_and_images(config: DrawConfig) -> None:
 
 def test_letters_and_boxes_are_drawn() -> None:
     poses = stick((30, 60, 1), (80, 60, 1), (130, 70, 1))
-    plain = poses.draw(GRAY)
+    plain = draw_poses(GRAY, poses)
     for name in ("boxes", "scores", "names"):
         assert change(draw_poses(GRAY, poses, DrawConfig(**{name: True})), plain).any(), name
 

@@ -7,12 +7,12 @@ import shutil
 
 import numpy as np
 import pytest
-import target_emulation as emulation
 import torch
+from helpers import target_emulation as emulation
+from helpers.target_cases import awkward, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from helpers.target_cases import awkward, scene
 
 import simplepose as sp
 

@@ -10,8 +10,8 @@ import pytest
 from helpers.map_cases import wide_skeleton
 
 import simplepose as sp
+from simplepose.skeleton.names import SkeletonError
 from simplepose.skeleton.skeleton import SHIPPED, Skeleton
-from simplepose.skeleton.validate import SkeletonError
 
 KEYPOINTS = [
     *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),

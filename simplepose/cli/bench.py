@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from simplepose.ops.inputs import check_count
+from simplepose.checks import check_count
 from simplepose.cli.options import (
     add_decode_options,
     add_predictor_options,
@@ -76,9 +76,9 @@ def _predictor(options: argparse.Namespace) -> Any:
 
     if options.checkpoint:
         return make_predictor(options)
-    from simplepose.network.imhn import IMHN
-    from simplepose.network.config import ModelConfig
     from simplepose.inference.predictor import Predictor
+    from simplepose.network.config import ModelConfig
+    from simplepose.network.imhn import IMHN
 
     with usage_errors():
         model = IMHN(ModelConfig.preset(options.preset)).eval()
@@ -97,9 +97,10 @@ def time_stages(predictor: Any, image_path: str | None, rounds: int) -> dict[str
     """p50 and p95 of each stage in milliseconds. Peaks, parts and assignment are timed on maps with people in them."""
     import cv2
 
-    from simplepose.ops import assign_keypoints as ops
+    import simplepose as sp
     from simplepose.cli.demo import make_scene
     from simplepose.data.images import read_image
+    from simplepose.drawing.people import draw_poses
     from simplepose.evaluation.oracle import oracle_maps
 
     scene, annotations = make_scene(seed=7)
@@ -110,18 +111,18 @@ def time_stages(predictor: Any, image_path: str | None, rounds: int) -> dict[str
     outputs = predictor.run_network(prepared)
     predictor.average(prepared, outputs)
     maps = oracle_maps(annotations.keypoints(1), scene.shape[:2])
-    peaks = ops.find_peaks(maps)
-    parts = ops.match_parts(maps, peaks)
-    poses = ops.assign_keypoints(peaks, parts)[0]
+    peaks = sp.find_peaks(maps)
+    parts = sp.match_parts(maps, peaks)
+    poses = sp.assign_keypoints(peaks, parts)[0]
     calls: dict[str, Callable[[], Any]] = {
         "read": read,
         "resize and pad": lambda: predictor.prepare(image),
         "network only": lambda: _finished(predictor, predictor.run_network(prepared)),
         "average": lambda: _finished(predictor, predictor.average(prepared, outputs)),
-        "find_peaks": lambda: ops.find_peaks(maps, threads=1),
-        "match_parts": lambda: ops.match_parts(maps, peaks),
-        "assign_keypoints": lambda: ops.assign_keypoints(peaks, parts),
-        "draw": lambda: poses.draw(scene),
+        "find_peaks": lambda: sp.find_peaks(maps, threads=1),
+        "match_parts": lambda: sp.match_parts(maps, peaks),
+        "assign_keypoints": lambda: sp.assign_keypoints(peaks, parts),
+        "draw": lambda: draw_poses(scene, poses),
         "end to end (image to people, no drawing)": lambda: predictor(image),
     }
     return {name: _percentiles(call, rounds) for name, call in calls.items()}

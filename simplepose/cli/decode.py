@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.ops.inputs import image_maps
 from simplepose.cli.options import (
     add_decode_options,
     add_skeleton_option,
@@ -19,8 +18,9 @@ from simplepose.cli.options import (
     table,
     usage_errors,
 )
-from simplepose.ops.decode import decode
 from simplepose.io.arrays import as_maps, load_arrays
+from simplepose.ops.decode import decode
+from simplepose.ops.inputs import image_maps
 from simplepose.poses import Poses
 
 NAMES = ("maps", "heatmaps")
@@ -93,8 +93,8 @@ def read_maps(path: str, name: str | None) -> NDArray[np.float32]:
 
 def _draw(image_path: str, found: list[Poses], out: Path) -> None:
 
-    from simplepose.drawing.people import DrawConfig, draw_poses
     from simplepose.data.images import read_image, write_image
+    from simplepose.drawing.people import DrawConfig, draw_poses
 
     image = read_image(image_path)
     write_image(out, draw_poses(image, found[0], DrawConfig()) if found else image)

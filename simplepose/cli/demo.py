@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.ops.native import module as native
+from simplepose.cli.options import UsageError, print_json, table, usage_errors
 from simplepose.evaluation import oracle
 from simplepose.evaluation.coco import Annotations, annotations_from, evaluate_keypoints
-from simplepose.cli.options import UsageError, print_json, table, usage_errors
 from simplepose.ops.decode import decode
+from simplepose.ops.native import module as native
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO
 
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
 
 def make_scene(seed: int, size: int = 512) -> tuple[Image, Annotations]:
     """A synthetic picture of several people, and its annotations with image id 1."""
-    from simplepose.synth.dataset import SynthConfig, render_scene
+    from simplepose.synth.scene import SynthConfig, render_scene
 
     with usage_errors():
         config = SynthConfig(size=size, people=(5, 8), person_size=(120.0, 400.0), unlabelled=0.0, crowds=0.0)
@@ -96,13 +96,14 @@ def make_scene(seed: int, size: int = 512) -> tuple[Image, Annotations]:
 
 def draw_demo(path: Path, image: Image, poses: Poses, maps: Maps) -> None:
     """People, keypoint maps and part maps side by side."""
-    from simplepose.drawing.people import draw_heatmaps, side_by_side
     from simplepose.data.images import write_image
+    from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
+    from simplepose.drawing.people import draw_poses
 
     parts, keypoints = poses.skeleton.num_parts, poses.skeleton.num_keypoints
     channels = (maps.heatmaps[parts : parts + keypoints], maps.heatmaps[:parts])
     overlays = [draw_heatmaps(image, maps_of_kind, cell_size=maps.cell_size) for maps_of_kind in channels]
-    write_image(path, side_by_side([poses.draw(image), *overlays], ["people", "keypoint maps", "part maps"]))
+    write_image(path, side_by_side([draw_poses(image, poses), *overlays], ["people", "keypoint maps", "part maps"]))
 
 
 def _network_maps(image: Image, checkpoint: str) -> Maps:

@@ -10,9 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from simplepose.evaluation import oracle
-from simplepose.network.checkpoint import find_checkpoint
-from simplepose.evaluation.coco import Annotations, load_annotations, metrics_table
 from simplepose.cli.options import (
     UsageError,
     add_decode_options,
@@ -22,7 +19,10 @@ from simplepose.cli.options import (
     make_predictor,
     print_json,
 )
+from simplepose.evaluation import oracle
+from simplepose.evaluation.coco import Annotations, load_annotations, metrics_table
 from simplepose.evaluation.evaluate import evaluate_images, to_dict
+from simplepose.network.checkpoint import find_checkpoint
 from simplepose.poses import Poses
 
 

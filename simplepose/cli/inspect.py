@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from simplepose.ops.inputs import check_count
+from simplepose.checks import check_count
 from simplepose.cli.options import add_skeleton_option, chosen_skeleton, print_json, usage_errors
 
 
@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from simplepose.data.augment import AugmentConfig
-    from simplepose.data.dataset import COCODataset
     from simplepose.data.contact_sheet import inspect_data
+    from simplepose.data.dataset import COCODataset
 
     skeleton = chosen_skeleton(options)
     with usage_errors():

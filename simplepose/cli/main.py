@@ -1,4 +1,4 @@
-"""The command `simplepose`: one file a subcommand in simplepose/commands/, imported only when it runs.
+"""The command `simplepose`: one file a subcommand in simplepose/cli/, imported only when it runs.
 
 Exit code 0: done; 1: the work failed, or part of it; 2: bad arguments.
 """
@@ -67,7 +67,3 @@ def _parser(command: str) -> argparse.ArgumentParser:
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from simplepose.io.atomic import write_json
 from simplepose.cli.options import (
     UsageError,
     add_decode_options,
@@ -17,10 +16,12 @@ from simplepose.cli.options import (
     print_json,
     usage_errors,
 )
-from simplepose.drawing.people import DrawConfig, draw_heatmaps, draw_poses, side_by_side
 from simplepose.data.images import ImageError, list_images, write_image
+from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
+from simplepose.drawing.people import DrawConfig, draw_poses
+from simplepose.inference.video import VIDEO_SUFFIXES, Frames, video_writer
+from simplepose.io.atomic import write_json
 from simplepose.poses import Poses
-from simplepose.inference.video import VIDEO_SUFFIXES, Frames, camera_window, video_writer
 
 PICTURE_SUFFIX = ".jpg"
 
@@ -60,6 +61,8 @@ def run(options: argparse.Namespace) -> int:
     if (videos or camera) and len(options.inputs) > 1:
         raise UsageError("inputs: expected one video or one camera, or any number of images")
     if camera:
+        from simplepose.cli.camera import camera_window
+
         return camera_window(int(options.inputs[0]), make_predictor(options), drawing)
     job = _Job(options, drawing)
     if videos:

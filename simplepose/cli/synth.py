@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from simplepose.synth.dataset import SynthConfig, write_dataset
+    from simplepose.synth.dataset import write_dataset
+    from simplepose.synth.scene import SynthConfig
 
     with usage_errors():
         config = replace(SynthConfig(size=options.size), people=(1, options.people))

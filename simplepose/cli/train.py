@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from simplepose.training.loop import train
     from simplepose.training.config import WHERE
+    from simplepose.training.loop import train
     from simplepose.training.run_folder import read_run
 
     out = options.resume or options.out

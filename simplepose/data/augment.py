@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from simplepose.checks import check_choice, check_number
 from simplepose.data.annotations import Person
 
 Frame = Literal["person", "image"]
@@ -39,18 +40,13 @@ class AugmentConfig:
     min_distance: float = 0.3  # and a box centre further than this x the longer box side from each earlier one's
 
     def __post_init__(self) -> None:
-        if self.frame not in get_args(Frame):
-            raise ValueError(f"frame: expected one of {', '.join(get_args(Frame))}, got {self.frame!r}")
+        check_choice("frame", self.frame, get_args(Frame))
         if not (len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] < math.inf):
             raise ValueError(f"scale: expected two positive numbers, the lower first, got {self.scale!r}")
-        for name in ("person_size", "rotation", "shift", "flip", "jitter", "min_keypoints", "min_area", "min_distance"):
-            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), int | float):
-                raise TypeError(f"{name}: expected a number, got {getattr(self, name)!r}")
         limits = {"person_size": 10.0, "rotation": 180.0, "shift": 1e4, "flip": 1.0, "jitter": 1.0}
         for name, most in {**limits, "min_keypoints": 1e4, "min_area": 1e12, "min_distance": 1e4}.items():
             least = 0.01 if name == "person_size" else 0
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name}: expected a number from {least} to {most:g}, got {getattr(self, name)!r}")
+            check_number(name, getattr(self, name), least=least, most=most)
         if len(self.border) != 3 or not all(0 <= c <= 255 for c in self.border):
             raise ValueError(f"border: expected three values from 0 to 255, got {self.border!r}")
 

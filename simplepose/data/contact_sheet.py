@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.ops.config import TargetConfig
 from simplepose.data.dataset import COCODataset, Sample, collate
 from simplepose.data.images import write_image
-from simplepose.skeleton.skeleton import Skeleton
 from simplepose.data.targets import make_targets
+from simplepose.ops.config import TargetConfig
+from simplepose.skeleton.skeleton import Skeleton
 
 Image = NDArray[np.uint8]
 

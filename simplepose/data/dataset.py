@@ -17,7 +17,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from simplepose.data.annotations import ImageRecord, Person, find_data, read_annotations
-from simplepose.data.augment import AugmentConfig, Transform, draw_outlines, draw_transform, transform_keypoints, warp_image
+from simplepose.data.augment import (
+    AugmentConfig,
+    Transform,
+    draw_outlines,
+    draw_transform,
+    transform_keypoints,
+    warp_image,
+)
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 NO_PERSON = -1

@@ -16,7 +16,7 @@ import PIL.Image
 import PIL.ImageOps
 from numpy.typing import NDArray
 
-from simplepose.ops.inputs import describe, is_tensor
+from simplepose.checks import describe, is_tensor
 from simplepose.io.atomic import atomic_write
 
 Image = NDArray[np.uint8]

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from simplepose.ops.config import Backend, TargetConfig
 from simplepose.data.dataset import Batch
-from simplepose.skeleton.skeleton import Skeleton
+from simplepose.ops.config import Backend, TargetConfig
 from simplepose.ops.render_targets import render_targets
+from simplepose.skeleton.skeleton import Skeleton
 
 EROSION = 3
 """The side of the window, in cells, that the person mask is eroded by."""
@@ -50,7 +50,7 @@ def make_targets(
     extra = skeleton.num_parts + skeleton.num_keypoints
     targets = []
     for maps in rendered if isinstance(rendered, tuple) else (rendered,):
-        channel = F.adaptive_avg_pool2d(person, maps.shape[-2:])
+        channel = F.adaptive_avg_pool2d(person, (maps.shape[-2], maps.shape[-1]))
         targets.append(torch.cat([maps[:, :extra], channel, maps[:, extra:]], 1))
     return Supervision(targets, batch.loss_mask[:, None].float() / 255)
 

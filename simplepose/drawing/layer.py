@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from simplepose.checks import describe
+
 SHIFT = 4
 """OpenCV takes positions as integers with so many binary digits after the point: sixteenths of a pixel."""
 
@@ -17,7 +19,13 @@ CAP = np.linspace(-math.pi / 2, math.pi / 2, 9)
 EDGE = 0.5
 """OpenCV's anti-aliased edges lie about so many pixels outside of the outline it is given."""
 
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+RIM = (18, 16, 24)
+"""RGB of what surrounds parts, dots and letters, so that they stand out from any background."""
+
 Point = NDArray[np.float64]
+Image = NDArray[np.uint8]
 
 
 class Layer:
@@ -80,3 +88,10 @@ def clip_segment(a: Point, b: Point, shape: tuple[int, ...], margin: float) -> t
 def _paint(color: tuple[int, int, int], opacity: float) -> tuple[float, float, float, float]:
     red, green, blue = color
     return (blue * opacity, green * opacity, red * opacity, 255 * opacity)
+
+
+def check_image(name: str, image: object) -> None:
+    """TypeError unless ``image`` is a uint8 array ``[H, W, 3]``."""
+    good = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+    if not (good and isinstance(image, np.ndarray) and image.size):
+        raise TypeError(f"{name}: expected a uint8 array [H, W, 3] (BGR), got {describe(image)}")

@@ -1,4 +1,4 @@
-"""Pictures: people, heatmaps and panels drawn on copies of images."""
+"""Pictures of people, drawn on copies of images."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ import colorsys
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.ops.inputs import check_count, check_instance, describe, is_tensor
-from simplepose.drawing.layer import Layer, clip_segment
+from simplepose.checks import check_choice, check_count, check_instance, check_number
+from simplepose.drawing.layer import FONT, RIM, Image, Layer, check_image, clip_segment
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import Color, Skeleton
 
-Image = NDArray[np.uint8]
 DrawnColors = Literal["parts", "people"]
 
-FONT = cv2.FONT_HERSHEY_SIMPLEX
-RIM: Color = (18, 16, 24)
-"""RGB of what surrounds parts, dots and letters, so that they stand out from any background."""
 
 FAINTEST = 0.35
 """The share of the opacity that a keypoint of score 0 has; score 1 and above have all of it."""
@@ -46,12 +42,11 @@ class DrawConfig:
 
     def __post_init__(self) -> None:
         check_count("min_keypoints", self.min_keypoints, 0)
-        _check_number("min_score", self.min_score, -math.inf, math.inf)
-        _check_number("opacity", self.opacity, 0, 1)
+        check_number("min_score", self.min_score)
+        check_number("opacity", self.opacity, least=0, most=1)
         if self.thickness is not None:
-            _check_number("thickness", self.thickness, 0.5, 1000)
-        if self.colors not in get_args(DrawnColors):
-            raise ValueError(f"colors: expected 'parts' or 'people', got {self.colors!r}")
+            check_number("thickness", self.thickness, least=0.5, most=1000)
+        check_choice("colors", self.colors, get_args(DrawnColors))
 
 
 def draw_poses(image: Image, poses: Poses, config: DrawConfig | None = None) -> Image:
@@ -68,7 +63,7 @@ def draw_poses(image: Image, poses: Poses, config: DrawConfig | None = None) -> 
     Raises:
         TypeError, ValueError: an argument is not as said above; the message names it.
     """
-    _check_image("image", image)
+    check_image("image", image)
     check_instance("poses", poses, Poses)
     config = DrawConfig() if config is None else config
     check_instance("config", config, DrawConfig)
@@ -81,73 +76,6 @@ def draw_poses(image: Image, poses: Poses, config: DrawConfig | None = None) -> 
     for person in reversed(people):  # after all people, so that no one covers letters; the best have the first choice
         person.annotate(canvas, taken)
     return canvas
-
-
-def draw_heatmaps(
-    image: Image, maps: Any, *, cell_size: tuple[float, float] | None = None, opacity: float = 0.75
-) -> Image:
-    """A copy of ``image`` under the strongest of ``maps``: where they are 0 it is darkened, up to bright yellow at 1.
-
-    Args:
-        image: ``[H, W, 3]`` uint8, BGR.
-        maps: ``[K, h, w]`` or ``[h, w]`` floats, NumPy or torch: the channels to show, such as
-            ``heatmaps.maps[skeleton.num_parts:]``. The greatest value of the channels counts, cut to [0, 1].
-        cell_size: image pixels of a cell in x and y, as `simplepose.predict.Heatmaps` says them; the maps' upper left
-            corner lies on the image's. Default: the maps cover the image.
-        opacity: how much of the image the colours hide where the maps are 1.
-
-    Raises:
-        TypeError, ValueError: an argument is not as said above; the message names it.
-    """
-    _check_image("image", image)
-    _check_number("opacity", opacity, 0, 1)
-    array = maps.detach().float().cpu().numpy() if is_tensor(maps) else maps
-    if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or array.dtype.kind != "f" or not array.size:
-        raise TypeError(f"maps: expected floats [K, h, w] or [h, w], got {describe(maps)}")
-    strongest = array if array.ndim == 2 else array.max(0)
-    strongest = np.clip(np.nan_to_num(strongest.astype(np.float32)), 0, 1)
-    height, width = image.shape[:2]
-    x, y = cell_size or (width / strongest.shape[1], height / strongest.shape[0])
-    # Cell i lies at (i + 1/2) * cell - 1/2 (DESIGN section 2), here read backwards for each pixel.
-    place = np.array([[1 / x, 0, 0.5 / x - 0.5], [0, 1 / y, 0.5 / y - 0.5]], np.float32)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    values = cv2.warpAffine(strongest, place, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    colors = cv2.applyColorMap(np.round(values * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    share = (opacity * (0.55 + 0.45 * values))[..., None]  # a darker image makes weak responses visible
-    return np.round(image * (1 - share) + colors * share).astype(np.uint8)
-
-
-def side_by_side(panels: Sequence[Image], titles: Sequence[str] = (), *, height: int | None = None) -> Image:
-    """Pictures in a row, scaled to one height, each under its title.
-
-    Args:
-        panels: ``[H, W, 3]`` uint8 BGR each, at least one.
-        titles: one for each panel, or none.
-        height: of the panels, in pixels; default: that of the tallest.
-
-    Raises:
-        TypeError, ValueError: an argument is not as said above; the message names it.
-    """
-    if not panels:
-        raise ValueError("panels: expected at least one picture, got none")
-    for i, panel in enumerate(panels):
-        _check_image(f"panels[{i}]", panel)
-    if titles and len(titles) != len(panels):
-        raise ValueError(f"titles: expected one for each of {len(panels)} panels, got {len(titles)}")
-    rows = max(p.shape[0] for p in panels) if height is None else check_count("height", height)
-    gap = max(2, rows // 100)
-    bar = max(18, rows // 14) if titles else 0
-    columns = []
-    for i, panel in enumerate(panels):
-        width = max(1, round(panel.shape[1] * rows / panel.shape[0]))
-        shrinks = rows < panel.shape[0]
-        scaled = cv2.resize(panel, (width, rows), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-        column = np.full((bar + rows, width, 3), 255, np.uint8)
-        column[bar:] = scaled
-        if titles:
-            _write_title(column, titles[i], bar)
-        columns += [column, np.full((bar + rows, gap, 3), 255, np.uint8)]
-    return np.concatenate(columns[:-1], axis=1)
 
 
 class _Person:
@@ -264,26 +192,3 @@ def _write(canvas: Image, text: str, x: float, y: float, color: Color, size: flo
     taken[plate] = True
     canvas[plate] = np.round(0.35 * canvas[plate] + 0.65 * np.array(RIM[::-1])).astype(np.uint8)
     cv2.putText(canvas, text, (left, low), FONT, scale, color[::-1], line, cv2.LINE_AA)
-
-
-def _write_title(column: Image, title: str, bar: int) -> None:
-    """``title`` in the white bar on top, made smaller where it would not fit."""
-    (wide, tall), _ = cv2.getTextSize(title, FONT, 1.0, 1)
-    scale = min(0.55 * bar / max(tall, 1), (column.shape[1] - 8) / max(wide, 1))
-    if scale > 0:
-        line = max(1, round(1.5 * scale))
-        place = (4, round((bar + scale * tall) / 2))
-        cv2.putText(column, title, place, FONT, scale, RIM[::-1], line, cv2.LINE_AA)
-
-
-def _check_image(name: str, image: object) -> None:
-    good = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
-    if not (good and isinstance(image, np.ndarray) and image.size):
-        raise TypeError(f"{name}: expected a uint8 array [H, W, 3] (BGR), got {describe(image)}")
-
-
-def _check_number(name: str, value: object, least: float, most: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name}: expected a number, got {value!r}")
-    if not least <= value <= most:
-        raise ValueError(f"{name}: expected {least:g} to {most:g}, got {value!r}")

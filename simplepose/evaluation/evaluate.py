@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from simplepose.io.atomic import atomic_write, write_json
 from simplepose.evaluation.coco import Annotations, Result, evaluate_keypoints, person_category
+from simplepose.io.atomic import atomic_write, write_json
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import Skeleton
 

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.ops import assign_keypoints as ops
 from simplepose.evaluation.coco import Annotations, Result, evaluate_keypoints, is_labelled, person_category
-from simplepose.ops.config import DecodeConfig, TargetConfig
 from simplepose.io.arrays import as_maps, load_arrays
+from simplepose.ops.assign_keypoints import assign_keypoints
+from simplepose.ops.config import DecodeConfig, TargetConfig
+from simplepose.ops.find_peaks import find_peaks
+from simplepose.ops.match_parts import match_parts
+from simplepose.ops.render_targets import render_targets
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO, Skeleton
-from simplepose.ops.render_targets import render_targets
 
 SHIFT = (0.137, 0.291)
 """Pixels by which annotated keypoints, which are integers, are moved off the ties of the grid."""
@@ -171,9 +173,9 @@ def _timed_decode(
         times[stage] += time.perf_counter() - start
         return value
 
-    peaks = timed("find_peaks", ops.find_peaks, maps)
-    parts = timed("match_parts", ops.match_parts, maps, peaks)
-    poses: list[Poses] = timed("assign_keypoints", ops.assign_keypoints, peaks, parts)
+    peaks = timed("find_peaks", find_peaks, maps)
+    parts = timed("match_parts", match_parts, maps, peaks)
+    poses: list[Poses] = timed("assign_keypoints", assign_keypoints, peaks, parts)
     return poses[0]
 
 

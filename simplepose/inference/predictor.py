@@ -14,21 +14,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from simplepose.ops.native import module as native
-from simplepose.ops.inputs import check_count, check_instance
-from simplepose.network.checkpoint import load_checkpoint
-from simplepose.ops.config import DecodeConfig
-from simplepose.ops.decode import decode
+from simplepose.checks import check_count, check_instance
+from simplepose.data.images import ImageError, as_image
 from simplepose.inference.frame import STRIDE, Fit, Frame
 from simplepose.inference.heatmaps import Heatmaps, resample
-from simplepose.data.images import ImageError, as_image
-from simplepose.network.imhn import IMHN
-from simplepose.ops.assign_keypoints import grid_to_image
-from simplepose.network.optimize import InferenceModel, Precision, optimize_for_inference
 from simplepose.inference.pipeline import Stages, run_pipeline
+from simplepose.network.checkpoint import load_checkpoint
+from simplepose.network.device import find_device
+from simplepose.network.imhn import IMHN
+from simplepose.network.optimize import InferenceModel, Precision, optimize_for_inference
+from simplepose.ops.backend import resolve
+from simplepose.ops.config import DecodeConfig
+from simplepose.ops.decode import decode
+from simplepose.ops.inputs import grid_to_image
+from simplepose.ops.native.decode_batch import DecodeBatch, average_flipped
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO, EXTRA_CHANNELS, Skeleton
-from simplepose.ops.native.decode_batch import DecodeBatch, average_flipped
 
 Image = NDArray[np.uint8]
 
@@ -258,7 +259,7 @@ class Predictor:
         return _on_image(decode(heatmaps.maps[:count], self.skeleton, self.config, STRIDE)[0], heatmaps.frame)
 
     def _run_batch(self, batch: Sequence[Prepared]) -> list[_Running]:
-        if native.use_cuda_on(self.device):
+        if resolve("decode", "auto", self.device) == "cuda":
             return self._start_decoding(batch)
         heatmaps = self.average(batch, self.run_network(batch))
         done = torch.cuda.current_stream(self.device).record_event() if self.device.type == "cuda" else None
@@ -318,26 +319,6 @@ class Predictor:
 def _on_image(poses: Poses, frame: Frame) -> Poses:
     poses.keypoints[..., :2] = frame.to_image(poses.keypoints[..., :2])
     return poses
-
-
-def find_device(device: str | torch.device) -> torch.device:
-    """The device of that name; "auto" is the first CUDA device (under torchrun: the process's own) or else the CPU.
-
-    Raises:
-        ValueError: torch knows no such name.
-        RuntimeError: torch finds no such CUDA device.
-    """
-    if device == "auto":
-        if not torch.cuda.is_available():
-            return torch.device("cpu")
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"device: expected 'auto', 'cpu', 'cuda' or 'cuda:N', got {device!r}") from None
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise RuntimeError(f"device: {device!r} is not there, torch finds {torch.cuda.device_count()} CUDA devices")
-    return found
 
 
 def _input_shapes(prepared: Prepared) -> tuple[tuple[int, ...], ...] | None:

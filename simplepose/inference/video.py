@@ -1,23 +1,17 @@
-"""Videos and cameras through OpenCV: frames in, drawn frames out."""
+"""Videos through OpenCV: frames in, drawn frames out."""
 
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.io.atomic import atomic_write
-from simplepose.drawing.people import DrawConfig, draw_poses
 from simplepose.data.images import ImageError
-
-if TYPE_CHECKING:
-    from simplepose.inference.predictor import Predictor
+from simplepose.io.atomic import atomic_write
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm"})
 
@@ -84,32 +78,3 @@ def video_writer(path: Path | None, rate: float) -> Iterator[Callable[[Image], N
             target.replace(temporary)
         finally:
             target.unlink(missing_ok=True)
-
-
-def camera_window(number: int, predictor: Predictor, drawing: DrawConfig) -> int:
-    """Show the people that a camera sees until q or Escape is pressed; the exit code.
-
-    Raises:
-        ImageError: there is no such camera.
-        RuntimeError: there is no screen, or OpenCV was built without windows.
-    """
-    capture = cv2.VideoCapture(number)
-    if not capture.isOpened():
-        raise ImageError(f"camera {number}: OpenCV cannot open it")
-    title = f"simplepose, camera {number} (q ends)"
-    try:
-        while True:
-            start = time.perf_counter()
-            read, frame = capture.read()
-            if not read:
-                raise ImageError(f"camera {number}: it gives no more frames")
-            drawn = draw_poses(frame, predictor(frame), drawing)
-            rate = 1 / max(time.perf_counter() - start, 1e-9)
-            cv2.putText(drawn, f"{rate:.1f} images/s", (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2)
-            cv2.imshow(title, drawn)
-            if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
-                return 0
-    except cv2.error as error:
-        raise RuntimeError(f"camera {number}: OpenCV cannot show a window here ({error})") from None
-    finally:
-        capture.release()

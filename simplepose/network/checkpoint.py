@@ -18,9 +18,10 @@ from safetensors.torch import save as format_safetensors
 from torch import Tensor
 
 from simplepose.io.atomic import atomic_write
-from simplepose.network.imhn import IMHN, PRESETS, ModelConfig
-from simplepose.skeleton.skeleton import COCO, Skeleton
+from simplepose.network.config import ModelConfig
+from simplepose.network.imhn import IMHN, PRESETS
 from simplepose.network.released_names import CheckpointError, check_tensors, expected_names, from_released
+from simplepose.skeleton.skeleton import COCO, Skeleton
 
 __all__ = [
     "SHIPPED",
@@ -37,7 +38,7 @@ FORMAT_VERSION = 1
 HEADER = "simplepose"
 """The key of the JSON header in the file's metadata."""
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 SHIPPED = ("tiny",)
 """The names whose weights come with the package."""
 

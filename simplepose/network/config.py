@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from simplepose.checks import check_count
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 ORDER = 4
@@ -32,11 +33,11 @@ class ModelConfig:
     input_size: int = 512  # image height in pixels the weights are made for, a multiple of 64
 
     def __post_init__(self) -> None:
-        self._check_count("stacks", 1, 16)
-        self._check_count("width", SQUEEZE, 2048, SQUEEZE)
-        self._check_count("growth", 0, 1024, 2)
-        self._check_count("channels", 1, 4096)
-        self._check_count("input_size", STRIDES[-1], 4096, STRIDES[-1])
+        check_count("stacks", self.stacks, 1, 16)
+        check_count("width", self.width, SQUEEZE, 2048, SQUEEZE)
+        check_count("growth", self.growth, 0, 1024, 2)
+        check_count("channels", self.channels, 1, 4096)
+        check_count("input_size", self.input_size, STRIDES[-1], 4096, STRIDES[-1])
         for name in ("spatial_attention", "channel_attention", "plain_hourglass"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name}: expected True or False, got {getattr(self, name)!r}")
@@ -86,14 +87,6 @@ class ModelConfig:
         if unknown := sorted(data.keys() - known):
             raise ValueError(f"model settings: unknown {', '.join(unknown)}, known are {', '.join(sorted(known))}")
         return cls(**data)
-
-    def _check_count(self, name: str, least: int, most: int, multiple: int = 1) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name}: expected an integer, got {value!r}")
-        if not least <= value <= most or value % multiple:
-            steps = f", a multiple of {multiple}" if multiple > 1 else ""
-            raise ValueError(f"{name}: expected {least} to {most}{steps}, got {value}")
 
 
 PRESETS = {

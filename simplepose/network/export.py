@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from simplepose.io.atomic import atomic_write
-from simplepose.network.imhn import IMHN, STRIDES
+from simplepose.network.config import STRIDES
+from simplepose.network.imhn import IMHN
 from simplepose.network.optimize import fold_network
 from simplepose.skeleton.skeleton import COCO, Skeleton
 

@@ -7,8 +7,8 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from simplepose.network.layers import SLOPE, Head, Hourglass, Merge, PlainStem, Residual, Stem
 from simplepose.network.config import PRESETS, STRIDES, ModelConfig
+from simplepose.network.layers import SLOPE, Head, Hourglass, Merge, PlainStem, Residual, Stem
 
 __all__ = ["IMHN", "PRESETS", "STRIDES", "ModelConfig"]
 

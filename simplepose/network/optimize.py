@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from simplepose.network.layers import ConvBlock, Depth, activate
 from simplepose.network.imhn import IMHN
+from simplepose.network.layers import ConvBlock, Depth, activate
 
 Precision = Literal["float32", "bfloat16", "float16"]
 

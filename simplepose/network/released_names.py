@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simplepose.network.imhn import IMHN, ModelConfig
+from simplepose.network.config import ModelConfig
+from simplepose.network.imhn import IMHN
 
 Shapes = dict[str, tuple[int, ...]]
 

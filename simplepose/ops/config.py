@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+from simplepose.checks import check_choice, check_count, check_flag, check_number
+
 Shape = Literal["ellipse", "line"]
 PartScore = Literal["product", "weighted_sum"]
-Backend = Literal["auto", "native", "reference"]
+Backend = Literal["auto", "native", "torch", "reference"]
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,13 @@ class TargetConfig:
     shape: Shape = "ellipse"  # "ellipse": the paper; "line": the released code, to reproduce its training
 
     def __post_init__(self) -> None:
-        _check_number(self, "keypoint_sigma", least=0.01, most=1e5)  # float32 holds the squares and their inverses
-        _check_number(self, "part_sigma", least=0.01, most=1e5)
-        _check_number(self, "threshold", least=1e-6, below=1.0)
-        _check_count(self, "stride", 1)
-        _check_choice(self, "shape", get_args(Shape))
+        check_number(
+            "keypoint_sigma", self.keypoint_sigma, least=0.01, most=1e5
+        )  # float32 holds the squares and their inverses
+        check_number("part_sigma", self.part_sigma, least=0.01, most=1e5)
+        check_number("threshold", self.threshold, least=1e-6, below=1.0)
+        check_count("stride", self.stride, 1)
+        check_choice("shape", self.shape, get_args(Shape))
 
     @classmethod
     def for_input(cls, size: int, **changes: Any) -> TargetConfig:
@@ -59,19 +63,18 @@ class DecodeConfig:
     allow_shared_keypoints: bool = False  # rule 7: a pose may also take a peak that another pose has
 
     def __post_init__(self) -> None:
-        _check_number(self, "peak_threshold", least=1e-6, most=1e30)  # float32 holds these limits
-        _check_count(self, "max_peaks", 1, 4096)
-        _check_number(self, "part_threshold", least=0.0, most=1e30)
-        _check_count(self, "num_samples", 2, 64)
-        _check_number(self, "min_sample_fraction", above=0.0, most=1.0)
-        _check_choice(self, "part_score", get_args(PartScore))
-        _check_number(self, "min_single_score", least=0.0, most=1e30)
-        _check_number(self, "join_distance", least=0.0, most=1e6)
-        _check_number(self, "min_join_size", least=0.0, most=1e6)
-        _check_count(self, "min_keypoints", 1)
-        for name in ("reassign", "allow_shared_keypoints"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name}: expected True or False, got {getattr(self, name)!r}")
+        check_number("peak_threshold", self.peak_threshold, least=1e-6, most=1e30)  # float32 holds these limits
+        check_count("max_peaks", self.max_peaks, 1, 4096)
+        check_number("part_threshold", self.part_threshold, least=0.0, most=1e30)
+        check_count("num_samples", self.num_samples, 2, 64)
+        check_number("min_sample_fraction", self.min_sample_fraction, above=0.0, most=1.0)
+        check_choice("part_score", self.part_score, get_args(PartScore))
+        check_number("min_single_score", self.min_single_score, least=0.0, most=1e30)
+        check_number("join_distance", self.join_distance, least=0.0, most=1e6)
+        check_number("min_join_size", self.min_join_size, least=0.0, most=1e6)
+        check_count("min_keypoints", self.min_keypoints, 1)
+        check_flag("reassign", self.reassign)
+        check_flag("allow_shared_keypoints", self.allow_shared_keypoints)
 
     @property
     def min_samples(self) -> int:
@@ -84,33 +87,5 @@ class DecodeConfig:
         return replace(cls(part_score="weighted_sum", reassign=False, join_distance=0.0, min_keypoints=2), **changes)
 
 
-def _check_number(
-    config: Any,
-    name: str,
-    *,
-    above: float = -math.inf,
-    least: float = -math.inf,
-    below: float = math.inf,
-    most: float = math.inf,
-) -> None:
-    value = getattr(config, name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name}: expected a number, got {value!r}")
-    if not (math.isfinite(value) and above < value < below and least <= value <= most):
-        limits = [f"above {above:g}"] * (above > -math.inf) + [f"at least {least:g}"] * (least > -math.inf)
-        limits += [f"below {below:g}"] * (below < math.inf) + [f"at most {most:g}"] * (most < math.inf)
-        raise ValueError(f"{name}: expected a finite number {', '.join(limits)}, got {value!r}")
-
-
-def _check_count(config: Any, name: str, least: int, most: int = 2**20) -> None:
-    value = getattr(config, name)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: expected an integer, got {value!r}")
-    if not least <= value <= most:
-        raise ValueError(f"{name}: expected {least} to {most}, got {value}")
-
-
-def _check_choice(config: Any, name: str, choices: tuple[str, ...]) -> None:
-    value = getattr(config, name)
-    if value not in choices:
-        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
+DEFAULT_TARGETS = TargetConfig()
+DEFAULT_DECODE = DecodeConfig()

@@ -1,31 +1,30 @@
-"""decode: heatmaps in, people out. find_peaks, match_parts and assign_keypoints in one native call."""
+"""decode: heatmaps in, people out. find_peaks, match_parts and assign_keypoints in one call."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
+from simplepose.checks import check_count
+from simplepose.ops import assign_keypoints
+from simplepose.ops.backend import resolve
+from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
+from simplepose.ops.inputs import all_maps, check_call, device_maps, grid_to_image, image_maps, keypoint_maps
 from simplepose.ops.native import module as native
-from simplepose.ops import assign_keypoints as ops
-from simplepose.ops.inputs import (
-    all_maps,
-    check_backend,
-    check_count,
-    check_instance,
-    check_threads,
-    device_maps,
-    image_maps,
-)
-from simplepose.ops.config import DecodeConfig
+from simplepose.ops.reference.find_peaks import find_peaks as reference_find_peaks
+from simplepose.ops.reference.match_parts import match_parts as reference_match_parts
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
+if TYPE_CHECKING:
+    from simplepose.cli.demo import Maps
+
 
 def decode(
-    heatmaps: Any,
+    heatmaps: Maps,
     skeleton: Skeleton = COCO,
-    config: DecodeConfig = ops.DEFAULT_CONFIG,
+    config: DecodeConfig = DEFAULT_DECODE,
     stride: int = 4,
-    backend: str = "auto",
+    backend: Backend = "auto",
     threads: int | None = None,
 ) -> list[Poses]:
     """Group the people that heatmaps show.
@@ -37,10 +36,8 @@ def decode(
         skeleton: what the channels are.
         config: the rules; ``DecodeConfig.paper()`` is the paper's assignment.
         stride: image pixels between two cells of the maps.
-        backend: "reference" is the plain Python judge. "auto" and "native" run in C++; of CUDA tensors the maps stay on
-            their device, where the kernels find and match peaks if the build has some that run there, and vectorised
-            PyTorch otherwise; people are always grouped on the CPU. Where nothing native is built, "auto" takes the
-            reference in place of C++, and "native" raises. They agree exactly.
+        backend: which implementation runs (`simplepose.ops.backend`). Maps of CUDA tensors stay on their device, where
+            the kernels find and match peaks; people are always grouped on the CPU. All give the same bits.
         threads: images of a batch are decoded on at most so many threads (one after the other where PyTorch or the
             reference runs); default: all processors. The result does not depend on it.
 
@@ -48,34 +45,49 @@ def decode(
         One `Poses` an image, keypoints in image pixels.
 
     Raises:
-        TypeError, ValueError: an argument is not as said above; the message names it.
-        RuntimeError: ``backend="native"`` where the extension was not built; the message says how to build it.
+        TypeError, ValueError: an argument is not as described; the message names it.
+        RuntimeError: the backend cannot run here; the message says why.
     """
-    check_instance("skeleton", skeleton, Skeleton)
-    check_instance("config", config, DecodeConfig)
-    check_backend(backend)
-    if stride != 4 or type(stride) is not int:
-        stride = check_count("stride", stride)
-    check_threads(threads)
-    way = ops.choose_way(heatmaps, backend)
-    if way != "host":
-        from simplepose.ops import pytorch as baseline
-        from simplepose.ops.native import decode_batch as torch_decode
+    check_call(skeleton, config, backend, threads)
+    stride = check_count("stride", stride)
+    run = _IMPLEMENTATIONS[resolve("decode", backend, heatmaps)]
+    return run(heatmaps, skeleton, config, stride, threads)
 
-        tensor = device_maps("heatmaps", heatmaps, all_maps(skeleton))
-        if way == "kernels":
-            batch = torch_decode.DecodeBatch(tensor, skeleton, config)
-            return batch.all_poses(*ops.grid_to_image(stride), threads or native.default_threads())
-        first = skeleton.num_parts
-        found = baseline.find_peaks(tensor[:, first : first + skeleton.num_keypoints], config)
-        candidates = baseline.match_parts(tensor[:, :first], found, skeleton, config)  # as they are taken
-        pairs = zip(found, candidates, strict=True)
-        return [ops.assign_image(peaks, parts, skeleton, config, stride, backend) for peaks, parts in pairs]
+
+def _cpp(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, stride: int, threads: int | None) -> list[Poses]:
     maps = image_maps("heatmaps", heatmaps, all_maps(skeleton))
-    if not native.use_native(backend):
-        peaks = ops.find_peaks(maps, skeleton, config, backend)
-        parts = ops.match_parts(maps, peaks, skeleton, config, backend)
-        return ops.assign_keypoints(peaks, parts, skeleton, config, stride, backend)
-    scale, shift = ops.grid_to_image(stride)
+    scale, shift = grid_to_image(stride)
     found = native.decoder(skeleton, config).decode(maps, scale, shift, threads or native.default_threads())
     return [Poses(keypoints, scores, skeleton, truncated) for keypoints, scores, truncated in found]
+
+
+def _cuda(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, stride: int, threads: int | None) -> list[Poses]:
+    from simplepose.ops.native.decode_batch import DecodeBatch
+
+    batch = DecodeBatch(device_maps("heatmaps", heatmaps, all_maps(skeleton)), skeleton, config)
+    return batch.all_poses(*grid_to_image(stride), threads or native.default_threads())
+
+
+def _torch(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, stride: int, threads: int | None) -> list[Poses]:
+    from simplepose.ops.pytorch import find_peaks, match_parts
+
+    maps = device_maps("heatmaps", heatmaps, all_maps(skeleton))
+    peaks = find_peaks.find_peaks(keypoint_maps(maps, skeleton), config)
+    parts = match_parts.match_parts(maps[:, : skeleton.num_parts], peaks, skeleton, config)  # one image at a time
+    grouping = resolve("assign_keypoints", "torch")
+    pairs = zip(peaks, parts, strict=True)
+    return [assign_keypoints.group_image(*pair, skeleton, config, stride, grouping) for pair in pairs]
+
+
+def _reference(
+    heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, stride: int, threads: int | None
+) -> list[Poses]:
+    people = []
+    for maps in image_maps("heatmaps", heatmaps, all_maps(skeleton)):
+        peaks = reference_find_peaks(keypoint_maps(maps[None], skeleton)[0], config)
+        parts = reference_match_parts(maps[: skeleton.num_parts], peaks, skeleton, config)
+        people.append(assign_keypoints.group_image(peaks, parts, skeleton, config, stride, "reference"))
+    return people
+
+
+_IMPLEMENTATIONS = {"cpp": _cpp, "cuda": _cuda, "torch": _torch, "reference": _reference}

@@ -1,23 +1,23 @@
-"""Training targets: the public render_targets, which checks its arguments once and picks the backend."""
+"""render_targets: keypoint and part target maps. Public function, its checks and its implementations for arrays."""
 
 from __future__ import annotations
 
-import importlib.util
 import operator
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.ops import reference
-from simplepose.ops.inputs import check_backend, check_count, check_instance, check_threads, is_tensor
-from simplepose.ops.config import Backend, TargetConfig
-from simplepose.ops.native.module import load_native, require_native
-from simplepose.ops.reference.render_targets import TargetRules, average_pyramid
+from simplepose.checks import check_count, check_flag, check_instance, is_tensor
+from simplepose.ops.backend import resolve
+from simplepose.ops.config import DEFAULT_TARGETS, Backend, TargetConfig
+from simplepose.ops.inputs import check_backend, check_threads
+from simplepose.ops.native.render_targets import render_cpp
+from simplepose.ops.reference.render_targets import render_batch
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
-DEFAULT_CONFIG = TargetConfig()
+if TYPE_CHECKING:
+    import torch
 
 MAX_SIZE = 2**20
 """Up to this many pixels the positions of the cells are exact in float32."""
@@ -25,12 +25,65 @@ MAX_SIZE = 2**20
 MAX_SCALES = 16
 
 
+@overload
+def render_targets(
+    keypoints: NDArray[Any],
+    size: tuple[int, int],
+    skeleton: Skeleton = ...,
+    config: TargetConfig = ...,
+    backend: Backend = ...,
+    *,
+    threads: int | None = ...,
+    scales: Literal[1] = ...,
+    envelope: bool = ...,
+    dtype: None = ...,
+) -> NDArray[np.float32]: ...
+@overload
+def render_targets(
+    keypoints: NDArray[Any],
+    size: tuple[int, int],
+    skeleton: Skeleton = ...,
+    config: TargetConfig = ...,
+    backend: Backend = ...,
+    *,
+    threads: int | None = ...,
+    scales: int,
+    envelope: bool = ...,
+    dtype: None = ...,
+) -> NDArray[np.float32] | tuple[NDArray[np.float32], ...]: ...
+@overload
+def render_targets(
+    keypoints: torch.Tensor,
+    size: tuple[int, int],
+    skeleton: Skeleton = ...,
+    config: TargetConfig = ...,
+    backend: Backend = ...,
+    *,
+    threads: int | None = ...,
+    scales: Literal[1] = ...,
+    envelope: bool = ...,
+    dtype: torch.dtype | None = ...,
+) -> torch.Tensor: ...
+@overload
+def render_targets(
+    keypoints: torch.Tensor,
+    size: tuple[int, int],
+    skeleton: Skeleton = ...,
+    config: TargetConfig = ...,
+    backend: Backend = ...,
+    *,
+    threads: int | None = ...,
+    scales: int,
+    envelope: bool = ...,
+    dtype: torch.dtype | None = ...,
+) -> torch.Tensor | tuple[torch.Tensor, ...]: ...
 def render_targets(
     keypoints: Any,
     size: tuple[int, int],
     skeleton: Skeleton = COCO,
-    config: TargetConfig = DEFAULT_CONFIG,
+    config: TargetConfig = DEFAULT_TARGETS,
     backend: Backend = "auto",
+    *,
     threads: int | None = None,
     scales: int = 1,
     envelope: bool = False,
@@ -48,8 +101,7 @@ def render_targets(
         size: height and width of the image in pixels, multiples of ``config.stride``.
         skeleton: the keypoint types ``J`` and parts ``L``.
         config: widths, threshold, stride and shape.
-        backend: "native" (C++, or CUDA for tensors there), "reference" (NumPy), or "auto": native where it is built
-            and runs on the device, else vectorised PyTorch on the device.
+        backend: which implementation runs (`simplepose.ops.backend`); C++, CUDA and NumPy give the same bits.
         threads: most threads to use on the CPU; all processors if None.
         scales: how many maps the pyramid has, each the 2 x 2 average pool of the one before.
         envelope: whether to add a last channel, the maximum over the keypoint channels.
@@ -63,25 +115,28 @@ def render_targets(
 
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it, what was expected and what came.
-        RuntimeError: backend "native" is not there or cannot run on the device; the message says why.
+        RuntimeError: the backend cannot run here; the message says why.
     """
     _check_options(skeleton, config, backend, threads, envelope)
-    checked_size = _check_size(size, config.stride, scales)
-    drawing = Drawing(checked_size, skeleton, config, threads, scales, envelope)
+    size = _check_size(size, config.stride, scales)
     single = getattr(keypoints, "ndim", 0) == 3
     maps: Any
     if is_tensor(keypoints):
-        from simplepose.ops.native import torch_ops_render as torch_targets
+        from simplepose.ops import torch_library
 
         _check_keypoints(tuple(keypoints.shape), str(keypoints.dtype).removeprefix("torch."), skeleton)
-        maps = torch_targets.render(keypoints[None] if single else keypoints, drawing, backend, dtype)
+        torch_library.check_map_type(dtype)
+        batch = keypoints[None] if single else keypoints
+        parts = torch_library.part_list(skeleton)
+        maps = torch_library.render_targets_op(batch, size, parts, config, scales, envelope, backend, threads, dtype)
     elif isinstance(keypoints, np.ndarray):
         _check_keypoints(keypoints.shape, str(keypoints.dtype), skeleton)
         if dtype is not None:
             raise TypeError(f"dtype: expected None for NumPy arrays, whose maps are float32, got {dtype!r}")
-        with np.errstate(over="ignore"):  # too large for float32: infinite, which is not labelled
-            batch = np.ascontiguousarray(keypoints[None] if single else keypoints, np.float32)
-        maps = render_arrays(batch, drawing, backend)
+        with np.errstate(over="ignore"):  # too large for float32: infinite, which is not labeled
+            rows = np.ascontiguousarray(keypoints[None] if single else keypoints, np.float32)
+        run = _IMPLEMENTATIONS[resolve("render_targets", backend)]
+        maps = run(rows, size, skeleton.part_index, config, scales, envelope, threads)
     else:
         raise TypeError(f"keypoints: expected a NumPy array or a torch tensor, got {type(keypoints).__name__}")
     if single:
@@ -89,58 +144,24 @@ def render_targets(
     return maps[0] if scales == 1 else tuple(maps)
 
 
-class Drawing(NamedTuple):
-    """What to draw, checked."""
-
-    size: tuple[int, int]  # height and width of the image in pixels
-    skeleton: Skeleton
-    config: TargetConfig
-    threads: int | None
-    scales: int
-    envelope: bool
-
-
-def render_arrays(keypoints: NDArray[np.float32], drawing: Drawing, backend: str) -> list[NDArray[np.float32]]:
-    """One array a scale, for C-contiguous ``[B, P, J, 3]`` float32 keypoints."""
-    size, skeleton, config, threads, scales, envelope = drawing
-    module, _ = load_native()
-    if backend == "native" or (backend == "auto" and module is not None):
-        return render_native(keypoints, size, skeleton.part_index, config, threads, scales, envelope)
-    if backend == "auto" and importlib.util.find_spec("torch"):
-        from simplepose.ops.native import torch_ops_render as torch_targets
-
-        return [scale.numpy() for scale in torch_targets.render_baseline(keypoints, drawing)]
-    shapes = map_shapes(keypoints.shape, size, skeleton.num_parts, config.stride, 1, envelope)
-    maps = np.empty(shapes[0], np.float32)
-    for image, people in zip(maps, keypoints, strict=True):
-        image[:] = reference.render_targets(people, size, skeleton, config, envelope)
-    return list(average_pyramid(maps, scales))
-
-
-def render_native(
+def _torch(
     keypoints: NDArray[np.float32],
     size: tuple[int, int],
     parts: NDArray[np.int32],
     config: TargetConfig,
-    threads: int | None,
     scales: int,
     envelope: bool,
+    threads: int | None,
 ) -> list[NDArray[np.float32]]:
-    """The C++ op: ``keypoints [B, P, J, 3]``, ``parts [L, 2]``, both C-contiguous; one array a scale."""
-    native = require_native()
-    shapes = map_shapes(keypoints.shape, size, len(parts), config.stride, scales, envelope)
-    maps = [np.empty(shape, np.float32) for shape in shapes]
-    native.render_targets(keypoints, parts, TargetRules.of(config), maps, envelope, threads or 0)
-    return maps
+    import torch
+
+    from simplepose.ops.pytorch import render_targets as pytorch
+
+    tensor = torch.tensor(keypoints)
+    return [m.numpy() for m in pytorch.render_targets(tensor, size, parts.tolist(), config, scales, envelope)]
 
 
-def map_shapes(
-    keypoints: Sequence[int], size: tuple[int, int], parts: int, stride: int, scales: int, envelope: bool
-) -> list[tuple[int, int, int, int]]:
-    """The shape of each scale's maps for keypoints of shape ``[B, P, J, 3]``."""
-    channels = parts + keypoints[2] + int(envelope)
-    height, width = size[0] // stride, size[1] // stride
-    return [(keypoints[0], channels, height >> scale, width >> scale) for scale in range(scales)]
+_IMPLEMENTATIONS = {"cpp": render_cpp, "torch": _torch, "reference": render_batch}
 
 
 def _check_options(skeleton: Skeleton, config: TargetConfig, backend: str, threads: int | None, envelope: bool) -> None:
@@ -148,8 +169,7 @@ def _check_options(skeleton: Skeleton, config: TargetConfig, backend: str, threa
     check_instance("config", config, TargetConfig)
     check_backend(backend)
     check_threads(threads)
-    if not isinstance(envelope, bool):
-        raise TypeError(f"envelope: expected True or False, got {envelope!r}")
+    check_flag("envelope", envelope)
 
 
 def _check_size(size: tuple[int, int], stride: int, scales: int) -> tuple[int, int]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import colorsys
-import re
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -14,17 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.skeleton.validate import NamePair, SkeletonError, check_skeleton, mirror_names, tree_parts
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from simplepose.skeleton.names import NamePair, SkeletonError, mirror_names, tree_parts
+from simplepose.skeleton.toml_file import line_of, read_toml
+from simplepose.skeleton.validate import check_skeleton
 
 EXTRA_CHANNELS = 2
 """The person mask and the keypoint envelope, which follow the part and keypoint channels in training."""
 
-SHIPPED = Path(__file__).parent / "skeletons"
+SHIPPED = Path(__file__).parent / "files"
 """The skeleton files of the package."""
 
 Color = tuple[int, int, int]
@@ -225,17 +220,11 @@ class Skeleton:
         Raises:
             SkeletonError: the file is no TOML or its skeleton is wrong; the message begins with path and line.
         """
-        path = Path(path)
+        text, data = read_toml(Path(path))
         try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise SkeletonError(f"{path}: not a TOML file, its bytes are no text", "toml") from None
-        try:
-            return cls.from_dict(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise SkeletonError(f"{path}: {error}", "toml") from None
+            return cls.from_dict(data)
         except SkeletonError as error:
-            line = _line_of(text, error.field, error.names)
+            line = line_of(text, error.field, error.names)
             raise SkeletonError(f"{path}:{line}: {error}", error.field, error.names) from None
 
     def _pairs(self, pairs: Iterable[NamePair]) -> list[tuple[int, int]]:
@@ -300,40 +289,6 @@ def _color(value: Any) -> Color:
     if len(channels) != 3 or not all(isinstance(c, int) and 0 <= c <= 255 for c in channels):
         raise SkeletonError(f"colors: expected [red, green, blue] from 0 to 255, got {list(channels)}", "colors")
     return (channels[0], channels[1], channels[2])
-
-
-def _line_of(text: str, label: str, names: tuple[str, ...]) -> int:
-    """The line of ``text`` where field ``label`` lists ``names`` in a row; the field's first line if it does not.
-
-    Names that repeat (a, a or a, b, a, b) are doubled: the second place counts. A field that is not there is the
-    whole text.
-    """
-    text = re.sub("#.*", "", text)
-    head = re.search(rf"^[ \t]*(\[?){re.escape(label)}[ \t]*[=\]]", text, re.MULTILINE)
-    start, end = 0, len(text)
-    if head:
-        start = head.start()
-        following = r"^[ \t]*\[\w+\]" if head[1] else r"^[ \t]*(\w+[ \t]*=|\[\w+\])"
-        after = re.compile(following, re.MULTILINE).search(text, head.end())
-        end = after.start() if after else end
-    half = names[: len(names) // 2]
-    attempts = [(_in_a_row(names), 0)]
-    if half * 2 == names:
-        attempts.append((f"{_in_a_row(half)}|{_in_a_row(half[::-1])}", 1))
-    for pattern, which in attempts:
-        hits = list(re.finditer(pattern, text[start:end]))
-        if len(hits) > which:
-            return text.count("\n", 0, start + hits[which].end()) + 1
-    return text.count("\n", 0, start) + 1
-
-
-def _in_a_row(names: tuple[str, ...]) -> str:
-    """A pattern for names with commas between them, quoted or, as keys and numbers are, bare."""
-    items = []
-    for name in map(re.escape, names):
-        bare = rf"|(?<![\w\"']){name}(?![\w\"'])" if name else ""
-        items.append(rf"(?:\"{name}\"|'{name}'{bare})")
-    return r"\s*,\s*".join(items)
 
 
 def _read_only(array: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -1,28 +1,37 @@
-"""What makes a skeleton valid, and the tables by name that its checks share with it."""
+"""What makes a skeleton valid."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from simplepose.skeleton.skeleton import Skeleton
+from simplepose.skeleton.names import NamePair, SkeletonError, connected, mirror_names
 
 MAX_KEYPOINTS = 256
 """The grouping keeps the keypoint types of a pose in a bit set of this many bits."""
 
-NamePair = tuple[str, str]
+
+class SkeletonFields(Protocol):
+    """What of a skeleton is checked."""
+
+    @property
+    def keypoints(self) -> tuple[str, ...]: ...
+    @property
+    def parts(self) -> tuple[NamePair, ...]: ...
+    @property
+    def left_right(self) -> tuple[NamePair, ...]: ...
+    @property
+    def dataset_keypoints(self) -> tuple[str, ...]: ...
+    @property
+    def derived(self) -> tuple[tuple[str, tuple[str, ...]], ...]: ...
+    @property
+    def sigmas(self) -> tuple[float, ...]: ...
+    @property
+    def colors(self) -> tuple[tuple[int, int, int], ...]: ...
+    @property
+    def drawn_parts(self) -> tuple[NamePair, ...]: ...
 
 
-class SkeletonError(ValueError):
-    """A skeleton that contradicts itself; ``field`` and ``names`` say where."""
-
-    def __init__(self, message: str, field: str, names: tuple[str, ...] = ()) -> None:
-        super().__init__(message)
-        self.field = field
-        self.names = names
-
-
-def check_skeleton(skeleton: Skeleton) -> None:
+def check_skeleton(skeleton: SkeletonFields) -> None:
     """Raise SkeletonError at the first thing that is wrong."""
     names = set(skeleton.keypoints)
     if not 1 <= len(skeleton.keypoints) <= MAX_KEYPOINTS:
@@ -49,7 +58,7 @@ def check_skeleton(skeleton: Skeleton) -> None:
     if not all(s > 0 for s in skeleton.sigmas):
         raise SkeletonError("sigmas: expected positive numbers", "sigmas")
     _check_parts("drawn_parts", skeleton.drawn_parts, names)
-    reached = _connected(skeleton.keypoints, skeleton.parts)
+    reached = connected(skeleton.keypoints, skeleton.parts)
     if reached != names:
         lost = tuple(k for k in skeleton.keypoints if k not in reached)
         raise SkeletonError(f"parts: they do not connect {list(lost)} with the other keypoints", "parts")
@@ -78,7 +87,7 @@ def _check_parts(label: str, parts: tuple[NamePair, ...], names: set[str]) -> No
         seen.add(frozenset(part))
 
 
-def _check_left_right(skeleton: Skeleton, names: set[str]) -> None:
+def _check_left_right(skeleton: SkeletonFields, names: set[str]) -> None:
     seen: set[str] = set()
     for pair in skeleton.left_right:
         for name in pair:
@@ -98,29 +107,3 @@ def _check_left_right(skeleton: Skeleton, names: set[str]) -> None:
         twin_part = [mirror.get(k, k) for k in part]
         if frozenset(twin_part) not in known:
             raise SkeletonError(f"parts: {list(part)} lacks its mirrored part {twin_part}", "parts", part)
-
-
-def mirror_names(left_right: tuple[NamePair, ...]) -> dict[str, str]:
-    """Each left name by its right one and the other way round."""
-    return {a: b for pair in left_right for a, b in (pair, pair[::-1])}
-
-
-def _connected(keypoints: tuple[str, ...], parts: tuple[NamePair, ...]) -> set[str]:
-    reached = {keypoints[0]}
-    while True:
-        further = {k for part in parts if reached & set(part) for k in part}
-        if further <= reached:
-            return reached
-        reached |= further
-
-
-def tree_parts(keypoints: tuple[str, ...], parts: tuple[NamePair, ...]) -> tuple[NamePair, ...]:
-    """The parts, in order, that do not close a cycle with those before them."""
-    group = {k: k for k in keypoints}
-    tree = []
-    for part in parts:
-        a, b = group[part[0]], group[part[1]]
-        if a != b:
-            tree.append(part)
-            group = {k: a if g == b else g for k, g in group.items()}
-    return tuple(tree)

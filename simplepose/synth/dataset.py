@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from simplepose.checks import check_count
 from simplepose.skeleton.skeleton import COCO
 from simplepose.synth.scene import Scene, SynthConfig, encode_rle, render_scene
 
@@ -53,9 +54,9 @@ def write_dataset(
         FileExistsError: the folder has content.
         OSError: the folder cannot be written.
     """
-    _check_count("images", images, 1, MOST_IMAGES)
-    _check_count("seed", seed, 0, 2**63 - 1)
-    _check_count("workers", workers, 1, 1024)
+    check_count("images", images, 1, MOST_IMAGES)
+    check_count("seed", seed, 0, 2**63 - 1)
+    check_count("workers", workers, 1, 1024)
     config = config or SynthConfig()
     if not isinstance(config, SynthConfig):
         raise TypeError(f"config: expected SynthConfig or None, got {config!r}")
@@ -82,13 +83,6 @@ def write_dataset(
 
 def _file_name(index: int) -> str:
     return f"{index + 1:07d}.jpg"
-
-
-def _check_count(name: str, value: Any, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: expected an integer, got {value!r}")
-    if not least <= value <= most:
-        raise ValueError(f"{name}: expected {least} to {most}, got {value}")
 
 
 def _make_folder(out: Path) -> Path:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from simplepose.skeleton.skeleton import COCO
 from simplepose.synth.body import HEAD_SEMI, PART_ID, Bones, Build, Surfaces, body_surfaces, pose_bones, rotation
 from simplepose.synth.looks import EYE, Look, Painter, sample_look
-from simplepose.synth.renderer import Camera, Floats, Layer, Quadrics, place, rasterise, shade
 from simplepose.synth.pose import Angles, sample_pose
+from simplepose.synth.renderer import Camera, Floats, Layer, Quadrics, place, rasterise, shade
 
 _DEPTHS = {"nose": 0.022, "eye": 0.022, "ear": 0.022, "shoulder": 0.09, "elbow": 0.055, "wrist": 0.045, "hip": 0.12,
            "knee": 0.07, "ankle": 0.06}  # fmt: skip

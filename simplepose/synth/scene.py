@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from simplepose.checks import check_number, check_range
 from simplepose.synth.background import blend, expose, paint_background, sample_light
-from simplepose.synth.renderer import Floats, Layer
 from simplepose.synth.person import Person, cover, label_keypoints, sample_person
+from simplepose.synth.renderer import Floats, Layer
 
 NOBODY = -1
 """The number of the background in a map of owners."""
@@ -43,20 +44,16 @@ class SynthConfig:
 
     def __post_init__(self) -> None:
         for name in ("people", "shapes", "rods", "jpeg_quality"):
-            _check_range(name, getattr(self, name), int)
+            check_range(name, getattr(self, name), int)
         for name in ("person_size", "blur", "noise"):
-            _check_range(name, getattr(self, name), float)
+            check_range(name, getattr(self, name), float)
         size = self.size if isinstance(self.size, tuple) else (self.size, self.size)
-        _check_range("size", tuple(sorted(size)) if _are_ints(size) else self.size, int, 32, 8192)
-        _check_range("people", self.people, int, 1, 64)
-        _check_range("person_size", self.person_size, float, 16, 4096)
-        _check_range("jpeg_quality", self.jpeg_quality, int, 1, 100)
+        check_range("size", tuple(sorted(size)) if _are_ints(size) else self.size, int, 32, 8192)
+        check_range("people", self.people, int, 1, 64)
+        check_range("person_size", self.person_size, float, 16, 4096)
+        check_range("jpeg_quality", self.jpeg_quality, int, 1, 100)
         for name in ("min_visible", "unlabelled", "crowds"):
-            share = getattr(self, name)
-            if isinstance(share, bool) or not isinstance(share, int | float):
-                raise TypeError(f"{name}: expected a number, got {share!r}")
-            if not 0 <= share <= 1:
-                raise ValueError(f"{name}: expected a share from 0 to 1, got {share!r}")
+            check_number(name, getattr(self, name), least=0, most=1)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -71,16 +68,6 @@ class SynthConfig:
 
 def _are_ints(values: tuple[Any, ...]) -> bool:
     return all(isinstance(v, int) and not isinstance(v, bool) for v in values)
-
-
-def _check_range(name: str, value: Any, kind: type, least: float = 0, most: float = math.inf) -> None:
-    kinds = (int,) if kind is int else (int, float)
-    pair = isinstance(value, tuple) and len(value) == 2
-    if not pair or any(isinstance(v, bool) or not isinstance(v, kinds) for v in value):
-        raise TypeError(f"{name}: expected two {'integers' if kind is int else 'numbers'}, got {value!r}")
-    if not least <= value[0] <= value[1] <= most:
-        limits = f"{least:g} <= least <= greatest" + (f" <= {most:g}" if most < math.inf else "")
-        raise ValueError(f"{name}: expected {limits}, got {value!r}")
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_args
 
+from simplepose.checks import UNLIMITED, check_choice, check_count, check_flag, check_number
 from simplepose.data.augment import AugmentConfig
-from simplepose.ops.config import Shape, TargetConfig
-from simplepose.training.loss import LossConfig
 from simplepose.network.config import ModelConfig
+from simplepose.ops.config import Shape, TargetConfig
 from simplepose.skeleton.skeleton import COCO, Skeleton
+from simplepose.training.loss import LossConfig
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["step", "cosine", "constant"]
@@ -68,23 +69,18 @@ class TrainConfig:
             *("epochs", "batch", "accumulate", "decay_epochs", "log_steps", "checkpoint_steps"),
             *("keep", "validate_epochs", "validate_images"),
         ):
-            self._check_count(name, 1)
+            check_count(name, getattr(self, name), 1, UNLIMITED)
         for name in ("l2_epochs", "warmup_steps", "workers", "cache_mb", "seed"):
-            self._check_count(name, 0)
+            check_count(name, getattr(self, name), 0, UNLIMITED)
         for name, most in {"lr": 1e3, "weight_decay": 1e3, "clip": 1e9, "decay": 1.0}.items():
-            self._check_number(name, most)
+            check_number(name, getattr(self, name), least=0, most=most)
         for name in ("momentum", "ema"):
-            self._check_number(name, 1 - 1e-9)
-        if not isinstance(self.compile, bool):
-            raise TypeError(f"compile: expected true or false, got {self.compile!r}")
-        self._check_number("sigma", 10)
-        if self.sigma < 0.1:
-            raise ValueError(f"sigma: expected a number from 0.1 to 10, got {self.sigma!r}")
+            check_number(name, getattr(self, name), least=0, below=1)
+        check_flag("compile", self.compile)
+        check_number("sigma", self.sigma, least=0.1, most=10)
         choices = {"optimizer": Optimizer, "schedule": Schedule, "norm": Norm, "precision": Precision, "shape": Shape}
         for name, kind in choices.items():
-            if getattr(self, name) not in get_args(kind):
-                expected = ", ".join(map(repr, get_args(kind)))
-                raise ValueError(f"{name}: expected one of {expected}, got {getattr(self, name)!r}")
+            check_choice(name, getattr(self, name), get_args(kind))
         if self.batch % self.accumulate:
             raise ValueError(f"accumulate: expected a divisor of the batch {self.batch}, got {self.accumulate}")
 
@@ -152,20 +148,6 @@ class TrainConfig:
         """What differs in what a run gives, as ``name: here, there``."""
         here, there = _flat(self), _flat(other)
         return [f"{name}: {here[name]}, {there[name]}" for name in here if here[name] != there[name]]
-
-    def _check_count(self, name: str, least: int) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name}: expected an integer, got {value!r}")
-        if value < least:
-            raise ValueError(f"{name}: expected at least {least}, got {value}")
-
-    def _check_number(self, name: str, most: float) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"{name}: expected a number, got {value!r}")
-        if not 0 <= value <= most:
-            raise ValueError(f"{name}: expected a number from 0 to {most:g}, got {value!r}")
 
 
 def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:

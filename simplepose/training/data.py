@@ -13,8 +13,8 @@ from torch.utils.data import Sampler
 
 from simplepose.data.annotations import find_data
 from simplepose.data.augment import AugmentConfig
-from simplepose.evaluation.coco import Annotations, load_annotations
 from simplepose.data.dataset import COCODataset
+from simplepose.evaluation.coco import Annotations, load_annotations
 from simplepose.skeleton.skeleton import Skeleton
 from simplepose.training.config import TrainConfig
 from simplepose.training.distributed import Process
@@ -115,7 +115,8 @@ def open_data(config: TrainConfig, skeleton: Skeleton, run: Path, process: Proce
 
 def draw_synthetic(source: str | None, config: TrainConfig, run: Path) -> None:
     """Draw the images of a ``synth:`` source; those that a killed run left unfinished are drawn again."""
-    from simplepose.synth.dataset import SynthConfig, write_dataset
+    from simplepose.synth.dataset import write_dataset
+    from simplepose.synth.scene import SynthConfig
 
     found = SYNTH.fullmatch(source or "")
     if not found:

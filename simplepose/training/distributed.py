@@ -13,7 +13,7 @@ import torch
 import torch.distributed as distributed
 from torch import Tensor
 
-from simplepose.inference.predictor import find_device
+from simplepose.network.device import find_device
 
 PATIENCE = timedelta(hours=2)
 """How long the others wait for a process that draws data or measures the AP."""

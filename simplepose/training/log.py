@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from simplepose.io.atomic import atomic_write
-from simplepose.ops.config import TargetConfig
-from simplepose.data.dataset import Sample, collate
-from simplepose.drawing.people import draw_heatmaps, side_by_side
-from simplepose.data.images import write_image
 from simplepose.data.contact_sheet import draw_people
-from simplepose.network.imhn import IMHN
-from simplepose.skeleton.skeleton import Skeleton
+from simplepose.data.dataset import Sample, collate
+from simplepose.data.images import write_image
 from simplepose.data.targets import make_targets
+from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
+from simplepose.io.atomic import atomic_write
+from simplepose.network.imhn import IMHN
+from simplepose.ops.config import TargetConfig
+from simplepose.skeleton.skeleton import Skeleton
 
 Record = dict[str, Any]
 

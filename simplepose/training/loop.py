@@ -19,23 +19,23 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from simplepose.network.checkpoint import load_checkpoint
-from simplepose.ops.config import TargetConfig
 from simplepose.data.dataset import make_loader
+from simplepose.data.images import write_image
+from simplepose.data.targets import make_targets
 from simplepose.evaluation.evaluate import evaluate_images
 from simplepose.inference.frame import Fit
-from simplepose.data.images import write_image
-from simplepose.training.loss import pose_loss
-from simplepose.network.imhn import IMHN
-from simplepose.poses import Poses
 from simplepose.inference.predictor import PRECISIONS, Predictor
+from simplepose.network.checkpoint import load_checkpoint
+from simplepose.network.imhn import IMHN
+from simplepose.ops.config import TargetConfig
+from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO, Skeleton
-from simplepose.data.targets import make_targets
 from simplepose.training.config import TrainConfig, learning_rate
 from simplepose.training.data import BatchSampler, TrainData, open_data
+from simplepose.training.distributed import Process, join_processes
 from simplepose.training.errors import TrainError, explained
 from simplepose.training.log import TrainLog, check_tensorboard, draw_predictions, new_window, window_means
-from simplepose.training.distributed import Process, join_processes
+from simplepose.training.loss import pose_loss
 from simplepose.training.run_folder import leave_nothing, take_folder
 from simplepose.training.state import (
     TrainState,
@@ -348,14 +348,3 @@ def _check_device(config: TrainConfig, process: Process) -> None:
         raise ValueError("precision: expected float32 or bfloat16 on the CPU, got 'float16'")
     if config.norm == "sync" and process.world > 1 and process.device.type != "cuda":
         raise ValueError("norm: expected 'batch' or 'frozen' on the CPU, PyTorch has 'sync' for CUDA alone")
-
-
-def command_line() -> int:
-    """``python -m simplepose.train ...``, which torchrun wants, is ``simplepose train ...``."""
-    from simplepose.cli.main import main
-
-    return main(["train", *sys.argv[1:]])
-
-
-if __name__ == "__main__":
-    sys.exit(command_line())

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from simplepose.checks import check_choice, check_number
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 FOREGROUND = float(np.float32(0.01))
@@ -45,10 +46,8 @@ class LossConfig:
             raise ValueError(f"gamma: expected 0 or at least 1 (else its gradient is infinite), got {self.gamma!r}")
         names = ("alpha", "beta", "part_weight", "keypoint_weight", "person_mask_weight", "envelope_weight")
         for name in names:
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name}: expected a finite number, at least 0, got {getattr(self, name)!r}")
-        if self.focal_on not in get_args(FocalOn):
-            raise ValueError(f"focal_on: expected one of {', '.join(get_args(FocalOn))}, got {self.focal_on!r}")
+            check_number(name, getattr(self, name), least=0)
+        check_choice("focal_on", self.focal_on, get_args(FocalOn))
         if not self.scale_weights or not all(0 < w < math.inf for w in self.scale_weights):
             raise ValueError(f"scale_weights: expected positive numbers, got {self.scale_weights!r}")
 

@@ -16,8 +16,9 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from simplepose.io.atomic import atomic_write, sync
-from simplepose.network.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from simplepose.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from simplepose.network.imhn import IMHN
+from simplepose.network.released_names import CheckpointError
 from simplepose.skeleton.skeleton import Skeleton
 
 WEIGHTS = "model.safetensors"

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from simplepose.skeleton.skeleton import COCO
-from simplepose.synth.dataset import Scene, SynthConfig, encode_rle, render_scene, write_dataset
-from simplepose.synth.renderer import BEHIND
+from simplepose.synth.dataset import write_dataset
 from simplepose.synth.person import cover
-from simplepose.synth.scene import GUESSED
+from simplepose.synth.renderer import BEHIND
+from simplepose.synth.scene import GUESSED, Scene, SynthConfig, encode_rle, render_scene
 
 NAMES = COCO.dataset_keypoints
 SMALL = SynthConfig(size=96, people=(1, 3), person_size=(40.0, 110.0), crowds=0.5, unlabelled=0.3)

@@ -8,9 +8,9 @@ import pytest
 from simplepose.skeleton.skeleton import COCO
 from simplepose.synth.body import Build, SurfaceList, body_surfaces, pose_bones, rotation
 from simplepose.synth.looks import sample_look
-from simplepose.synth.renderer import BEHIND, Camera, place, rasterise
 from simplepose.synth.person import Person, cover, label_keypoints, make_person
 from simplepose.synth.pose import GESTURE_WEIGHTS, GESTURES, LIMITS, PAIRED, POSES, limits_of, sample_pose
+from simplepose.synth.renderer import BEHIND, Camera, place, rasterise
 
 NAMES = COCO.dataset_keypoints
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import people
 from helpers.shared_data import shared
+from scenes import people
 
 import simplepose as sp
-from simplepose.evaluation import coco
-from simplepose.evaluation import oracle
+from simplepose.evaluation import coco, oracle
 
 ANNOTATIONS = "data/person_keypoints_val2017_a.json"
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import simplepose as sp
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FLAGS = ["-std=c++17", "-O1", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
 ORDERS = {"forwards": 0, "backwards": 1, "shuffled": 2}
 """In which order the emulation takes threads and blocks; no result may depend on it."""

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 from hypothesis import strategies as st
-from helpers.map_scenes import DIRT, Case, noise_maps, people_maps, sprinkle
 
 import simplepose as sp
+from helpers.map_scenes import DIRT, Case, noise_maps, people_maps, sprinkle
 
 EXAMPLES = int(os.environ.get("SIMPLEPOSE_TEST_EXAMPLES", "256"))
 """Generated cases in each slice of the parity test; the sanitizer run takes fewer."""

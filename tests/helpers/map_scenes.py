@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from helpers.target_cases import STANDING
 
 import simplepose as sp
+from helpers.target_cases import STANDING
 
 
 class Case(NamedTuple):

@@ -2,7 +2,8 @@
 
 import torch
 
-from simplepose.network.imhn import IMHN, ModelConfig
+from simplepose.network.config import ModelConfig
+from simplepose.network.imhn import IMHN
 from simplepose.skeleton.skeleton import Skeleton
 
 ARM = Skeleton("arm", ("shoulder", "elbow", "wrist"), (("shoulder", "elbow"), ("elbow", "wrist")))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from helpers.map_scenes import Case
 
 import simplepose as sp
+from helpers.map_scenes import Case
 
 
 def assert_same_poses(native: sp.Poses, reference: sp.Poses) -> None:

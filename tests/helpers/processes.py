@@ -10,7 +10,7 @@ from typing import Any
 
 import simplepose
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 PATHS = [Path(simplepose.__file__).resolve().parents[1], TESTS, TESTS.parent / "benchmarks"]
 
 

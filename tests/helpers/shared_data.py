@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(os.environ.get("SIMPLEPOSE_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+ROOT = Path(os.environ.get("SIMPLEPOSE_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 
 
 def shared(path: str) -> Path:

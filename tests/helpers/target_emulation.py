@@ -15,10 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 import simplepose as sp
-from simplepose.ops.reference.render_targets import TargetRules
-from simplepose.ops.render_targets import map_shapes
+from simplepose.ops.reference.render_targets import TargetRules, map_shapes
 
-SOURCE = Path(__file__).parent / "emulate_render_targets.cpp"
+SOURCE = Path(__file__).parents[1] / "emulate_render_targets.cpp"
 FLAGS = ["-std=c++17", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
 TYPES = ("float32", "float16", "bfloat16")
 ORDERS = ("forwards", "backwards", "shuffled")

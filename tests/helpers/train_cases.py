@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simplepose.data.augment import AugmentConfig
 from simplepose.network.checkpoint import load_checkpoint
-from simplepose.network.imhn import ModelConfig
+from simplepose.network.config import ModelConfig
 from simplepose.training.config import TrainConfig
 from simplepose.training.state import checkpoints
 

@@ -14,13 +14,15 @@ from helpers.model_cases import SMALL, random_model
 from helpers.shared_data import shared
 from torch import Tensor, nn
 
-from simplepose.network.checkpoint import save_checkpoint
-from simplepose.ops.config import DecodeConfig
-from simplepose.inference.frame import Frame
 from simplepose.data.images import ImageError, list_images, read_image
-from simplepose.network.imhn import IMHN, ModelConfig
+from simplepose.inference.frame import Frame
+from simplepose.inference.heatmaps import resample
+from simplepose.inference.predictor import Predictor
+from simplepose.network.checkpoint import save_checkpoint
+from simplepose.network.config import ModelConfig
+from simplepose.network.imhn import IMHN
+from simplepose.ops.config import DecodeConfig
 from simplepose.poses import Poses
-from simplepose.inference.predictor import Predictor, resample
 from simplepose.skeleton.skeleton import COCO
 
 BLOBS = [blob_image(*shape)[0] for shape in ((120, 150), (70, 200), (120, 170), (200, 64), (120, 150))]

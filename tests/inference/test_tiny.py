@@ -11,14 +11,15 @@ import cv2
 import pytest
 from judge_network import Split, all_heatmaps, judge
 
-from simplepose.network.checkpoint import find_checkpoint, load_checkpoint
 from simplepose.cli.main import main
-from simplepose.ops.config import DecodeConfig
-from simplepose.network.imhn import ModelConfig
 from simplepose.inference.predictor import Predictor
-from simplepose.synth.dataset import render_scene, write_dataset
+from simplepose.network.checkpoint import find_checkpoint, load_checkpoint
+from simplepose.network.config import ModelConfig
+from simplepose.ops.config import DecodeConfig
+from simplepose.synth.dataset import write_dataset
+from simplepose.synth.scene import render_scene
 
-TRAINING, CARD = (Path(__file__).parents[1] / name for name in ("scripts/train_tiny.sh", "docs/tiny.md"))
+TRAINING, CARD = (Path(__file__).parents[2] / name for name in ("scripts/train_tiny.sh", "docs/tiny.md"))
 
 ROLES = {"train": "to train", "tune": "for the AP during", "test": "for the numbers"}
 """How the model card speaks of each split."""

@@ -10,22 +10,16 @@ import zipfile
 import pytest
 import torch
 from helpers.model_cases import ARM, SMALL, random_image, random_model
-from safetensors.torch import save_file
 from helpers.shared_data import shared
+from safetensors.torch import save_file
 
-from simplepose.network import checkpoint as checkpoint_module
 from simplepose.io.atomic import atomic_write
-from simplepose.network.checkpoint import (
-    CheckpointError,
-    find_checkpoint,
-    load_checkpoint,
-    load_model,
-    save_checkpoint,
-)
+from simplepose.network import checkpoint as checkpoint_module
+from simplepose.network.checkpoint import find_checkpoint, load_checkpoint, load_model, save_checkpoint
+from simplepose.network.config import ModelConfig
 from simplepose.network.convert import convert_checkpoint
-from simplepose.network.imhn import ModelConfig
+from simplepose.network.released_names import CheckpointError, released_name
 from simplepose.skeleton.skeleton import COCO
-from simplepose.network.released_names import released_name
 
 
 class CreatesFile:

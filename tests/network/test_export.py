@@ -9,8 +9,8 @@ import torch
 from helpers.model_cases import random_image, random_model
 
 from simplepose.network import export
+from simplepose.network.config import ModelConfig
 from simplepose.network.export import export_onnx
-from simplepose.network.imhn import ModelConfig
 from simplepose.skeleton.skeleton import COCO
 
 

@@ -9,7 +9,8 @@ from helpers.model_cases import ARM, SMALL, random_image, random_model
 from helpers.shared_data import shared
 
 from simplepose.network.checkpoint import load_model
-from simplepose.network.imhn import IMHN, PRESETS, STRIDES, ModelConfig
+from simplepose.network.config import STRIDES, ModelConfig
+from simplepose.network.imhn import IMHN, PRESETS
 from simplepose.network.optimize import cpu_has_bfloat16, fold_network, optimize_for_inference
 from simplepose.network.released_names import expected_names, expected_released_names
 

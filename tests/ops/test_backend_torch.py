@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import torch
+from helpers.builds import count_as_cuda
 from helpers.fake_network import FACE, blob_image, blob_network
-from hypothesis import given, settings
 from helpers.map_cases import cases
 from helpers.map_scenes import people_maps, sprinkle
 from helpers.parity import assert_same_columns, assert_same_poses
+from hypothesis import given, settings
 
 import simplepose as sp
-from simplepose.ops.native import module as native
-from simplepose.ops import assign_keypoints as ops
-from simplepose.info import info, op_path
 from simplepose.inference.predictor import Predictor
+from simplepose.ops import backend
 
-BACKENDS = ["auto", "native"]
+BACKENDS = ["auto", "torch"]
 
 
 def pretend(patch: pytest.MonkeyPatch) -> None:
-    """Every tensor counts as one on a GPU without kernels; a copy of it to the host fails the test."""
-    patch.setattr(native, "lacks_kernels", lambda device: True)
-    for module in ("simplepose.ops", "simplepose.decode"):
-        patch.setattr(sys.modules[module], "image_maps", lambda *_: pytest.fail("the maps went to the host"))
+    """Every tensor counts as one on a GPU without kernels; a copy of its maps to the host fails the test."""
+    count_as_cuda(patch, "the build has no kernels for it")
+    patch.setattr(backend, "_warned", {("torch", "cuda")})
+    for module in ("find_peaks", "match_parts", "decode"):
+        name = f"simplepose.ops.{module}.image_maps"
+        patch.setattr(name, lambda *_: pytest.fail("the maps went to the host"))
 
 
 def scenes() -> np.ndarray:
@@ -91,30 +90,6 @@ def test_the_predictor_gives_the_same_people(monkeypatch, settings):
     assert_same_poses(predictor(images[0]), expected[0])
 
 
-def test_without_a_native_build_people_are_grouped_by_the_reference(monkeypatch):
-    maps = torch.from_numpy(scenes()[:1])
-    peaks, expected = sp.find_peaks(maps), sp.decode(maps)
-    pretend(monkeypatch)
-    monkeypatch.setattr(native, "load_native", lambda: (None, f"not there; {native.BUILD_HINT}"))
-    assert_same_poses(sp.decode(maps)[0], expected[0])
-    for call in (
-        lambda: sp.find_peaks(maps, backend="native"),
-        lambda: sp.match_parts(maps, peaks, backend="native"),
-        lambda: sp.decode(maps, backend="native"),
-    ):
-        with pytest.raises(RuntimeError, match=r"backend 'native': not there; build it with 'pip install"):
-            call()
-
-
-def test_arrays_and_the_reference_stay_on_the_host(monkeypatch):
-    maps = scenes()[0]
-    monkeypatch.setattr(native, "lacks_kernels", lambda device: True)
-    assert ops.choose_way(maps, "auto") == ops.choose_way(torch.from_numpy(maps), "reference") == "host"
-    assert ops.choose_way(torch.from_numpy(maps), "auto") == "torch"
-    monkeypatch.undo()
-    assert ops.choose_way(torch.from_numpy(maps), "native") == "host"
-
-
 def test_wrong_tensors_are_named(monkeypatch):
     pretend(monkeypatch)
     for maps, error, message in (
@@ -126,13 +101,3 @@ def test_wrong_tensors_are_named(monkeypatch):
             sp.decode(maps)
     with pytest.raises(ValueError, match="peaks: expected one Peaks for each of 2 images, got 0"):
         sp.match_parts(torch.zeros(2, 48, 8, 8), [])
-
-
-def test_info_says_what_takes_the_kernels_place(monkeypatch):
-    monkeypatch.setattr(native, "why_no_cuda", lambda device: "the build has no code for sm_61")
-    assert info()["cuda_reason"] == "the build has no code for sm_61"
-    for op in ("render_targets", "find_peaks", "match_parts"):
-        assert op_path(op) == "C++ on the CPU; CUDA tensors: PyTorch on the device"
-    assert op_path("assign_keypoints") == "C++, always on the CPU"
-    monkeypatch.setattr(native, "load_native", lambda: (None, "not there"))
-    assert op_path("match_parts") == "the Python reference on the CPU; CUDA tensors: PyTorch on the device"

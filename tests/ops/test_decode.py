@@ -11,7 +11,6 @@ from helpers.map_scenes import gaussian, people_maps
 from helpers.parity import assert_same_poses
 
 import simplepose as sp
-from simplepose.ops.native import module as native_module
 
 MAPS = people_maps(4, (40, 48), seed=11)
 BATCH = np.stack([people_maps(n, (40, 48), seed=n) for n in (0, 3, 1, 6, 2, 9, 4)])
@@ -356,14 +355,6 @@ def test_other_candidate_parts_are_refused(change, kind, message, backend):
     peaks = sp.find_peaks(MAPS)
     with pytest.raises(kind, match=bare(message)):
         sp.assign_keypoints(peaks, change(sp.match_parts(MAPS, peaks)[0]), backend=backend)
-
-
-def test_without_the_native_module_the_reference_runs_and_native_says_how_to_build(monkeypatch, expected):
-    monkeypatch.setattr(native_module, "load_native", lambda: (None, f"not there; {native_module.BUILD_HINT}"))
-    native_module.decoder.cache_clear()
-    assert_same_poses(sp.decode(MAPS)[0], expected)
-    with pytest.raises(RuntimeError, match=r"backend 'native': not there; build it with 'pip install \.'"):
-        sp.decode(MAPS, backend="native")
 
 
 REFUSED_SETTINGS = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
 from helpers.map_cases import CROWDED, EXAMPLES, SKELETONS, cases, counts, summary
 from helpers.map_scenes import Case, noise_maps, people_maps
 from helpers.parity import compare
+from hypothesis import HealthCheck, given, seed, settings
 
 import simplepose as sp
 

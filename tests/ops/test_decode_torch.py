@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
+from helpers.builds import count_as_cuda
 from helpers.emulation import EmulatedKernels
 from helpers.fake_network import FACE, blob_image, blob_network
 from helpers.map_scenes import people_maps
@@ -15,9 +14,11 @@ from test_decode_emulation import PAIR, crowd, flipped
 from torch import library
 
 import simplepose as sp
-from simplepose.ops.native import module as native
-from simplepose.ops.native import decode_batch as torch_decode
 from simplepose.inference.predictor import Predictor
+from simplepose.ops.native import decode_batch
+from simplepose.ops.native import find_peaks as cuda_find_peaks
+from simplepose.ops.native import kernels as kernels_module
+from simplepose.ops.native import match_parts as cuda_match_parts
 
 f32 = np.float32
 
@@ -28,9 +29,9 @@ def kernels(monkeypatch):
 
     def use(skeleton=sp.COCO, config=None):
         found = EmulatedKernels(skeleton, config or sp.DecodeConfig())
-        monkeypatch.setattr(torch_decode, "_kernels", lambda: found)
-        monkeypatch.setattr(torch_decode, "_stream", lambda device: 0)
-        monkeypatch.setattr(native, "use_cuda_on", lambda device: True)
+        monkeypatch.setattr(kernels_module, "kernels", lambda: found)
+        monkeypatch.setattr(kernels_module, "stream", lambda device: 0)
+        count_as_cuda(monkeypatch)
 
     return use
 
@@ -60,10 +61,10 @@ def test_tensors_give_what_arrays_give(kernels, dtype):
 
 
 def test_the_reference_and_other_devices_do_not_take_the_kernels(monkeypatch):
-    monkeypatch.setattr(torch_decode, "_kernels", lambda: pytest.fail("the kernels were called"))
+    monkeypatch.setattr(kernels_module, "kernels", lambda: pytest.fail("the kernels were called"))
     maps = torch.from_numpy(scenes()[0])
     sp.decode(maps)
-    monkeypatch.setattr(native, "use_cuda_on", lambda device: True)
+    count_as_cuda(monkeypatch)
     sp.decode(maps, backend="reference")
 
 
@@ -86,14 +87,14 @@ def test_what_is_too_much_for_the_device_is_done_on_the_host(kernels, monkeypatc
     expected = [sp.decode(np.ascontiguousarray(v[:, :h, :w]))[0] for v, (h, w) in zip(values, sizes, strict=True)]
     kernels()
     for too_much in (False, True):
-        found = torch_decode.DecodeBatch(torch.from_numpy(batch), sp.COCO, sp.DecodeConfig(), sizes, mirror)
+        found = decode_batch.DecodeBatch(torch.from_numpy(batch), sp.COCO, sp.DecodeConfig(), sizes, mirror)
         if too_much:
             found._batch.decoded = found._batch.decoded._replace(poses=None)
         for place, one in enumerate(expected):
             assert_same_poses(found.poses(place, 4.0, 1.5), one)
         for one, other in zip(found.all_poses(4.0, 1.5, 1), expected, strict=True):
             assert_same_poses(one, other)
-    monkeypatch.setattr(torch_decode, "MOST_SLOTS", 1)
+    monkeypatch.setattr(cuda_match_parts, "MOST_SLOTS", 1)
     assert len(sp.match_parts(torch.from_numpy(plain), sp.find_peaks(plain))[0].type)
 
 
@@ -116,17 +117,17 @@ def test_the_ops_keep_torchs_contracts(kernels):
     mirror = sp.COCO.channel_flip[: maps.shape[1]].tolist()
     both = torch.cat([maps, maps.flip(3)[:, mirror]])
     for arguments in ((maps, 30, 18, [], 0.1, 8, False), (both, 30, 18, mirror, 0.1, 8, True)):
-        library.opcheck(torch_decode.find_peaks_op, arguments)
-    slots, counts, averaged = torch_decode.find_peaks_op(both, 30, 18, mirror, 0.1, 8, True)
+        library.opcheck(cuda_find_peaks.find_peaks_op, arguments)
+    slots, counts, averaged = cuda_find_peaks.find_peaks_op(both, 30, 18, mirror, 0.1, 8, True)
     np.testing.assert_array_equal(averaged, flipped(both.numpy(), mirror)[:, 30:])
     one_part = (maps, slots, counts, [0, 0], [], 0.1, 10, 8, 64)
     kernels(sp.Skeleton("one", ("a", "b"), (("a", "b"),)))
     pair = (maps[:, :3], slots[:, :, :2].contiguous(), counts[:, :2].contiguous(), [0, 1], *one_part[4:])
-    library.opcheck(torch_decode.match_parts_op, pair)
-    compiled = torch.compile(torch_decode.find_peaks_op, fullgraph=True, backend="aot_eager")
+    library.opcheck(cuda_match_parts.match_parts_op, pair)
+    compiled = torch.compile(cuda_find_peaks.find_peaks_op, fullgraph=True, backend="aot_eager")
     for one, other in zip(
         compiled(maps, 30, 18, [], 0.1, 8, False),
-        torch_decode.find_peaks_op(maps, 30, 18, [], 0.1, 8, False),
+        cuda_find_peaks.find_peaks_op(maps, 30, 18, [], 0.1, 8, False),
         strict=True,
     ):
         assert torch.equal(one, other)
@@ -136,20 +137,20 @@ def test_indices_that_kernels_would_read_with_are_checked(kernels):
     kernels()
     maps = torch.from_numpy(scenes()[:1])
     with pytest.raises(ValueError, match="mirror: expected indices from 0 to 47, got 0 to 48"):
-        torch_decode.find_peaks_op(torch.cat([maps, maps]), 30, 18, [*range(47), 48], 0.1, 8, False)
-    slots, counts, _ = torch_decode.find_peaks_op(maps, 30, 18, [], 0.1, 8, False)
+        cuda_find_peaks.find_peaks_op(torch.cat([maps, maps]), 30, 18, [*range(47), 48], 0.1, 8, False)
+    slots, counts, _ = cuda_find_peaks.find_peaks_op(maps, 30, 18, [], 0.1, 8, False)
     with pytest.raises(ValueError, match="parts: expected indices from 0 to 17, got -1 to 0"):
-        torch_decode.match_parts_op(maps, slots, counts, [0, -1], [], 0.1, 10, 8, 64)
+        cuda_match_parts.match_parts_op(maps, slots, counts, [0, -1], [], 0.1, 10, 8, 64)
     mirror = np.full(48, 99, np.int32)
     with pytest.raises(ValueError, match="mirror: expected indices from 0 to 47, got 99 to 99"):
-        torch_decode.DecodeBatch(torch.cat([maps, maps]), sp.COCO, sp.DecodeConfig(), mirror=mirror)
+        decode_batch.DecodeBatch(torch.cat([maps, maps]), sp.COCO, sp.DecodeConfig(), mirror=mirror)
 
 
 def test_memory_that_pytorch_holds_is_asked_for_once(kernels, monkeypatch):
     kernels()
     maps = torch.from_numpy(scenes())
     expected = sp.decode(maps)
-    found, emptied = torch_decode._kernels(), []
+    found, emptied = kernels_module.kernels(), []
     start = found.start_decode
 
     def full(*arguments):
@@ -177,28 +178,3 @@ def test_the_predictor_decodes_beside_the_network(kernels, settings):
     for one, other in zip(predictor.predict_many(images, batch_size=3), expected, strict=True):
         assert_same_poses(one.poses, other)
     assert_same_poses(predictor(images[0]), expected[0])
-
-
-def test_a_gpu_without_code_for_it_is_named_once(monkeypatch):
-    class Build:
-        has_cuda = True
-
-        @staticmethod
-        def cuda_status(device):
-            return {"usable": False, "reason": "the build has no code for sm_61 (Old)"}
-
-    monkeypatch.setattr(native, "load_native", lambda: (Build, ""))
-    for cached in (native.why_no_cuda, native.use_cuda):
-        cached.cache_clear()
-    try:
-        with pytest.warns(RuntimeWarning, match=r"device 7: the build has no code for sm_61 \(Old\); PyTorch runs"):
-            assert not native.use_cuda_on(torch.device("cuda", 7))
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            assert not native.use_cuda_on(torch.device("cuda", 7))
-            assert not native.use_cuda_on(torch.device("cpu"))
-            assert native.lacks_kernels(torch.device("cuda", 7))
-            assert not native.lacks_kernels(torch.device("cpu"))
-    finally:
-        for cached in (native.why_no_cuda, native.use_cuda):
-            cached.cache_clear()

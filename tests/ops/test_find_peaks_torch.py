@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from helpers.implementations import pytorch, reference
 from helpers.map_cases import cases
 from helpers.map_scenes import noise_maps
 from helpers.parity import assert_same_columns
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import simplepose as sp
-from simplepose.ops import pytorch as baseline
-from simplepose.ops import reference
 from simplepose.ops.pytorch import maths
 from simplepose.ops.reference.maths import finite, log32
 
@@ -34,7 +33,7 @@ def test_batches_give_the_peaks_of_the_reference(seed, shape, levels, broken, ma
         maps[rng.random(shape) < 0.1] = rng.choice([np.nan, np.inf, -np.inf])
     config = sp.DecodeConfig(max_peaks=max_peaks)
     tensor = torch.from_numpy(maps).to(dtype)
-    found = baseline.find_peaks(tensor, config)
+    found = pytorch.find_peaks(tensor, config)
     for one, image in zip(found, tensor.float().numpy(), strict=True):
         assert_same_columns(one, reference.find_peaks(image, config))
 
@@ -43,7 +42,7 @@ def test_batches_give_the_peaks_of_the_reference(seed, shape, levels, broken, ma
 @given(case=cases)
 def test_crowds_and_oddities_give_the_peaks_of_the_reference(case):
     maps = case.maps[case.skeleton.num_parts :]
-    found = baseline.find_peaks(torch.from_numpy(maps)[None], case.config)
+    found = pytorch.find_peaks(torch.from_numpy(maps)[None], case.config)
     assert_same_columns(found[0], reference.find_peaks(maps.astype(np.float32), case.config))
 
 
@@ -55,7 +54,7 @@ def test_positions_near_the_edge_of_rounding_are_those_of_the_reference():
     rows[..., ::2] = rows[..., 1:2] * random.uniform(0.95, 1, (*rows.shape[:2], 2))
     maps = rows.reshape(20, 1, -1)
     config = sp.DecodeConfig(max_peaks=4096)
-    found = baseline.find_peaks(torch.from_numpy(maps)[None], config)[0]
+    found = pytorch.find_peaks(torch.from_numpy(maps)[None], config)[0]
     assert len(found.type) == 80_000
     assert_same_columns(found, reference.find_peaks(maps, config))
 
@@ -63,11 +62,11 @@ def test_positions_near_the_edge_of_rounding_are_those_of_the_reference():
 def test_a_peak_reaches_the_threshold_as_float32_rounds_it():
     maps = torch.zeros(1, 1, 3, 9)
     maps[0, 0, 1, 2], maps[0, 0, 1, 6] = 0.1, float(np.nextafter(np.float32(0.1), np.float32(0)))
-    assert baseline.find_peaks(maps, sp.DecodeConfig(peak_threshold=0.1))[0].xy.tolist() == [[2, 1]]
+    assert pytorch.find_peaks(maps, sp.DecodeConfig(peak_threshold=0.1))[0].xy.tolist() == [[2, 1]]
 
 
 def test_no_images_have_no_peaks():
-    assert baseline.find_peaks(torch.zeros(0, 18, 8, 8), sp.DecodeConfig()) == []
+    assert pytorch.find_peaks(torch.zeros(0, 18, 8, 8), sp.DecodeConfig()) == []
 
 
 @pytest.mark.parametrize("smallest", [1e-3, 1e-37])

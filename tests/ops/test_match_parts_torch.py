@@ -7,15 +7,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from helpers.implementations import pytorch, reference
 from helpers.map_cases import SKELETONS, cases
 from helpers.map_scenes import noise_maps, people_maps
 from helpers.parity import assert_same_columns
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import simplepose as sp
-from simplepose.ops import pytorch as baseline
-from simplepose.ops import reference
 from simplepose.ops.candidates import Peaks
 
 MODULE = sys.modules["simplepose.ops.pytorch.match_parts"]
@@ -28,7 +27,7 @@ def compare(maps: torch.Tensor, peaks: list[Peaks], skeleton: sp.Skeleton, confi
     parts = maps[:, : skeleton.num_parts]
     total = 0
     for one, image, found in zip(
-        baseline.match_parts(parts, peaks, skeleton, config), parts.float().numpy(), peaks, strict=True
+        pytorch.match_parts(parts, peaks, skeleton, config), parts.float().numpy(), peaks, strict=True
     ):
         assert_same_columns(one, reference.match_parts(image, found, skeleton, config))
         total += len(one.type)
@@ -104,7 +103,7 @@ def test_a_batch_of_noise_is_taken_image_by_image(monkeypatch):
     monkeypatch.setattr(MODULE, "SAMPLES_AT_ONCE", 20 * 20 * 30 * config.num_samples)
     accepted, asked = MODULE._accepted, []
     monkeypatch.setattr(MODULE, "_accepted", lambda *given: asked.append(given[1:3]) or accepted(*given))
-    found = baseline.match_parts(maps[:, :30], peaks, sp.COCO, config)
+    found = pytorch.match_parts(maps[:, :30], peaks, sp.COCO, config)
     next(found)
     assert asked == [(0, 20 * 20 * 30)]
 
@@ -119,7 +118,7 @@ def test_noise_agrees_where_the_limit_cuts(skeleton):
 
 
 def test_no_images_no_parts_and_no_peaks_give_nothing():
-    assert list(baseline.match_parts(torch.zeros(0, 30, 8, 8), [], sp.COCO, sp.DecodeConfig())) == []
+    assert list(pytorch.match_parts(torch.zeros(0, 30, 8, 8), [], sp.COCO, sp.DecodeConfig())) == []
     ball = sp.Skeleton("ball", ("centre",), ())
     maps = torch.ones(2, 1, 4, 4)
     assert compare(maps, peaks_of(maps, ball, sp.DecodeConfig()), ball, sp.DecodeConfig()) == 0

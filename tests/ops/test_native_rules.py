@@ -14,7 +14,8 @@ import simplepose as sp
 from simplepose.ops.candidates import CandidateParts
 
 peaks_rule, parts_rule, poses_rule = (
-    importlib.import_module(f"simplepose.ops.reference.{op}") for op in ("find_peaks", "match_parts", "assign_keypoints")
+    importlib.import_module(f"simplepose.ops.reference.{op}")
+    for op in ("find_peaks", "match_parts", "assign_keypoints")
 )
 f32 = np.float32
 

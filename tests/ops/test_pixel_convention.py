@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 import simplepose.inference.predictor
-from simplepose.ops.config import DecodeConfig
-from simplepose.inference.frame import STRIDE, Frame
 from simplepose.data.images import Image
+from simplepose.inference.frame import STRIDE, Frame
 from simplepose.inference.predictor import Predictor
+from simplepose.ops.config import DecodeConfig
 
 TOLERANCE = 0.27
 """Image pixels. The worst seen is 0.251, where the maps of scale 0.77 are interpolated; other scales give 0.03 to 0.24.

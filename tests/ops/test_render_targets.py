@@ -8,13 +8,14 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.shared_data import shared
+from helpers.target_cases import awkward, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from helpers.shared_data import shared
-from helpers.target_cases import awkward, scene
 
 import simplepose as sp
+from simplepose.ops import backend
 from simplepose.ops.native import module as native_module
 from simplepose.ops.native.module import require_native
 from simplepose.ops.reference.render_targets import TargetRules
@@ -277,13 +278,15 @@ def test_the_native_border_refuses_what_the_public_face_never_passes():
 def no_native(monkeypatch):
     """The package as it is where the native module does not load."""
     monkeypatch.setitem(sys.modules, "simplepose._native", None)
+    monkeypatch.setattr(backend, "_warned", set())
     native_module.load_native.cache_clear()
     yield
     native_module.load_native.cache_clear()
 
 
 def test_without_the_native_module_auto_falls_back_and_native_says_how_to_build(no_native):
-    maps = sp.render_targets(KEYPOINTS, (64, 64), scales=2)
+    with pytest.warns(RuntimeWarning, match="render_targets runs in PyTorch"):
+        maps = sp.render_targets(KEYPOINTS, (64, 64), scales=2)
     for drawn, expected in zip(
         maps, sp.render_targets(KEYPOINTS, (64, 64), backend="reference", scales=2), strict=True
     ):

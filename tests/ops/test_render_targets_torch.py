@@ -8,12 +8,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from helpers.implementations import pytorch
 from helpers.processes import run_python
 from helpers.target_cases import awkward, scene
 from torch import library
 
 import simplepose as sp
-from simplepose.ops import pytorch as baseline
 from simplepose.ops.native.module import require_native
 
 SIZE = (96, 128)
@@ -72,7 +72,7 @@ def test_the_baseline_agrees_but_for_cells_on_an_edge(shape):
     for seed in range(40):
         keypoints = scene(5, (256, 192), seed)
         expected = sp.render_targets(keypoints, (256, 192), config=config, envelope=True)
-        drawn = baseline.render_targets(torch.from_numpy(keypoints)[None], (256, 192), PARTS, config, 1, True)
+        drawn = pytorch.render_targets(torch.from_numpy(keypoints)[None], (256, 192), PARTS, config, 1, True)
         flipped += compare(drawn[0][0].numpy(), expected)
         cells += expected.size
     print(f"{shape}: {flipped} of {cells} cells on an edge differ")
@@ -86,7 +86,7 @@ def test_the_baseline_agrees_on_awkward_input(shape):
     for name in ("far away", "huge"):  # float32 has no digits left there to agree on
         del cases[name]
     for keypoints in cases.values():
-        drawn = baseline.render_targets(torch.from_numpy(keypoints)[None], SIZE, PARTS, config, 3, True)
+        drawn = pytorch.render_targets(torch.from_numpy(keypoints)[None], SIZE, PARTS, config, 3, True)
         expected = sp.render_targets(keypoints, SIZE, config=config, scales=3, envelope=True)
         for a, b in zip(drawn, expected, strict=True):
             assert compare(a[0].numpy(), b) == 0
@@ -97,13 +97,13 @@ def test_the_baseline_without_boxes_draws_the_same(monkeypatch):
     module = sys.modules["simplepose.ops.pytorch.render_targets"]
     whole = slice(None)
     keypoints = torch.from_numpy(np.stack([scene(3, SIZE, seed) for seed in range(2)]))
-    boxed = baseline.render_targets(keypoints, SIZE, PARTS, sp.TargetConfig())
+    boxed = pytorch.render_targets(keypoints, SIZE, PARTS, sp.TargetConfig())
     monkeypatch.setattr(module, "_drawn", lambda xy, *_: ((whole, p, whole, whole) for p in range(xy.shape[1])))
-    assert compare(baseline.render_targets(keypoints, SIZE, PARTS, sp.TargetConfig())[0].numpy(), boxed[0].numpy()) == 0
+    assert compare(pytorch.render_targets(keypoints, SIZE, PARTS, sp.TargetConfig())[0].numpy(), boxed[0].numpy()) == 0
 
 
 def test_the_custom_op_passes_opcheck():
-    arguments = (64, 96, [0, 1, 1, 2], 9.0, 7.0, 0.015, 4, "ellipse", 2, True, False, 1, torch.bfloat16)
+    arguments = (64, 96, [0, 1, 1, 2], 9.0, 7.0, 0.015, 4, "ellipse", 2, True, "auto", 1, torch.bfloat16)
     keypoints = torch.from_numpy(scene(2, (64, 96)))[None]
     results = library.opcheck(torch.ops.simplepose.render_targets.default, (keypoints, *arguments))
     assert set(results.values()) == {"SUCCESS"}

@@ -7,7 +7,7 @@ import pytest
 from helpers.model_cases import ARM
 
 from simplepose import COCO, TargetConfig
-from simplepose.network.imhn import ModelConfig
+from simplepose.network.config import ModelConfig
 from simplepose.training.config import PRESETS, TrainConfig, learning_rate
 from simplepose.training.log import draw_curves
 

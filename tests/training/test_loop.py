@@ -12,16 +12,17 @@ import torch
 from helpers.processes import run_python
 from helpers.train_cases import QUICK, weights
 
+from simplepose.cli.main import main
 from simplepose.data.augment import AugmentConfig
 from simplepose.network.checkpoint import load_checkpoint, load_model
-from simplepose.cli.main import main
-from simplepose.synth.dataset import SynthConfig, write_dataset
-from simplepose.training.loop import train
+from simplepose.synth.dataset import write_dataset
+from simplepose.synth.scene import SynthConfig
 from simplepose.training.config import PRESETS, TrainConfig
 from simplepose.training.data import BatchSampler
+from simplepose.training.distributed import Process
 from simplepose.training.errors import TrainError, explained
 from simplepose.training.log import read_log
-from simplepose.training.distributed import Process
+from simplepose.training.loop import train
 from simplepose.training.run_folder import read_run
 from simplepose.training.state import checkpoints
 

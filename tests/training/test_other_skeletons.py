@@ -12,9 +12,10 @@ from helpers.train_cases import QUICK, weights
 
 from simplepose import Skeleton
 from simplepose.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from simplepose.network.imhn import IMHN, ModelConfig
-from simplepose.training.loop import train
+from simplepose.network.config import ModelConfig
+from simplepose.network.imhn import IMHN
 from simplepose.training.config import TrainConfig
+from simplepose.training.loop import train
 from simplepose.training.state import initialise_from
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -3,8 +3,8 @@
 import torch
 from helpers.train_cases import QUICK
 
-from simplepose.training import distributed as train_process
 from simplepose.network.imhn import IMHN
+from simplepose.training import distributed as train_process
 from simplepose.training.log import TrainLog, read_log
 from simplepose.training.state import heal_buffers
 

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, library
+from torch import Tensor
 
-from simplepose.ops.native import module as native
-from simplepose.ops.inputs import check_table
 from simplepose.ops.config import DecodeConfig
+from simplepose.ops.inputs import check_table
+from simplepose.ops.native import kernels
+from simplepose.ops.native import module as native
 from simplepose.poses import Poses
-from simplepose.ops.candidates import CandidateParts, Peaks
 from simplepose.skeleton.skeleton import Skeleton
-
-MOST_SLOTS = 4096
-"""Most peaks of one type that match_parts takes; their pairs are counted in 32 bits."""
-
-MOST_PAIRS = 1 << 24
-"""Most accepted pairs of a batch that leave the device."""
 
 
 def average_flipped(maps: Tensor, mirror: Tensor) -> Tensor:
@@ -70,14 +63,14 @@ class DecodeBatch:
         """Once more where PyTorch keeps the device's memory to itself: what it has no use for is given back."""
         maps = self._maps
         assert maps is not None
-        arguments = (self._decoder, _borrow(maps), self._sizes, self._mirror, _stream(maps.device))
+        arguments = (self._decoder, kernels.borrow(maps), self._sizes, self._mirror, kernels.stream(maps.device))
         try:
-            return _kernels().start_decode(*arguments)
+            return kernels.kernels().start_decode(*arguments)
         except RuntimeError as error:
             if "out of memory" not in str(error):
                 raise
         torch.cuda.empty_cache()
-        return _kernels().start_decode(*arguments)
+        return kernels.kernels().start_decode(*arguments)
 
     def __len__(self) -> int:
         return int(self._batch.images)
@@ -117,234 +110,3 @@ class DecodeBatch:
         return [
             np.ascontiguousarray(one[:, :height, :width]) for one, (height, width) in zip(whole, sizes, strict=True)
         ]
-
-
-def find_peaks(maps: Tensor, skeleton: Skeleton, config: DecodeConfig) -> list[Peaks]:
-    """`simplepose.find_peaks` of ``[B, C, H, W]`` maps, contiguous: of keypoints alone, or of parts and keypoints."""
-    first = 0 if maps.shape[1] == skeleton.num_keypoints else skeleton.num_parts
-    slots, counts, _ = find_peaks_op(
-        maps, first, skeleton.num_keypoints, [], config.peak_threshold, config.max_peaks, False
-    )
-    found = counts.cpu().numpy()
-    kept = np.minimum(found, config.max_peaks)
-    rows = slots[: int(kept.max(initial=0))].cpu().numpy()
-    kinds = np.arange(skeleton.num_keypoints, dtype=np.int32)
-    result = []
-    for image, count in enumerate(kept):
-        peaks = np.concatenate([np.empty((0, 3), np.float32), *(rows[:n, image, kind] for kind, n in enumerate(count))])
-        cut = bool((found[image] > config.max_peaks).any())
-        result.append(Peaks(np.repeat(kinds, count), peaks[:, :2].copy(), peaks[:, 2].copy(), cut))
-    return result
-
-
-def match_parts(
-    maps: Tensor, peaks: list[Peaks], skeleton: Skeleton, config: DecodeConfig
-) -> list[CandidateParts] | None:
-    """`simplepose.match_parts` of ``[B, C, H, W]`` maps, contiguous, parts first; None if there is too much of it."""
-    if not peaks:
-        return []
-    counts = np.stack([np.bincount(p.type, minlength=skeleton.num_keypoints) for p in peaks]).astype(np.int32)
-    most = int(counts.max(initial=0))
-    if most > MOST_SLOTS:
-        return None
-    slots = np.zeros((max(most, 1), len(peaks), skeleton.num_keypoints, 3), np.float32)
-    for image, one in enumerate(peaks):
-        place = np.arange(len(one.type)) - (counts[image].cumsum() - counts[image])[one.type]
-        slots[place, image, one.type, :2], slots[place, image, one.type, 2] = one.xy, one.score
-    parts = [int(end) for end in skeleton.part_index.ravel()]
-    tables = [torch.from_numpy(table).to(maps.device) for table in (slots, counts)]
-    rules = (config.part_threshold, config.num_samples, config.min_samples)
-    capacity = 1 << 16
-    while True:
-        total, first, found, hits = match_parts_op(maps, *tables, parts, [], *rules, capacity)
-        wanted = int(total)
-        if wanted <= capacity:
-            break
-        if wanted > MOST_PAIRS:
-            return None
-        capacity = wanted
-    begin, size = first.cpu().numpy(), found.cpu().numpy()
-    pairs = hits[:wanted].cpu().numpy()
-    decoder = native.decoder(skeleton, config)
-    return [
-        CandidateParts(
-            *decoder.rank_pairs(
-                one.type, one.xy, one.score, [pairs[b : b + n] for b, n in zip(begin[i], size[i], strict=True)]
-            )
-        )
-        for i, one in enumerate(peaks)
-    ]
-
-
-@library.custom_op("simplepose::find_peaks", mutates_args=())
-def find_peaks_op(
-    maps: Tensor,
-    first_channel: int,
-    keypoints: int,
-    mirror: list[int],
-    threshold: float,
-    max_peaks: int,
-    average: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Peaks of the ``keypoints`` maps from ``first_channel`` on, on the device alone.
-
-    Args:
-        maps: ``[B, C, H, W]`` float32, float16 or bfloat16; ``[2 B, C, H, W]`` with mirror.
-        mirror: empty, or the ``C`` channels that take each one's place in a mirrored image: the maps are averaged.
-        average: whether the averaged keypoint maps are wanted too.
-
-    Returns:
-        Slots ``[max_peaks, B, J, 3]`` float32 of x, y in cells and score, best first, zero where unused; counts
-        ``[B, J]`` int32, ``max_peaks + 1`` where more were cut; the averaged maps ``[B, J, H, W]`` float32, or nothing.
-    """
-    images = len(maps) // (2 if mirror else 1)
-    slots = maps.new_zeros((max_peaks, images, keypoints, 3), dtype=torch.float32)
-    counts = maps.new_empty((images, keypoints), dtype=torch.int32)
-    averaged = maps.new_empty((images, keypoints, *maps.shape[2:]) if average else 0, dtype=torch.float32)
-    launch_find_peaks(maps.contiguous(), first_channel, mirror, threshold, slots, counts, averaged if average else None)
-    return slots, counts, averaged
-
-
-def launch_find_peaks(
-    maps: Tensor,
-    first_channel: int,
-    mirror: list[int],
-    threshold: float,
-    slots: Tensor,
-    counts: Tensor,
-    averaged: Tensor | None = None,
-) -> None:
-    """The kernel alone, into tensors that are there: `find_peaks_op` says what each is."""
-    _kernels().find_peaks_cuda(
-        _borrow(maps),
-        first_channel,
-        threshold,
-        _borrow(_device_table("mirror", tuple(mirror), maps.shape[1], maps.device)) if mirror else None,
-        _borrow(slots),
-        _borrow(counts),
-        None if averaged is None else _borrow(averaged),
-        _stream(maps.device),
-    )
-
-
-@find_peaks_op.register_fake
-def _find_peaks_fake(
-    maps: Tensor,
-    first_channel: int,
-    keypoints: int,
-    mirror: list[int],
-    threshold: float,
-    max_peaks: int,
-    average: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    images = maps.shape[0] // (2 if mirror else 1)
-    return (
-        maps.new_empty((max_peaks, images, keypoints, 3), dtype=torch.float32),
-        maps.new_empty((images, keypoints), dtype=torch.int32),
-        maps.new_empty((images, keypoints, *maps.shape[2:]) if average else 0, dtype=torch.float32),
-    )
-
-
-@library.custom_op("simplepose::match_parts", mutates_args=())
-def match_parts_op(
-    maps: Tensor,
-    slots: Tensor,
-    counts: Tensor,
-    parts: list[int],
-    mirror: list[int],
-    threshold: float,
-    samples: int,
-    needed: int,
-    capacity: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Pairs of peaks of which ``needed`` of the ``samples`` exceed the threshold, on the device alone.
-
-    Args:
-        maps: as `find_peaks_op` takes them, parts first.
-        slots: as `find_peaks_op` gives them.
-        counts: likewise.
-        parts: the ``2 L`` keypoint types that the parts join.
-        mirror: as `find_peaks_op` takes it.
-        capacity: most pairs of the batch.
-
-    Returns:
-        ``[1]`` int64 how many pairs there are; if more than ``capacity``, not all were written. ``[B, L]`` int64 where
-        those of an image and part begin, ``[B, L]`` int32 how many they are. ``[capacity, 2]`` int32: the pair
-        (from-peak x number of to-peaks + to-peak, each counted within its type), ascending within a part, and the bits
-        of its float32 response.
-    """
-    images, part_types = len(maps) // (2 if mirror else 1), len(parts) // 2
-    total = maps.new_empty(1, dtype=torch.int64)
-    first = maps.new_empty((images, part_types), dtype=torch.int64)
-    found = maps.new_empty((images, part_types), dtype=torch.int32)
-    hits = maps.new_zeros((capacity, 2), dtype=torch.int32)
-    peaks = (slots.contiguous(), counts.contiguous())
-    launch_match_parts(
-        maps.contiguous(), parts, mirror, (threshold, samples, needed), peaks, (total, first, found, hits)
-    )
-    return total, first, found, hits
-
-
-def launch_match_parts(
-    maps: Tensor,
-    parts: list[int],
-    mirror: list[int],
-    rules: tuple[float, int, int],
-    peaks: tuple[Tensor, Tensor],
-    outputs: tuple[Tensor, Tensor, Tensor, Tensor],
-) -> None:
-    """The kernel alone, from slots and counts into tensors that are there: `match_parts_op` says what each is."""
-    _kernels().match_parts_cuda(
-        _borrow(maps),
-        _borrow(_device_table("parts", tuple(parts), peaks[1].shape[1], maps.device).view(-1, 2)),
-        *rules,
-        _borrow(_device_table("mirror", tuple(mirror), maps.shape[1], maps.device)) if mirror else None,
-        *map(_borrow, peaks),
-        *map(_borrow, outputs),
-        _stream(maps.device),
-    )
-
-
-@match_parts_op.register_fake
-def _match_parts_fake(
-    maps: Tensor,
-    slots: Tensor,
-    counts: Tensor,
-    parts: list[int],
-    mirror: list[int],
-    threshold: float,
-    samples: int,
-    needed: int,
-    capacity: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    shape = (maps.shape[0] // (2 if mirror else 1), len(parts) // 2)
-    return (
-        maps.new_empty(1, dtype=torch.int64),
-        maps.new_empty(shape, dtype=torch.int64),
-        maps.new_empty(shape, dtype=torch.int32),
-        maps.new_empty((capacity, 2), dtype=torch.int32),
-    )
-
-
-def _kernels() -> Any:
-    """The module with the kernels; RuntimeError where there are none."""
-    module = native.require_native()
-    if not module.has_cuda:
-        raise RuntimeError("the decoding kernels need a build with CUDA")
-    return module
-
-
-def _borrow(tensor: Tensor) -> Any:
-    """A capsule to lend for one call."""
-    return torch.to_dlpack(tensor.detach())
-
-
-def _stream(device: torch.device) -> int:
-    return int(torch.cuda.current_stream(device).cuda_stream)
-
-
-@cache  # for good: a captured CUDA graph reads it at each replay
-def _device_table(name: str, values: tuple[int, ...], count: int, device: torch.device) -> Tensor:
-    """Indices below ``count`` as int32 on the device, kept there so that a call copies nothing."""
-    check_table(name, values, count)
-    return torch.tensor(values, dtype=torch.int32, device=device)

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from simplepose.ops.pytorch.maths import finite, log32
+from simplepose.ops.candidates import Peaks
 from simplepose.ops.config import DecodeConfig
+from simplepose.ops.pytorch.maths import finite, log32
 from simplepose.ops.reference.find_peaks import EARLIER, LOG_FLOOR
 from simplepose.ops.reference.maths import f32
-from simplepose.ops.candidates import Peaks
 
 
 def find_peaks(maps: Tensor, config: DecodeConfig) -> list[Peaks]:

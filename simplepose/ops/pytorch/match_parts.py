@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from simplepose.ops.pytorch.maths import divide, finite
-from simplepose.ops.config import DecodeConfig
-from simplepose.ops.reference.maths import f32
 from simplepose.ops.candidates import CandidateParts, Peaks
+from simplepose.ops.config import DecodeConfig
+from simplepose.ops.pytorch.maths import divide, finite
+from simplepose.ops.reference.maths import f32
 from simplepose.skeleton.skeleton import Skeleton
 
 SAMPLES_AT_ONCE = 1 << 20

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from simplepose.ops.candidates import Peaks
 from simplepose.ops.config import DecodeConfig
 from simplepose.ops.reference.maths import f32, finite, log32
-from simplepose.ops.candidates import Peaks
 
 LOG_FLOOR = f32(1e-3)
 """Samples below it count as it before their logarithm is taken."""

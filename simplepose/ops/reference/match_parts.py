@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simplepose.ops.candidates import CandidateParts, Peaks
 from simplepose.ops.config import DecodeConfig
 from simplepose.ops.reference.maths import f32, finite
-from simplepose.ops.candidates import CandidateParts, Peaks
 from simplepose.skeleton.skeleton import Skeleton
 
 

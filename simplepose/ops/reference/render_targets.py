@@ -6,6 +6,7 @@ Float32 throughout, in the order of operations written here; csrc/render_maths.h
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 
 from simplepose.ops.config import TargetConfig
 from simplepose.ops.reference.maths import exp2_minus, f32
-from simplepose.skeleton.skeleton import Skeleton
 
 LINE_FLOOR = f32(0.01)
 """What ``shape="line"`` writes in a part's box where the Gaussian does not exceed the threshold."""
@@ -60,7 +60,7 @@ class TargetRules(NamedTuple):
 def render_targets(
     keypoints: NDArray[np.float32],
     size: tuple[int, int],
-    skeleton: Skeleton,
+    parts: NDArray[np.int32],
     config: TargetConfig,
     envelope: bool = False,
 ) -> NDArray[np.float32]:
@@ -69,6 +69,8 @@ def render_targets(
     Args:
         keypoints: ``[P, J, 3]`` float32 x, y in image pixels and COCO visibility.
         size: height and width of the image in pixels, multiples of the stride.
+        parts: ``[L, 2]`` the keypoint types that each part joins.
+        config: widths, threshold, stride and shape.
         envelope: whether to add a last channel, the maximum over the keypoint channels.
 
     Returns:
@@ -76,15 +78,15 @@ def render_targets(
     """
     rules = TargetRules.of(config)
     height, width = size[0] // config.stride, size[1] // config.stride
-    parts = np.zeros((skeleton.num_parts, height, width), f32)
-    points = np.zeros((skeleton.num_keypoints, height, width), f32)
+    areas = np.zeros((len(parts), height, width), f32)
+    points = np.zeros((keypoints.shape[1], height, width), f32)
     with np.errstate(over="ignore", under="ignore"):
         labelled = (keypoints[..., 2] > 0) & np.isfinite(keypoints[..., :2]).all(-1)
         for kind, channel in enumerate(points):
             for person in np.nonzero(labelled[:, kind])[0]:
                 x, y = keypoints[person, kind, :2]
                 draw_keypoint(channel, x, y, rules)
-        for (a, b), channel in zip(skeleton.part_index, parts, strict=True):
+        for (a, b), channel in zip(parts, areas, strict=True):
             people = keypoints[labelled[:, a] & labelled[:, b]]
             if rules.line:
                 average_lines(channel, people[:, a, :2], people[:, b, :2], rules)
@@ -92,7 +94,7 @@ def render_targets(
             for person in people:
                 draw_ellipse(channel, person[a, :2], person[b, :2], rules)
     last = [points.max(0, keepdims=True)] if envelope else []
-    return np.concatenate([parts, points, *last])
+    return np.concatenate([areas, points, *last])
 
 
 def grid(cells: int, rules: TargetRules) -> NDArray[np.float32]:
@@ -211,3 +213,29 @@ def average_pyramid(maps: NDArray[np.float32], scales: int) -> tuple[NDArray[np.
         total = (upper[..., ::2] + upper[..., 1::2]) + (lower[..., ::2] + lower[..., 1::2])
         pyramid.append(total * f32(0.25))
     return tuple(pyramid)
+
+
+def render_batch(
+    keypoints: NDArray[np.float32],
+    size: tuple[int, int],
+    parts: NDArray[np.int32],
+    config: TargetConfig,
+    scales: int,
+    envelope: bool,
+    threads: int | None = None,
+) -> list[NDArray[np.float32]]:
+    """`render_targets` of each image of ``[B, P, J, 3]``, and the pyramid; ``threads`` is not used."""
+    shape = map_shapes(keypoints.shape, size, len(parts), config.stride, 1, envelope)[0]
+    maps = np.empty(shape, f32)
+    for image, people in zip(maps, keypoints, strict=True):
+        image[:] = render_targets(people, size, parts, config, envelope)
+    return list(average_pyramid(maps, scales))
+
+
+def map_shapes(
+    keypoints: Sequence[int], size: tuple[int, int], parts: int, stride: int, scales: int, envelope: bool
+) -> list[tuple[int, int, int, int]]:
+    """The shape of each scale's maps for keypoints of shape ``[B, P, J, 3]``."""
+    channels = parts + keypoints[2] + int(envelope)
+    height, width = size[0] // stride, size[1] // stride
+    return [(keypoints[0], channels, height >> scale, width >> scale) for scale in range(scales)]
