@@ -1,17 +1,25 @@
-"""Images: whatever a caller has, a file, an array, a PIL image or a tensor, as one array of BGR bytes."""
+"""The reader of images: a file, an array, a PIL image or a tensor becomes one array of BGR bytes.
+
+Training, evaluation, prediction and inspection read image files here: the same files are refused, and the pixels at
+full size are the same. `read_image` is the one place where EXIF orientation and the annotated size meet.
+"""
 
 from __future__ import annotations
 
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import PIL.ExifTags
+import PIL.features
 import PIL.Image
 import PIL.ImageOps
 from numpy.typing import NDArray
@@ -24,8 +32,17 @@ Image = NDArray[np.uint8]
 MOST_PIXELS = 80_000_000
 """The largest image: 80 megapixels, 240 MB as BGR; a file's header is enough to refuse it."""
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
-"""What counts as an image in a folder; files that are named one by one may be called anything."""
+SUFFIXES = frozenset(
+    {".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"}
+    | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
+"""What counts as an image in a folder where Pillow reads it; files that are named one by one may be called anything."""
+
+FEATURES = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}
+"""Formats that Pillow knows by name also where it was built without them, and what it calls the feature."""
+
+JPEG_FORMATS = ("JPEG", "MPO")
+"""Pillow's formats that can be decoded at a fraction of their size."""
 
 DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 """Pillow's modes of grayscale with more than 8 bits."""
@@ -35,23 +52,48 @@ class ImageError(ValueError):
     """An image that cannot be read or used; the message names the file or argument."""
 
 
-def read_image(path: str | os.PathLike[str]) -> Image:
+@dataclass(frozen=True)
+class SizedImage:
+    """An image file and the size that it is annotated with; `as_image` reads it as `read_image` does."""
+
+    path: Path
+    height: int  # pixels; 0: any
+    width: int
+
+
+class Listing(NamedTuple):
+    """What `find_images` found."""
+
+    paths: list[Path]
+    left_out: tuple[str, ...]  # one line for each folder with files that were left out: how many of which kind
+
+
+def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None, reduced: int = 1) -> Image:
     """Read an image file, turned upright as its EXIF orientation says.
 
     Grayscale, palette and CMYK files become BGR; 16 bits are scaled to 8; transparency is put on white, as viewers
-    show it; of an animation the first picture counts.
+    show it; of an animation the first picture counts. A JPEG with other bytes behind its end is whole.
+
+    Args:
+        path: the file.
+        size: height and width in pixels that the image is annotated with. If they are those of the upright image, it
+            comes upright; else, if they are those of the pixels as stored, it was annotated without regard to the
+            orientation and comes as stored; anything else is refused. None: no size is asked for.
+        reduced: 1, 2, 4 or 8: a JPEG may be decoded at ``1 / reduced`` of its size, rounded up, in which pixel ``i``
+            is the mean of pixels ``reduced * i`` to ``reduced * (i + 1) - 1``. Other files come in full.
 
     Returns:
         ``[H, W, 3]`` uint8, BGR.
 
     Raises:
-        ImageError: the file is missing, empty, cut short, no image or too large; the message begins with the path.
+        ImageError: the file is missing, empty, cut short, no image, too large or of another size; the message begins
+            with the path.
     """
     name = os.fspath(path)
     try:
         with PIL.Image.open(path) as image:
             _check_size(image.width, image.height)
-            return _from_pil(image)
+            return _from_pil(image, size, reduced)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
     except FileNotFoundError:
@@ -63,7 +105,25 @@ def read_image(path: str | os.PathLike[str]) -> Image:
         raise
     except Exception as error:  # a damaged file can fail in any way
         reason = getattr(error, "strerror", None) or str(error) or repr(error)
-        raise ImageError(f"{name}: cannot be read ({reason})") from None
+        short = ", the file is cut short" if "truncated" in reason.lower() else ""
+        raise ImageError(f"{name}: cannot be read{short} ({reason})") from None
+
+
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Height and width of an image file in pixels, upright; of a JPEG only the header is read.
+
+    Raises:
+        ImageError: as in `read_image`.
+    """
+    try:
+        with PIL.Image.open(path) as image:
+            if image.format in JPEG_FORMATS:
+                width, height = _upright(image.size, _orientation(image))
+                return height, width
+    except Exception:  # whatever it is, reading the pixels names it
+        pass
+    height, width = read_image(path).shape[:2]
+    return height, width
 
 
 def write_image(path: str | os.PathLike[str], image: Image) -> None:
@@ -90,7 +150,7 @@ def as_image(value: Any) -> Image:
     Args:
         value: one of
 
-            - a path: see `read_image`;
+            - a path, or a `SizedImage`: see `read_image`;
             - a NumPy array: ``[H, W]`` or ``[H, W, 1]`` gray, ``[H, W, 3]`` BGR, ``[H, W, 4]`` BGR and opacity; uint8
               or uint16;
             - a PIL image of any mode, turned upright by its EXIF orientation;
@@ -106,6 +166,8 @@ def as_image(value: Any) -> Image:
     """
     if isinstance(value, str | os.PathLike):
         return read_image(value)
+    if isinstance(value, SizedImage):
+        return read_image(value.path, (value.height, value.width) if value.height and value.width else None)
     if isinstance(value, PIL.Image.Image):
         _check_size(value.width, value.height)
         return _from_pil(value)
@@ -117,12 +179,17 @@ def as_image(value: Any) -> Image:
 
 
 def list_images(sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The paths of `find_images`."""
+    return find_images(sources).paths
+
+
+def find_images(sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Listing:
     """The image files that paths, folders and patterns stand for, in the order given.
 
     Args:
-        sources: one or several of: a folder (its image files by name, with numbers in numeric order; not those of
-            folders within), a pattern with ``*``, ``?``, ``[...]`` or ``**``, or a path. A path that does not exist
-            is kept: reading it says so.
+        sources: one or several of: a folder (its image files by name, with numbers in numeric order; not hidden ones,
+            and not those of folders within), a pattern with ``*``, ``?``, ``[...]`` or ``**``, or a path. A path that
+            does not exist is kept: reading it says so.
 
     Raises:
         ImageError: a folder holds no images or a pattern fits no file.
@@ -130,12 +197,17 @@ def list_images(sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
     found: list[Path] = []
+    left_out: dict[str, None] = {}
     for source in sources:
         path, name = Path(source), os.fspath(source)
         if path.is_dir():
-            inside = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()]
+            files = [p for p in path.iterdir() if p.is_file()]
+            inside = [p for p in files if p.suffix.lower() in _readable_suffixes() and not p.name.startswith(".")]
+            others = _left_out(set(files) - set(inside))
             if not inside:
-                raise ImageError(f"{name}: the folder holds no images")
+                raise ImageError(f"{name}: the folder holds no images{'; ' * bool(others)}{others}")
+            if others:
+                left_out[f"{name}: {others}"] = None
             found += sorted(inside, key=_natural)
         elif glob.has_magic(name) and not path.exists():
             fitting = [Path(p) for p in glob.glob(name, recursive=True) if os.path.isfile(p)]
@@ -144,7 +216,23 @@ def list_images(sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str
             found += sorted(fitting, key=_natural)
         else:
             found.append(path)
-    return found
+    return Listing(found, tuple(left_out))
+
+
+def _left_out(files: Iterable[Path]) -> str:
+    """How many files there are of each kind, in words; empty without files."""
+    kinds = Counter("hidden" if p.name.startswith(".") else p.suffix.lower() or "without a suffix" for p in files)
+    total = sum(kinds.values())
+    kinds_text = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    return f"{total} file{'s' * (total > 1)} left out: {kinds_text}" if kinds else ""
+
+
+@cache
+def _readable_suffixes() -> frozenset[str]:
+    """Those of `SUFFIXES` that the installed Pillow reads."""
+    known = PIL.Image.registered_extensions()
+    missing = {name for name, feature in FEATURES.items() if not PIL.features.check(feature)}
+    return frozenset(s for s in SUFFIXES if known.get(s) in PIL.Image.OPEN and known[s] not in missing)
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
@@ -163,10 +251,37 @@ def _check_size(width: int, height: int) -> None:
         )
 
 
-def _from_pil(image: PIL.Image.Image) -> Image:
-    """BGR bytes of a PIL image; its pixels may still be in the file."""
-    image.load()
-    if image.getexif().get(PIL.ExifTags.Base.Orientation, 1) != 1:  # else exif_transpose would copy it
+def _orientation(image: PIL.Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 (upright) also where there is none."""
+    value = image.getexif().get(PIL.ExifTags.Base.Orientation, 1)
+    return value if value in range(1, 9) else 1
+
+
+def _upright(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    return size[::-1] if orientation >= 5 else size
+
+
+def _from_pil(image: PIL.Image.Image, size: tuple[int, int] | None = None, reduced: int = 1) -> Image:
+    """BGR bytes of a PIL image; its pixels may still be in the file. ``size`` and ``reduced`` as in `read_image`."""
+    stored = image.size
+    if reduced > 1 and image.format in JPEG_FORMATS:
+        # mirrored, a size that is no multiple would begin with the pixel that is less than a full mean
+        if _orientation(image) == 1 or not any(side % reduced for side in stored):
+            image.draft(None, (max(stored[0] // reduced, 1), max(stored[1] // reduced, 1)))
+        image.load()
+    else:
+        image.load()
+        stored = image.size  # Pillow turns a TIFF while it loads it
+    orientation = _orientation(image)
+    upright = _upright(stored, orientation)
+    turn = orientation != 1  # else exif_transpose would copy it
+    if size is not None and upright != size[::-1]:
+        if stored != size[::-1]:
+            raise ImageError(
+                f"expected {size[0]} x {size[1]} pixels (height x width) as annotated, got {upright[1]} x {upright[0]}"
+            )
+        turn = False
+    if turn:
         image = PIL.ImageOps.exif_transpose(image)
     if image.mode in DEEP_MODES:
         values = np.asarray(image).astype(np.int64)
