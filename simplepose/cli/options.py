@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,12 @@ def chosen_decode_config(options: argparse.Namespace) -> DecodeConfig:
 def print_json(data: Any) -> None:
     """The one JSON object that --json promises."""
     print(json.dumps(data))
+
+
+def print_warnings(command: str, warnings: Iterable[str]) -> None:
+    """What was worked out or left out, one line each on stderr."""
+    for line in warnings:
+        print(f"simplepose {command}: warning: {line}", file=sys.stderr)
 
 
 def table(rows: list[list[str]]) -> str:

@@ -14,9 +14,10 @@ from simplepose.cli.options import (
     add_predictor_options,
     make_predictor,
     print_json,
+    print_warnings,
     usage_errors,
 )
-from simplepose.data.images import ImageError, list_images, write_image
+from simplepose.data.images import ImageError, find_images, write_image
 from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
 from simplepose.drawing.people import DrawConfig, draw_poses
 from simplepose.inference.video import VIDEO_SUFFIXES, Frames, video_writer
@@ -69,11 +70,13 @@ def run(options: argparse.Namespace) -> int:
         _run_video(Path(videos[0]), job)
     else:
         try:
-            paths = list(dict.fromkeys(list_images(options.inputs)))
+            found = find_images(options.inputs)
         except ImageError as error:
             print(f"simplepose predict: error: {error}", file=sys.stderr)
             return 1
-        _run_images(paths, job)
+        for line in found.left_out:
+            job.warn(line)
+        _run_images(list(dict.fromkeys(found.paths)), job)
     return job.finish()
 
 
@@ -89,8 +92,14 @@ class _Job:
         self.images: list[dict[str, Any]] = []
         self.results: list[dict[str, Any]] = []
         self.failed: dict[str, str] = {}
+        self.warnings: list[str] = []
         self.inputs = 0
         self.people = 0
+
+    def warn(self, line: str) -> None:
+        """Say on stderr, and in the JSON object, what was worked out or left out."""
+        self.warnings.append(line)
+        print_warnings("predict", [line])
 
     def add(self, name: str, poses: Poses) -> None:
         image_id = len(self.images) + 1
@@ -116,6 +125,7 @@ class _Job:
     def finish(self) -> int:
         """Write and print what was found; the exit code."""
         report: dict[str, Any] = {"images": self.images, "people": self.people, "failed": self.failed}
+        report["warnings"] = self.warnings
         if self.options.out:
             path = self.options.out / "results.json"
             write_json(path, self.results)
@@ -173,8 +183,10 @@ def _run_video(path: Path, job: _Job) -> None:
     job.inputs = 1
     frames = Frames(path)
     target = job.options.out / f"{path.stem}_poses.mp4" if job.options.draw else None
+    for line in frames.notes:
+        job.warn(line)
     found = job.predictor.predict_many(frames)
-    with video_writer(target, frames.rate) as write:
+    with video_writer(target, frames.rate, job.warn) as write:
         for index, prediction in enumerate(job.progress(found, frames.count, "frame")):
             job.add(f"{path}#{index}", prediction.poses)
             if write:

@@ -1,8 +1,12 @@
-"""Videos through OpenCV: frames in, drawn frames out."""
+"""Videos through OpenCV: frames in, drawn frames out.
+
+Two matters are worked out and said in ``notes``: a frame rate that cannot be right, and sides of odd length.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,11 +19,26 @@ from simplepose.io.atomic import atomic_write
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm"})
 
+PLAUSIBLE_RATE = (1.0, 240.0)
+"""Frames a second. A file without frame durations, as browsers record, is said to have the rate of its clock: 1000."""
+
+DEFAULT_RATE = 25.0
+"""Frames a second of a file whose frames have no times either."""
+
+TIMED_FRAMES = 1000
+"""How many frames at most are read to work the rate out."""
+
 Image = NDArray[np.uint8]
 
 
 class Frames:
-    """The frames of a video file, ``[H, W, 3]`` uint8 BGR, and its ``rate`` in frames a second.
+    """The frames of a video file, ``[H, W, 3]`` uint8 BGR, in the order in which they are shown.
+
+    Attributes:
+        rate: frames a second. Outside `PLAUSIBLE_RATE` it is worked out from the times of the first `TIMED_FRAMES`
+            frames, and is `DEFAULT_RATE` if they have none.
+        count: how many frames the file says it has; None if it does not say.
+        notes: what was worked out, a line each.
 
     Raises:
         ImageError: the file is missing or no video; the message names it.
@@ -31,9 +50,17 @@ class Frames:
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise ImageError(f"{path}: OpenCV cannot read this video")
-        self.rate = float(self._capture.get(cv2.CAP_PROP_FPS)) or 25.0
-        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.count = count if count > 0 else None
+        self.notes: list[str] = []
+        self.rate = float(self._capture.get(cv2.CAP_PROP_FPS))
+        if not PLAUSIBLE_RATE[0] <= self.rate <= PLAUSIBLE_RATE[1]:  # also NaN
+            given, timed = self.rate, _timed_rate(path)
+            self.rate = timed or DEFAULT_RATE
+            source = (
+                "worked out from the times of the frames" if timed else "the default, since the frames have no times"
+            )
+            self.notes.append(f"{path}: frame rate {given:g} cannot be right; {self.rate:.4g} frames/s is {source}")
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.count = int(count) if 0 < count < 1e9 else None
 
     def __iter__(self) -> Iterator[Image]:
         try:
@@ -46,9 +73,37 @@ class Frames:
             self._capture.release()
 
 
+def _timed_rate(path: Path) -> float | None:
+    """Frames a second by the times of the first frames; None if there are no times that grow."""
+    capture = cv2.VideoCapture(str(path))
+    times: list[float] = []
+    try:
+        while len(times) < TIMED_FRAMES and capture.grab():
+            times.append(float(capture.get(cv2.CAP_PROP_POS_MSEC)))
+    finally:
+        capture.release()
+    seconds = (times[-1] - times[0]) / 1000 if len(times) > 1 else 0.0
+    return (len(times) - 1) / seconds if seconds > 0 and math.isfinite(seconds) else None
+
+
+def even_sides(frame: Image) -> Image:
+    """``frame [H, W, 3]``, its last row and column repeated where the side is odd: MP4 needs even sides."""
+    height, width = frame.shape[:2]
+    if height % 2 == 0 and width % 2 == 0:
+        return frame
+    return np.asarray(cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
+
+
 @contextlib.contextmanager
-def video_writer(path: Path | None, rate: float) -> Iterator[Callable[[Image], None] | None]:
+def video_writer(
+    path: Path | None, rate: float, note: Callable[[str], None] = lambda _: None
+) -> Iterator[Callable[[Image], None] | None]:
     """A function that appends a frame to a new MP4 file; the file appears when the block ends. None without a path.
+
+    Args:
+        path: the file.
+        rate: frames a second.
+        note: gets a line if frames are padded (`even_sides`), and one if frames of several sizes are resized.
 
     Raises:
         OSError: OpenCV cannot write the file.
@@ -58,16 +113,27 @@ def video_writer(path: Path | None, rate: float) -> Iterator[Callable[[Image], N
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     writer: cv2.VideoWriter | None = None
+    size, resized = (0, 0), False
     with atomic_write(path) as temporary:
         target = temporary.with_suffix(".mp4")  # OpenCV chooses the container by the name
 
         def write(frame: Image) -> None:
-            nonlocal writer
+            nonlocal writer, size, resized
+            given, frame = frame.shape, even_sides(frame)
             if writer is None:
                 size = (frame.shape[1], frame.shape[0])
+                if given != frame.shape:
+                    note(
+                        f"{path}: frames of odd size {given[1]} x {given[0]} are padded to {size[0]} x {size[1]}; "
+                        "MP4 needs even sides"
+                    )
                 writer = cv2.VideoWriter(str(target), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
                 if not writer.isOpened():
                     raise OSError(f"{path}: OpenCV cannot write this video")
+            if frame.shape[:2] != size[::-1]:  # OpenCV would leave the frame out
+                if not resized:
+                    note(f"{path}: frames of other sizes are resized to the first frame's, {size[0]} x {size[1]}")
+                resized, frame = True, np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
             writer.write(frame)
 
         try:
