@@ -17,7 +17,8 @@ import time
 import cv2
 
 from simplepose.data.augment import AugmentConfig
-from simplepose.data.dataset import COCODataset, collate, read_image
+from simplepose.data.dataset import COCODataset, collate
+from simplepose.data.images import read_image
 
 
 def samples_a_second(dataset: COCODataset, repeats: int) -> tuple[float, float]:
@@ -30,7 +31,7 @@ def samples_a_second(dataset: COCODataset, repeats: int) -> tuple[float, float]:
         rates.append(len(dataset) / (time.process_time() - start))
         start = time.process_time()
         for record, _ in dataset.samples:
-            read_image(dataset.records[record])
+            read_image(dataset.records[record].path)
         decoding.append(len(dataset) / (time.process_time() - start))
     return statistics.median(rates), statistics.median(decoding)
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplepose.cli.options import UsageError, print_json, table, usage_errors
+from simplepose.data.annotations import Annotations, annotations_from
 from simplepose.evaluation import oracle
-from simplepose.evaluation.coco import Annotations, annotations_from, evaluate_keypoints
+from simplepose.evaluation.coco import evaluate_keypoints
 from simplepose.ops.decode import decode
 from simplepose.ops.native import module as native
 from simplepose.poses import Poses

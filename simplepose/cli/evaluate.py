@@ -18,9 +18,12 @@ from simplepose.cli.options import (
     chosen_skeleton,
     make_predictor,
     print_json,
+    print_warnings,
 )
+from simplepose.data.annotations import Annotations, read_annotations
+from simplepose.data.images import SizedImage
 from simplepose.evaluation import oracle
-from simplepose.evaluation.coco import Annotations, load_annotations, metrics_table
+from simplepose.evaluation.coco import metrics_table
 from simplepose.evaluation.evaluate import evaluate_images, to_dict
 from simplepose.network.checkpoint import find_checkpoint
 from simplepose.poses import Poses
@@ -30,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", nargs="?", help="a shipped name or a file; none with --oracle")
     parser.add_argument("--annotations", required=True, help="COCO keypoint annotation file")
     parser.add_argument("--images", type=Path, help="the folder of the image files")
-    parser.add_argument("--oracle", choices=["clean", "noisy"], help="judge the decoder alone, without a network")
+    parser.add_argument("--oracle", choices=["clean", "noisy"], help="evaluate the decoder alone, without a network")
     parser.add_argument("--limit", type=int, help="only the first so many images")
     parser.add_argument("--ids", type=int, nargs="+", help="only these images")
     parser.add_argument("--out", type=Path, help="write COCO results; a killed run with it goes on where it was")
@@ -50,15 +53,17 @@ def run(options: argparse.Namespace) -> int:
     if not options.images.is_dir():
         raise UsageError(f"--images: {options.images} is no folder")
     predictor = make_predictor(options)
-    annotations = load_annotations(options.annotations, predictor.skeleton)
+    annotations = read_annotations(options.annotations, options.images, predictor.skeleton)
     first = os.environ.get("RANK", "0") == "0"
+    if first:
+        print_warnings("evaluate", annotations.warnings)
 
-    def find(paths: Iterable[Path]) -> Iterator[Poses | Exception]:
+    def find(files: Iterable[SizedImage]) -> Iterator[Poses | Exception]:
         from tqdm import tqdm
 
-        paths = list(paths)
-        found = predictor.predict_many(paths)
-        shown = tqdm(found, "evaluate", len(paths), unit="image", disable=None if first and not options.json else True)
+        files = list(files)
+        found = predictor.predict_many(files)
+        shown = tqdm(found, "evaluate", len(files), unit="image", disable=None if first and not options.json else True)
         return (prediction.error or prediction.poses for prediction in shown)
 
     names = ("checkpoint", "scales", "flip", "size", "fit", "precision", "paper", "set", "annotations")
@@ -69,8 +74,6 @@ def run(options: argparse.Namespace) -> int:
     report = evaluate_images(
         find,
         annotations,
-        options.images,
-        predictor.skeleton,
         _chosen_ids(options, annotations, list(annotations.images)),
         out=options.out,
         settings=settings,
@@ -78,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     if report is None:
         return 0
     if options.json:
-        print_json({**to_dict(report), "command": _command()})
+        print_json({**to_dict(report), "warnings": list(annotations.warnings), "command": _command()})
     else:
         print(metrics_table(report.metrics))
         rate = report.images / report.seconds
@@ -95,19 +98,19 @@ def run(options: argparse.Namespace) -> int:
 
 def _run_oracle(options: argparse.Namespace) -> int:
     if options.checkpoint or options.images or options.out or options.flip or options.scales != [1.0]:
-        raise UsageError("--oracle judges the decoder alone: no CHECKPOINT, --images, --out, --flip or --scales")
+        raise UsageError("--oracle evaluates the decoder alone: no CHECKPOINT, --images, --out, --flip or --scales")
     skeleton = chosen_skeleton(argparse.Namespace(skeleton=options.skeleton or "coco"))
-    annotations = load_annotations(options.annotations, skeleton)
+    annotations = read_annotations(options.annotations, skeleton=skeleton)
+    print_warnings("evaluate", annotations.warnings)
     report = oracle.run_oracle(
         annotations,
-        oracle.annotation_maps(annotations, options.oracle == "noisy", skeleton),
-        _chosen_ids(options, annotations, annotations.with_keypoints()),
-        skeleton=skeleton,
+        oracle.annotation_maps(annotations, options.oracle == "noisy"),
+        _chosen_ids(options, annotations, annotations.with_keypoints() or list(annotations.images)),
         config=chosen_decode_config(options),
         progress=oracle.progress_bar("decode"),
     )
     if options.json:
-        values: dict[str, Any] = asdict(report)
+        values: dict[str, Any] = {**asdict(report), "warnings": list(annotations.warnings)}
         print_json({**values.pop("metrics"), **values, "oracle": options.oracle, "command": _command()})
     else:
         print(metrics_table(report.metrics))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from simplepose.checks import check_count
-from simplepose.cli.options import add_skeleton_option, chosen_skeleton, print_json, usage_errors
+from simplepose.cli.options import add_skeleton_option, chosen_skeleton, print_json, print_warnings, usage_errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,10 +39,12 @@ def run(options: argparse.Namespace) -> int:
             augment=AugmentConfig.none() if options.plain else AugmentConfig(),
             seed=options.seed,
         )
+    print_warnings("inspect", dataset.warnings)
     dataset.set_epoch(options.epoch)
     path = inspect_data(dataset, options.out, count=options.count, first=options.first)
     if options.json:
-        print_json({"picture": str(path), "samples": len(dataset), "images": len(dataset.records)})
+        counts = {"samples": len(dataset), "images": len(dataset.records)}
+        print_json({"picture": str(path), **counts, "warnings": list(dataset.warnings)})
     else:
         print(f"{len(dataset)} samples of {len(dataset.records)} images; picture: {path}")
     return 0

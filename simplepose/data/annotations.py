@@ -1,41 +1,60 @@
-"""COCO-style annotation files: which images there are and the people in them, for any skeleton."""
+"""The reader of COCO annotation files: which images there are and the people in them, for any skeleton.
+
+Training, validation, evaluation, oracle and inspection all read through `read_annotations`, once a file. The rules for
+single fields stand in `simplepose.data.annotation_fields`; those for the file as a whole are these:
+
+| matter | rule |
+|---|---|
+| category | the one whose keypoint names are the skeleton's, whatever it is called; of several, the one called \
+"person". If no category names keypoints: the one called "person", else the only one |
+| order of the keypoints | if the category has the skeleton's names in another order, keypoints are reordered by name |
+| an annotation of another category, or of an image that is not listed | left out |
+| duplicate ids of images, categories or annotations | refused |
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.skeleton.skeleton import Skeleton
+from simplepose.data import annotation_fields as fields
+from simplepose.data.annotation_fields import Notes, Polygons, RunLengths, show
+from simplepose.data.images import ImageError, image_size
+from simplepose.skeleton.skeleton import COCO, Skeleton
 
 ANNOTATION_FILES = ("annotations.json", "person_keypoints.json")
 """What an annotation file in a data folder is called, the first found wins; else the folder's only json."""
+
+LISTS = ("images", "annotations", "categories")
+"""The lists that an annotation file must have."""
 
 
 class Person(NamedTuple):
     """One annotated person, or a crowd of them. Boxes and polygons are COCO's: the first pixel covers 0 to 1."""
 
-    id: int
+    id: int  # in the file; -1 if it has none
     keypoints: NDArray[np.float32]  # [D, 3] x, y, COCO visibility, in dataset order; all 0 if not annotated
     box: tuple[float, float, float, float]  # x, y, width, height
     area: float  # of the person's outline, square pixels
     crowd: bool
-    polygons: tuple[NDArray[np.float32], ...]  # [V, 2] each; the outline is their union, the box where it is missing
-    rle: dict[str, Any] | None  # the outline as a COCO run-length encoding, then there are no polygons
+    polygons: Polygons  # [V, 2] each; the outline is their union, the box where it is missing
+    rle: RunLengths | None  # the outline as a COCO run-length encoding, then there are no polygons
 
     @property
-    def labelled(self) -> int:
-        """How many keypoints are labelled (visibility above 0)."""
+    def labeled(self) -> int:
+        """How many keypoints are labeled (visibility above 0)."""
         return int(np.count_nonzero(self.keypoints[:, 2]))
 
     @property
     def ignored(self) -> bool:
-        """Whether the loss must look away: a crowd, or a person without keypoint annotation."""
-        return self.crowd or self.labelled == 0
+        """Whether loss and evaluation leave it out: a crowd, or a person without labeled keypoints."""
+        return self.crowd or self.labeled == 0
 
 
 class ImageRecord(NamedTuple):
@@ -43,9 +62,29 @@ class ImageRecord(NamedTuple):
 
     id: int
     path: Path
-    height: int
+    height: int  # pixels; 0 if neither the file says it nor an image file
     width: int
     people: tuple[Person, ...]  # in the order of the file, crowds included
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What an annotation file says of one skeleton's category."""
+
+    path: Path
+    skeleton: Skeleton
+    category: int  # the id of the category
+    images: Mapping[int, ImageRecord]  # by id, in the order of the file
+    warnings: tuple[str, ...] = ()  # what was worked out or left out: one line a kind, counted
+
+    def keypoints(self, image_id: int) -> NDArray[np.float32]:
+        """``[P, J, 3]`` float32 in network order: the people of an image that have labeled keypoints."""
+        rows = [person.keypoints for person in self.images[image_id].people if not person.ignored]
+        return self.skeleton.from_dataset(np.reshape(rows, (-1, len(self.skeleton.dataset_keypoints), 3)))
+
+    def with_keypoints(self) -> list[int]:
+        """The ids of the images that show at least one person with labeled keypoints."""
+        return [i for i, image in self.images.items() if not all(person.ignored for person in image.people)]
 
 
 def find_data(data: str | Path, images: str | Path | None = None) -> tuple[Path, Path]:
@@ -62,7 +101,7 @@ def find_data(data: str | Path, images: str | Path | None = None) -> tuple[Path,
     data = Path(data)
     if data.is_dir():
         named = [data / name for name in ANNOTATION_FILES if (data / name).is_file()]
-        found = named[:1] or sorted(data.glob("*.json"))
+        found = named[:1] or sorted(p for p in data.glob("*.json") if not p.name.startswith("."))
         if len(found) != 1:
             raise FileNotFoundError(
                 f"{data}: expected {' or '.join(ANNOTATION_FILES)} or one other json file in it, got {len(found)}"
@@ -79,142 +118,199 @@ def find_data(data: str | Path, images: str | Path | None = None) -> tuple[Path,
     return data, next(c for c in candidates if c.is_dir())
 
 
-def read_annotations(annotations: str | Path, images: str | Path, skeleton: Skeleton) -> list[ImageRecord]:
-    """The images of a COCO keypoint json, each with its people, in the order of the file.
+def read_annotations(path: str | Path, images: str | Path | None = None, skeleton: Skeleton = COCO) -> Annotations:
+    """Read a COCO keypoint annotation file.
 
-    The category is the one called "person", or else the only one with keypoints. Where it names its keypoints they
-    must be ``skeleton.dataset_keypoints``.
-
-    Raises:
-        FileNotFoundError: the file is missing.
-        ValueError: it is not such a json; the message names the file, the entry, what was expected and what came.
-    """
-    path = Path(annotations)
-    data = load_json(path, ("images", "annotations", "categories"))
-    try:
-        category = _checked_category(data["categories"], skeleton)
-        people: dict[int, list[Person]] = {int(image["id"]): [] for image in data["images"]}
-        for index, entry in enumerate(data["annotations"]):
-            if entry.get("category_id", category) == category:
-                people[_image_of(entry, people, index)].append(_person(entry, skeleton))
-        return [_image_record(entry, Path(images), people) for entry in data["images"]]
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: an entry is not as COCO has it ({type(error).__name__}: {error})") from None
-
-
-def load_json(path: str | Path, lists: Sequence[str]) -> dict[str, Any]:
-    """The content of a COCO annotation file, an object with at least these lists.
+    Args:
+        path: the JSON file.
+        images: the folder that the file names are relative to; None where no image file is read.
+        skeleton: the keypoints that are wanted.
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: it is not such a file. Both name the path.
+        ValueError: it is no such file; the message names the file, the place, what was expected and what came.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such annotation file")
     try:
         data = json.loads(path.read_bytes())
-    except ValueError as error:  # also bytes that are no text
+    except (ValueError, RecursionError) as error:  # also bytes that are no text
         raise ValueError(f"{path}: not a JSON file ({error})") from None
-    return check_lists(data, path, lists)
+    return annotations_from(data, path, skeleton, images)
 
 
-def check_lists(data: Any, path: str | Path, lists: Sequence[str]) -> dict[str, Any]:
-    """``data`` if it is an object with these lists; ValueError with the path otherwise."""
-    missing = [name for name in lists if not isinstance(data, dict) or not isinstance(data.get(name), list)]
-    if missing:
-        raise ValueError(f"{path}: expected an object with the lists {', '.join(lists)}, it has no list {missing[0]!r}")
-    checked: dict[str, Any] = data
-    return checked
-
-
-def find_category(categories: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The category whose keypoints count: the one called "person", or else the only one with keypoints.
+def annotations_from(
+    data: object, path: str | Path, skeleton: Skeleton = COCO, images: str | Path | None = None
+) -> Annotations:
+    """The records of an annotation file's content, as `read_annotations` gives them; ``path`` is for messages.
 
     Raises:
-        ValueError: there is none, or more than one.
+        ValueError: as in `read_annotations`.
     """
-    named = [c for c in categories if c.get("name") == "person"]
-    found = named or [c for c in categories if c.get("keypoints")]
-    if len(found) != 1:
-        names = [c.get("name") for c in categories]
-        raise ValueError(f"categories: expected one called 'person' or one alone with keypoints, got {names}")
-    return found[0]
+    path, notes = Path(path), Notes()
+    lists = _lists(data, path)
+    try:
+        category = _category(lists["categories"], skeleton, notes)
+        records = _images(lists["images"], None if images is None else Path(images), notes)
+        people = _people(lists["annotations"], records, category, skeleton, notes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    complete = {i: record._replace(people=tuple(people[i])) for i, record in records.items()}
+    return Annotations(path, skeleton, category.id, complete, notes.lines(path))
 
 
-def _checked_category(categories: Sequence[Mapping[str, Any]], skeleton: Skeleton) -> int:
-    found = find_category(categories)
-    keypoints = found.get("keypoints")
-    if keypoints and tuple(keypoints) != skeleton.dataset_keypoints:
+Entry = dict[str, object]
+
+
+class _Category(NamedTuple):
+    """The skeleton's category among those of a file."""
+
+    id: int
+    order: tuple[int, ...] | None  # the place of each dataset keypoint in the category's order; None: the same order
+    listed: frozenset[int]  # the ids of all categories
+
+
+def _lists(data: object, path: Path) -> dict[str, list[object]]:
+    found: dict[str, list[object]] = {}
+    for name in LISTS:
+        values = data.get(name) if isinstance(data, dict) else None
+        if not isinstance(values, list):
+            raise ValueError(f"{path}: expected an object with the lists {', '.join(LISTS)}, it has no list {name!r}")
+        found[name] = values
+    return found
+
+
+def _entry(value: object, place: str) -> Entry:
+    if not isinstance(value, dict):
+        raise ValueError(f"{place}: expected an object, got {show(value)}")
+    return value
+
+
+def _category(entries: Sequence[object], skeleton: Skeleton, notes: Notes) -> _Category:
+    names: dict[int, object] = {}
+    keypoints: dict[int, tuple[str, ...]] = {}
+    for index, value in enumerate(entries):
+        entry = _entry(value, f"categories[{index}]")
+        key = fields.integer(entry.get("id"), f"categories[{index}].id", notes, "category")
+        if key in names:
+            raise ValueError(f"categories[{index}].id: expected an id of its own, got {key} a second time")
+        given = entry.get("keypoints") or []
+        if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+            raise ValueError(f"categories[{index}].keypoints: expected a list of names, got {show(given)}")
+        names[key], keypoints[key] = entry.get("name"), tuple(given)
+    wanted = skeleton.dataset_keypoints
+    with_keypoints = [key for key in keypoints if keypoints[key]]
+    fitting = [key for key in with_keypoints if sorted(keypoints[key]) == sorted(wanted)]
+    if with_keypoints and not fitting:
         raise ValueError(
-            f"categories: expected the keypoints of skeleton {skeleton.name!r}, "
-            f"{', '.join(skeleton.dataset_keypoints)}, got {', '.join(map(str, keypoints))}"
+            f"categories: expected the keypoints of skeleton {skeleton.name!r}, {', '.join(wanted)}, "
+            f"got {'; '.join(', '.join(keypoints[key]) for key in with_keypoints)}"
         )
-    return int(found["id"])
+    candidates = fitting or list(names)
+    called_person = [key for key in candidates if names[key] == "person"]
+    chosen = candidates if len(candidates) == 1 else called_person
+    if len(chosen) != 1:
+        raise ValueError(
+            f"categories: expected one called 'person' or one alone with keypoints, got {list(names.values())}"
+        )
+    found = chosen[0]
+    if not keypoints[found]:
+        notes.add(f"no keypoint names, the order of skeleton {skeleton.name!r} is assumed", "category")
+    if keypoints[found] in ((), wanted):
+        return _Category(found, None, frozenset(names))
+    notes.add("keypoints in another order than the skeleton's, reordered by name", "category")
+    order = tuple(keypoints[found].index(name) for name in wanted)
+    return _Category(found, order, frozenset(names))
 
 
-def _image_of(entry: Mapping[str, Any], people: Mapping[int, Any], index: int) -> int:
-    image: int | None = entry.get("image_id")
-    if image is None or image not in people:
-        raise ValueError(f"annotations[{index}].image_id: expected the id of an image, got {image!r}")
-    return image
+def _images(entries: Sequence[object], folder: Path | None, notes: Notes) -> dict[int, ImageRecord]:
+    records: dict[int, ImageRecord] = {}
+    for index, value in enumerate(entries):
+        entry = _entry(value, f"images[{index}]")
+        key = fields.integer(entry.get("id"), f"images[{index}].id", notes, "image")
+        if key in records:
+            raise ValueError(f"images[{index}].id: expected an id of its own, got {key} a second time")
+        path = fields.file_path(entry.get("file_name"), folder, f"image {key}", notes)
+        height, width = fields.image_sides(entry.get("height"), entry.get("width"), f"image {key}", notes)
+        if not height:
+            height, width = _size_of_file(path if folder else None, notes)
+        records[key] = ImageRecord(key, path, height, width, ())
+    return records
 
 
-def _image_record(entry: Mapping[str, Any], images: Path, people: Mapping[int, list[Person]]) -> ImageRecord:
-    for field in ("file_name", "height", "width"):
-        if field not in entry:
-            raise ValueError(f"image {entry['id']}: expected {field!r}, got {sorted(entry)}")
-    image, path = int(entry["id"]), images / entry["file_name"]
-    return ImageRecord(image, path, int(entry["height"]), int(entry["width"]), tuple(people[image]))
+def _size_of_file(path: Path | None, notes: Notes) -> tuple[int, int]:
+    """Height and width of an image file; 0 if it cannot be read, which reading its pixels says."""
+    if path is None:
+        return 0, 0
+    try:
+        size = image_size(path)
+    except ImageError:
+        return 0, 0
+    notes.add("height or width missing, taken from the image file", "image")
+    return size
 
 
-def _person(entry: Mapping[str, Any], skeleton: Skeleton) -> Person:
-    label = f"annotation {entry.get('id', '?')}"
-    keypoints = _keypoints(entry.get("keypoints") or [], len(skeleton.dataset_keypoints), label)
-    polygons, rle = _outline(entry.get("segmentation"), label)
-    box = entry.get("bbox") or box_of(polygons, keypoints)
-    if len(box) != 4 or not np.isfinite(box).all():
-        raise ValueError(f"{label}.bbox: expected x, y, width, height, got {box}")
-    x, y, width, height = map(float, box)
+def _people(
+    entries: Sequence[object],
+    records: Mapping[int, ImageRecord],
+    category: _Category,
+    skeleton: Skeleton,
+    notes: Notes,
+) -> dict[int, list[Person]]:
+    people: dict[int, list[Person]] = {key: [] for key in records}
+    seen: set[int] = set()
+    for index, value in enumerate(entries):
+        place = f"annotations[{index}]"
+        entry = _entry(value, place)
+        key = -1
+        if entry.get("id") is not None:
+            key = fields.integer(entry["id"], f"{place}.id", notes)
+            if key in seen:
+                raise ValueError(f"{place}.id: expected an id of its own, got {key} a second time")
+            seen.add(key)
+        if not _is_of(category, entry, place, notes):
+            continue
+        image = fields.integer(entry.get("image_id"), f"{place}.image_id", notes)
+        if image not in people:
+            notes.add("image_id of an image that is not listed, left out")
+            continue
+        place = place if key < 0 else f"annotation {key}"
+        people[image].append(_person(key, entry, place, records[image], category, skeleton, notes))
+    return people
+
+
+def _is_of(category: _Category, entry: Entry, place: str, notes: Notes) -> bool:
+    if entry.get("category_id") is None:
+        notes.add(f"category_id missing, taken as {category.id}")
+        return True
+    found = fields.integer(entry["category_id"], f"{place}.category_id", notes)
+    if found not in category.listed:
+        notes.add("category_id of a category that is not listed, left out")
+    return found == category.id
+
+
+def _person(
+    key: int,
+    entry: Entry,
+    place: str,
+    image: ImageRecord,
+    category: _Category,
+    skeleton: Skeleton,
+    notes: Notes,
+) -> Person:
+    count = len(skeleton.dataset_keypoints)
+    keypoints = fields.keypoint_table(entry.get("keypoints"), count, category.order, place, notes)
+    labeled = int(np.count_nonzero(keypoints[:, 2]))
+    fields.check_count(entry.get("num_keypoints"), labeled, notes)
+    polygons, rle = fields.outline(entry.get("segmentation"), (image.height, image.width), place, notes)
+    box = fields.person_box(entry.get("bbox"), polygons, rle, keypoints, place, notes)
+    area = fields.person_area(entry.get("area"), box, polygons, rle, skeleton.name, place, notes)
+    crowd = fields.crowd_flag(entry.get("iscrowd"), place, notes)
+    if labeled and not crowd:
+        fields.check_area(area, box, notes)
+    x, y, width, height = box
     if not polygons and rle is None and width > 0 and height > 0:
         corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
         polygons = (np.array(corners, np.float32),)
-    area = float(entry.get("area", width * height))
-    return Person(
-        int(entry.get("id", 0)), keypoints, (x, y, width, height), area, bool(entry.get("iscrowd")), polygons, rle
-    )
-
-
-def _keypoints(values: Any, count: int, label: str) -> NDArray[np.float32]:
-    if len(values) not in (0, 3 * count):
-        raise ValueError(f"{label}.keypoints: expected {count} x (x, y, visibility), got {len(values)} numbers")
-    keypoints = np.zeros((count, 3), np.float32)
-    if len(values):
-        keypoints[:] = np.reshape(np.asarray(values, np.float32), (count, 3))
-    if not np.isfinite(keypoints).all() or not np.isin(keypoints[:, 2], (0, 1, 2)).all():
-        raise ValueError(f"{label}.keypoints: expected finite positions and visibilities 0, 1, 2, got {values}")
-    return keypoints
-
-
-def _outline(segmentation: Any, label: str) -> tuple[tuple[NDArray[np.float32], ...], dict[str, Any] | None]:
-    if isinstance(segmentation, dict):
-        if "counts" not in segmentation or len(segmentation.get("size", ())) != 2:
-            raise ValueError(f"{label}.segmentation: expected counts and size [height, width], got {segmentation!r}")
-        return (), segmentation
-    polygons = (np.asarray(polygon, np.float32) for polygon in segmentation or ())
-    # fewer than three corners enclose nothing; COCO has a few such
-    return tuple(p[: p.size // 2 * 2].reshape(-1, 2) for p in polygons if p.ndim == 1 and p.size >= 6), None
-
-
-def box_of(
-    polygons: tuple[NDArray[np.float32], ...], keypoints: NDArray[np.float32]
-) -> tuple[float, float, float, float]:
-    """The box around what is known of the person; empty where nothing is."""
-    labelled = keypoints[keypoints[:, 2] > 0, :2]
-    points = np.concatenate([*polygons, labelled + 0.5])
-    if not len(points):
-        return (0.0, 0.0, 0.0, 0.0)
-    low, high = points.min(0), points.max(0)
-    return (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
+    return Person(key, keypoints, box, area, crowd, polygons, rle)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplepose.checks import check_choice, check_number
+from simplepose.data.annotation_fields import RunLengths
 from simplepose.data.annotations import Person
 
 Frame = Literal["person", "image"]
@@ -194,7 +195,7 @@ def draw_outlines(
     return canvas
 
 
-def decode_masks(encoded: Sequence[dict[str, Any]], image_size: tuple[int, int]) -> NDArray[np.uint8]:
+def decode_masks(encoded: Sequence[RunLengths], image_size: tuple[int, int]) -> NDArray[np.uint8]:
     """The union ``[H, W]`` (0 and 1, columns contiguous) of COCO run-length masks, compressed or as counts."""
     from pycocotools import mask as coco_mask
 

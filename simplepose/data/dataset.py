@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from simplepose.data.annotations import ImageRecord, Person, find_data, read_annotations
+from simplepose.data.annotations import Annotations, ImageRecord, Person, find_data, read_annotations
 from simplepose.data.augment import (
     AugmentConfig,
     Transform,
@@ -25,25 +25,18 @@ from simplepose.data.augment import (
     transform_keypoints,
     warp_image,
 )
+from simplepose.data.images import read_image
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 NO_PERSON = -1
 """The person of a sample that shows a whole image."""
-
-REDUCED_FLAGS = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
-"""How a JPEG is decoded at a fraction of its size."""
 
 
 class Sample(NamedTuple):
     """One training sample."""
 
     image: NDArray[np.uint8]  # [S, S, 3] BGR
-    keypoints: NDArray[np.float32]  # [P, J, 3] x, y in input pixels, COCO visibility; who has any labelled
+    keypoints: NDArray[np.float32]  # [P, J, 3] x, y in input pixels, COCO visibility; who has any labeled
     person_mask: NDArray[np.uint8]  # [S/4, S/4] 255 x the share of each cell that people and crowds cover
     loss_mask: NDArray[np.uint8]  # [S/4, S/4] 255 x the share that no ignored person or crowd covers
     image_id: int
@@ -71,14 +64,14 @@ class Batch(NamedTuple):
 class COCODataset(Dataset[Sample]):
     """Samples of a COCO keypoint json and its images, for any skeleton, augmented by one affine each.
 
-    With ``augment.frame == "person"`` there is a sample for each main person (`main_people`), who comes to the centre;
+    With ``augment.frame == "person"`` there is a sample for each main person (`main_people`), who comes to the center;
     with ``"image"`` one for each image with a person to learn from, all of it in view. All people of the image are in
     each of its samples. A sample depends on (seed, epoch, index) alone, whatever the number of workers.
 
     Args:
-        data: an annotation file, or a folder with one (`find_data`).
+        data: an annotation file, a folder with one (`find_data`), or what `read_annotations` read of one.
         images: the image folder; default: found beside the file.
-        skeleton: the keypoints to learn; the file holds its ``dataset_keypoints``.
+        skeleton: the keypoints to learn; the file holds its ``dataset_keypoints``. Records have their own skeleton.
         size: the side of the samples in pixels, a multiple of the stride.
         augment: what is done to the samples; default: the paper's augmentation.
         seed: of all random numbers.
@@ -92,7 +85,7 @@ class COCODataset(Dataset[Sample]):
 
     def __init__(
         self,
-        data: str | Path,
+        data: str | Path | Annotations,
         images: str | Path | None = None,
         *,
         skeleton: Skeleton = COCO,
@@ -106,13 +99,20 @@ class COCODataset(Dataset[Sample]):
             raise ValueError(f"size: expected a multiple of the stride {stride}, got {size}")
         if seed < 0:
             raise ValueError(f"seed: expected at least 0, got {seed}")
-        self.annotations, folder = find_data(data, images)
-        self.skeleton, self.size, self.stride, self.seed = skeleton, size, stride, seed
+        source = data if isinstance(data, Annotations) else read_annotations(*find_data(data, images), skeleton)
+        self.annotations, self.skeleton, self.warnings = source.path, source.skeleton, source.warnings
+        self.size, self.stride, self.seed = size, stride, seed
         self.augment = augment or AugmentConfig()
-        self.records = read_annotations(self.annotations, folder, skeleton)
+        self.records = list(source.images.values())
         self.samples = _choose_samples(self.records, self.augment)
         if not self.samples:
             raise ValueError(f"{self.annotations}: nobody to learn from in {len(self.records)} images")
+        for record in (self.records[index] for index, _ in self.samples):
+            if not record.height or not record.width:
+                raise ValueError(
+                    f"{self.annotations}: image {record.id}: expected 'height' and 'width', got nothing, "
+                    f"and {record.path} cannot be read"
+                )
         # shared memory: persistent workers must see the epoch that the main process sets
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         self._cache = _ImageCache(cache_bytes)
@@ -128,8 +128,7 @@ class COCODataset(Dataset[Sample]):
         """Sample ``index`` of the epoch.
 
         Raises:
-            OSError: the image is missing or unreadable.
-            ValueError: the image is corrupt or not of the annotated size. Both name its path.
+            ImageError: the image is missing, corrupt or not of the annotated size; the message begins with its path.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"index: expected 0 to {len(self) - 1}, got {index}")
@@ -177,14 +176,14 @@ class COCODataset(Dataset[Sample]):
 def main_people(people: Sequence[Person], config: AugmentConfig) -> list[int]:
     """The people of an image that get a sample of their own, as indices.
 
-    Taken in the order of the file: no crowd; at least ``min_keypoints`` labelled keypoints (at most half of what the
-    skeleton has, rounded up, is asked for) and ``min_area``; and a box centre further from each one taken before than
+    Taken in the order of the file: no crowd; at least ``min_keypoints`` labeled keypoints (at most half of what the
+    skeleton has, rounded up, is asked for) and ``min_area``; and a box center further from each one taken before than
     ``min_distance`` times the longer side of that one's box.
     """
     chosen: list[int] = []
     for index, person in enumerate(people):
         needed = min(config.min_keypoints, (len(person.keypoints) + 1) // 2)
-        if person.ignored or person.labelled < needed or person.area < config.min_area:
+        if person.ignored or person.labeled < needed or person.area < config.min_area:
             continue
         x, y = _center(person)
         others = (people[i] for i in chosen)
@@ -232,32 +231,6 @@ def _init_worker(worker: int) -> None:
     cv2.setNumThreads(1)  # for workers that were spawned, which do not inherit it
 
 
-def read_image(record: ImageRecord, reduced: int = 1) -> NDArray[np.uint8]:
-    """``[H, W, 3]`` BGR; a JPEG at ``1 / reduced`` (1, 2, 4, 8) of its size, rounded up, anything else in full.
-
-    Raises:
-        OSError: the file is missing or unreadable.
-        ValueError: it is no image, is cut short, or has not the annotated size. Both name the path.
-    """
-    data = record.path.read_bytes()
-    jpeg = data[:2] == b"\xff\xd8"
-    # OpenCV fills the rest of a JPEG that was cut short with grey and says nothing
-    if not data or (jpeg and data.rfind(b"\xff\xd9", len(data) // 2) < 0):
-        raise ValueError(f"{record.path}: the image file is {'cut short' if data else 'empty'}")
-    reduced = reduced if jpeg else 1
-    flags, buffer = REDUCED_FLAGS[reduced], np.frombuffer(data, np.uint8)
-    expected = (-(-record.height // reduced), -(-record.width // reduced))
-    image = cv2.imdecode(buffer, flags)
-    if image is not None and image.shape[:2] != expected:  # annotated without regard to the camera's orientation?
-        image = cv2.imdecode(buffer, flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise ValueError(f"{record.path}: not an image that OpenCV can read")
-    if image.shape[:2] != expected:
-        size = [side * reduced for side in image.shape[:2]]
-        raise ValueError(f"{record.path}: expected {record.height} x {record.width} pixels as annotated, got {size}")
-    return np.asarray(image, np.uint8)
-
-
 class _ImageCache:
     """Decoded images of one worker: kept until the bytes are used up, and then no more."""
 
@@ -271,9 +244,9 @@ class _ImageCache:
             return self.images[record.id]
         needed = record.height * record.width * 3
         if needed > self.limit:
-            return read_image(record, reduced)
+            return read_image(record.path, (record.height, record.width), reduced)
         self.limit -= needed
-        return self.images.setdefault(record.id, read_image(record))
+        return self.images.setdefault(record.id, read_image(record.path, (record.height, record.width)))
 
 
 def _choose_samples(records: Sequence[ImageRecord], config: AugmentConfig) -> list[tuple[int, int]]:

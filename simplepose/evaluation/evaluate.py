@@ -1,4 +1,4 @@
-"""Evaluation of a predictor on COCO images: resumable, shared out over processes, judged by pycocotools."""
+"""Evaluation of a predictor on COCO images by pycocotools: resumable, shared out over processes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from simplepose.evaluation.coco import Annotations, Result, evaluate_keypoints, person_category
+from simplepose.data.annotations import Annotations
+from simplepose.data.images import SizedImage
+from simplepose.evaluation.coco import Result, check_people, evaluate_keypoints
 from simplepose.io.atomic import atomic_write, write_json
 from simplepose.poses import Poses
-from simplepose.skeleton.skeleton import Skeleton
 
-Find = Callable[[Iterable[Path]], Iterator[Poses | Exception]]
-"""People of images by path, in order; an image that could not be read gives its error instead."""
+Find = Callable[[Iterable[SizedImage]], Iterator[Poses | Exception]]
+"""People of image files, in order; an image that could not be read gives its error instead."""
 
 
 @dataclass(frozen=True)
@@ -26,61 +27,57 @@ class Evaluation:
     metrics: dict[str, float]  # pycocotools' ten numbers
     images: int
     people_found: int
-    failed: dict[str, str]  # images that could not be read, with the reason; they count as images without people
+    failed: dict[str, str]  # paths of images that could not be read, with the reason; they count as empty images
     seconds: float  # of this run, without the images that an earlier run had done
 
 
 def evaluate_images(
     find: Find,
     annotations: Annotations,
-    folder: Path,
-    skeleton: Skeleton,
     image_ids: Iterable[int],
     *,
     out: Path | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Evaluation | None:
-    """Find the people of all images and judge them.
+    """Find the people of all images and evaluate them.
 
     Under torchrun the images are shared out over the processes and gathered again; only the first process gets a
     result, the others None.
 
     Args:
         find: the predictor.
-        annotations: the truth.
-        folder: where the image files lie, under the names that the annotations give.
-        skeleton: what the keypoints are.
+        annotations: the ground truth, with the paths of the image files.
         image_ids: which images.
         out: results file in COCO's format, written whole at the end. While the run goes on, each image's people
             stand in ``OUT.partial`` files, so that a killed run goes on where it was.
         settings: what makes results comparable (checkpoint, scales, ...); a run goes on only with the same ones.
 
     Raises:
-        ValueError: the partial file is of other settings; the message says so.
+        ValueError: there is nobody to evaluate, or the partial file is of other settings; the message says so.
     """
     ids = list(image_ids)
+    check_people(annotations, ids)
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     mine = ids[rank::world]
     start = time.perf_counter()
     suffix = ".partial" if world == 1 else f".partial{rank}of{world}"
     journal = Journal(out.with_name(out.name + suffix) if out else None, {**(settings or {}), "ids": ids})
-    category = person_category(annotations)
     with journal:
         todo = [i for i in mine if i not in journal.done]
-        paths = [folder / _file_name(annotations, i) for i in todo]
-        for image_id, poses in zip(todo, find(paths), strict=True):
+        files = [SizedImage(r.path, r.height, r.width) for r in map(annotations.images.__getitem__, todo)]
+        for image_id, poses in zip(todo, find(files), strict=True):
             if isinstance(poses, Exception):
                 journal.add(image_id, [], str(poses))
             else:
-                journal.add(image_id, poses.to_coco(image_id, category), "")
+                journal.add(image_id, poses.to_coco(image_id, annotations.category), "")
         done = {image_id: journal.done[image_id] for image_id in mine}
     gathered = _gather(done, rank, world)
     if rank != 0:
         return None
     merged = {image_id: entry for part in gathered for image_id, entry in part.items()}
     results: list[Result] = [result for i in ids for result in merged[i][0]]
-    failed = {str(annotations.images[i]["file_name"]): merged[i][1] for i in ids if merged[i][1]}
-    metrics = evaluate_keypoints(annotations, results, ids, skeleton)
+    failed = {str(annotations.images[i].path): merged[i][1] for i in ids if merged[i][1]}
+    metrics = evaluate_keypoints(annotations, results, ids)
     report = Evaluation(metrics, len(ids), len(results), failed, time.perf_counter() - start)
     if out:
         write_json(out, results)
@@ -134,13 +131,6 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         if self._file:
             self._file.close()
-
-
-def _file_name(annotations: Annotations, image_id: int) -> str:
-    name = annotations.images[image_id].get("file_name")
-    if not isinstance(name, str):
-        raise ValueError(f"{annotations.path}: image {image_id} lacks its file_name")
-    return name
 
 
 def _entry_line(image_id: int, results: list[Result], error: str) -> str:

@@ -1,4 +1,4 @@
-"""Oracle AP: decoding judged without a network, on maps rendered from annotations (DESIGN section 8).
+"""Oracle AP: decoding evaluated without a network, on maps rendered from annotations (DESIGN section 8).
 
 It isolates the decoder: real layouts of people, with perfect responses or with invented errors.
 """
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.evaluation.coco import Annotations, Result, evaluate_keypoints, is_labelled, person_category
+from simplepose.data.annotations import Annotations
+from simplepose.evaluation.coco import Result, check_people, evaluate_keypoints
 from simplepose.io.arrays import as_maps, load_arrays
 from simplepose.ops.assign_keypoints import assign_keypoints
 from simplepose.ops.config import DecodeConfig, TargetConfig
@@ -43,9 +44,9 @@ class OracleReport:
     milliseconds: dict[str, float] = field(default_factory=dict)  # mean an image, by stage
 
 
-def image_keypoints(annotations: Annotations, image_id: int, skeleton: Skeleton = COCO) -> NDArray[np.float32]:
+def image_keypoints(annotations: Annotations, image_id: int) -> NDArray[np.float32]:
     """``[P, J, 3]`` the annotated people of an image, moved by `SHIFT`."""
-    keypoints = annotations.keypoints(image_id, skeleton).copy()
+    keypoints = annotations.keypoints(image_id)
     keypoints[..., :2] += np.array(SHIFT, np.float32)
     return keypoints
 
@@ -101,16 +102,20 @@ MapSource = Callable[[int], NDArray[np.float32]]
 """Gives the maps of an image by its id."""
 
 
-def annotation_maps(annotations: Annotations, noisy: bool, skeleton: Skeleton = COCO) -> MapSource:
-    """Maps rendered from annotations; the noise of an image is seeded with its id."""
+def annotation_maps(annotations: Annotations, noisy: bool) -> MapSource:
+    """Maps rendered from annotations; the noise of an image is seeded with its id.
+
+    The source raises ValueError for an image whose height and width are not annotated.
+    """
 
     def maps(image_id: int) -> NDArray[np.float32]:
         image = annotations.images[image_id]
-        if not all(isinstance(image.get(side), int) for side in ("height", "width")):
-            raise ValueError(f"{annotations.path}: image {image_id} lacks its height or width")
-        seed = image_id if noisy else None
-        size = (image["height"], image["width"])
-        return oracle_maps(image_keypoints(annotations, image_id, skeleton), size, noise_seed=seed, skeleton=skeleton)
+        if not image.height or not image.width:
+            raise ValueError(f"{annotations.path}: image {image_id}: expected 'height' and 'width', got nothing")
+        seed = image_id % 2**63 if noisy else None  # seeds are not negative
+        size = (image.height, image.width)
+        keypoints = image_keypoints(annotations, image_id)
+        return oracle_maps(keypoints, size, noise_seed=seed, skeleton=annotations.skeleton)
 
     return maps
 
@@ -134,7 +139,6 @@ def run_oracle(
     maps: MapSource,
     image_ids: Iterable[int],
     *,
-    skeleton: Skeleton = COCO,
     config: DecodeConfig | None = None,
     backend: str = "auto",
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
@@ -142,23 +146,25 @@ def run_oracle(
     """Decode the maps of all images and evaluate the people against the annotations.
 
     Args:
-        annotations: the truth.
+        annotations: the ground truth.
         maps: where the maps come from.
         image_ids: the images.
-        skeleton: what the channels are.
         config: the rules of grouping.
         backend: as in `decode`.
         progress: wraps the loop over images, for a progress bar.
+
+    Raises:
+        ValueError: there is nobody to evaluate.
     """
     ids = list(image_ids)
+    check_people(annotations, ids)
     results: list[Result] = []
-    category = person_category(annotations)
     times = {"find_peaks": 0.0, "match_parts": 0.0, "assign_keypoints": 0.0}
     for image_id in progress(ids):
-        poses = _timed_decode(maps(image_id), skeleton, config or DecodeConfig(), backend, times)
-        results += poses.to_coco(image_id, category)
-    metrics = evaluate_keypoints(annotations, results, ids, skeleton)
-    annotated = sum(is_labelled(a) for i in ids for a in annotations.people.get(i, ()))
+        poses = _timed_decode(maps(image_id), annotations.skeleton, config or DecodeConfig(), backend, times)
+        results += poses.to_coco(image_id, annotations.category)
+    metrics = evaluate_keypoints(annotations, results, ids)
+    annotated = sum(not person.ignored for i in ids for person in annotations.images[i].people)
     return OracleReport(
         metrics, len(ids), len(results), annotated, {k: 1000 * v / max(len(ids), 1) for k, v in times.items()}
     )

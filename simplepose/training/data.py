@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -11,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
-from simplepose.data.annotations import find_data
+from simplepose.data.annotations import Annotations, find_data, read_annotations
 from simplepose.data.augment import AugmentConfig
 from simplepose.data.dataset import COCODataset
-from simplepose.evaluation.coco import Annotations, load_annotations
+from simplepose.evaluation.coco import check_people
 from simplepose.skeleton.skeleton import Skeleton
 from simplepose.training.config import TrainConfig
 from simplepose.training.distributed import Process
@@ -29,7 +30,6 @@ class TrainData(NamedTuple):
     samples: COCODataset
     shown: COCODataset  # whole images for the pictures
     annotations: Annotations  # of the images for the AP
-    folder: Path  # where those lie
     image_ids: list[int]  # which of them count
     name: str  # "validation", or "training images" where there is no other data
 
@@ -82,35 +82,28 @@ def open_data(config: TrainConfig, skeleton: Skeleton, run: Path, process: Proce
         for source in (config.data, config.val):
             draw_synthetic(source, config, run)
     process.barrier()
-    data, images = _located(config.data, config.images, run)
+    learned_from = find_data(*_located(config.data, config.images, run))
+    learned = read_annotations(*learned_from, skeleton)
     samples = COCODataset(
-        data,
-        images,
-        skeleton=skeleton,
+        learned,
         size=config.size,
         augment=config.augment,
         seed=config.seed,
         cache_bytes=config.cache_mb << 20,
     )
-    if config.val:
-        data, images = _located(config.val, config.val_images, run)
-    shown = COCODataset(data, images, skeleton=skeleton, size=config.size, augment=AugmentConfig.none())
-    path, folder = find_data(data, images)
-    annotations = load_annotations(path, skeleton)
-    judged = list(annotations.images)[: config.validate_images]
+    validated = find_data(*_located(config.val, config.val_images, run)) if config.val else learned_from
+    annotations = learned if validated == learned_from else read_annotations(*validated, skeleton)
+    shown = COCODataset(annotations, size=config.size, augment=AugmentConfig.none())
+    evaluated = list(annotations.images)[: config.validate_images]
+    check_people(annotations, evaluated)
     if process.first:
+        for line in dict.fromkeys((*learned.warnings, *annotations.warnings)):
+            print(f"simplepose train: warning: {line}", file=sys.stderr)
         for dataset in (samples, shown):
             used = sorted({record for record, _ in dataset.samples})
             _check_images(dataset.annotations, [dataset.records[i].path for i in used])
-        _check_images(path, [folder / annotations.images[i]["file_name"] for i in judged])
-    return TrainData(
-        samples,
-        shown,
-        annotations,
-        folder,
-        judged,
-        "validation" if config.val else "training images",
-    )
+        _check_images(annotations.path, [annotations.images[i].path for i in evaluated])
+    return TrainData(samples, shown, annotations, evaluated, "validation" if config.val else "training images")
 
 
 def draw_synthetic(source: str | None, config: TrainConfig, run: Path) -> None:

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from simplepose.data.dataset import make_loader
-from simplepose.data.images import write_image
+from simplepose.data.images import SizedImage, write_image
 from simplepose.data.targets import make_targets
 from simplepose.evaluation.evaluate import evaluate_images
 from simplepose.inference.frame import Fit
@@ -321,16 +321,15 @@ def _validate(
     fit: Fit = "longer" if config.augment.frame == "image" else "height"
     predictor = Predictor(state.averaged, skeleton, device=process.device, size=config.size, fit=fit)
 
-    def find(paths: Iterable[Path]) -> Iterator[Poses | Exception]:
-        for prediction in predictor.predict_many(paths):
+    def find(files: Iterable[SizedImage]) -> Iterator[Poses | Exception]:
+        for prediction in predictor.predict_many(files):
             yield prediction.error or prediction.poses
 
-    report = evaluate_images(find, data.annotations, data.folder, skeleton, data.image_ids)
+    report = evaluate_images(find, data.annotations, data.image_ids)
     values: dict[str, Any] = {}
     if report:
         if report.failed:
-            name, reason = next(iter(report.failed.items()))
-            raise OSError(f"{data.folder / name}: {reason}")
+            raise OSError(next(iter(report.failed.values())))  # begins with the path
         people = report.people_found / report.images
         values = {**report.metrics, "AP_of": f"{report.images} {data.name}", "people_per_image": round(people, 2)}
     return dict(process.from_first(values))
