@@ -15,7 +15,7 @@ from scenes import crowd_maps, scene_maps
 from timing import report, seconds
 
 import simplepose as sp
-from simplepose.evaluation import coco
+from simplepose.data.annotations import read_annotations
 from simplepose.io.atomic import write_json
 
 PEOPLE = (1, 5, 10, 20, 30)
@@ -85,7 +85,7 @@ def main() -> None:
     options = parser.parse_args()
     sets: dict[str, Sequence[Maps]] = {f"{n} people": [scene_maps(n, seed) for seed in range(SCENES)] for n in PEOPLE}
     if options.annotations:
-        annotations = coco.load_annotations(options.annotations)
+        annotations = read_annotations(options.annotations)
         for noisy in (False, True):
             sets[f"crowds, {'noisy' if noisy else 'clean'}"] = crowd_maps(annotations, 24, noisy)
     rows = copy_ratios(sets, options.rounds)

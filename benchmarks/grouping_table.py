@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 
 import simplepose as sp
-from simplepose.evaluation import coco, oracle
+from simplepose.data.annotations import read_annotations
+from simplepose.evaluation import oracle
 
 VARIANTS = {
     "**the defaults**": sp.DecodeConfig(),
@@ -27,14 +28,14 @@ def main() -> None:
     parser.add_argument("--learned-maps", help="NPZ file with maps and image_ids")
     parser.add_argument("--learned-annotations", help="the truth of the learned maps")
     options = parser.parse_args()
-    annotations = coco.load_annotations(options.annotations)
+    annotations = read_annotations(options.annotations)
     judges = {
         name: (annotations, annotations.with_keypoints(), oracle.annotation_maps(annotations, name == "noisy"))
         for name in ("clean", "noisy")
     }
     if options.learned_maps:
         ids, maps = oracle.stored_maps(options.learned_maps)
-        judges["learned"] = (coco.load_annotations(options.learned_annotations), ids, maps)
+        judges["learned"] = (read_annotations(options.learned_annotations), ids, maps)
     print("| variant | " + " | ".join(judges) + " |\n|---|" + "---|" * len(judges))
     for name, config in VARIANTS.items():
         cells = []

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from readme_table import network_table
 from timing import report
 
-from simplepose.data.annotations import find_data
+from simplepose.data.annotations import Annotations, find_data, read_annotations
 from simplepose.data.images import read_image, write_image
 from simplepose.drawing.heatmaps import side_by_side
 from simplepose.drawing.people import draw_poses
-from simplepose.evaluation.coco import Annotations, evaluate_keypoints, load_annotations
+from simplepose.evaluation.coco import evaluate_keypoints
 from simplepose.inference.heatmaps import Heatmaps
 from simplepose.inference.predictor import Predictor
 from simplepose.ops.config import DecodeConfig
@@ -53,10 +53,10 @@ class Split(NamedTuple):
     @classmethod
     def open(cls, data: Path) -> Split:
         path, folder = find_data(data, None)
-        return cls(load_annotations(path), folder)
+        return cls(read_annotations(path, folder), folder)
 
     def path(self, image_id: int) -> Path:
-        return self.folder / str(self.annotations.images[image_id]["file_name"])
+        return self.annotations.images[image_id].path
 
 
 class Swaps(NamedTuple):
@@ -78,11 +78,11 @@ def object_keypoint_similarity(
 
 def count_swaps(poses: Poses, annotations: Annotations, image_id: int) -> Swaps:
     """Over the people matched by OKS, whichever way round, the best pose first, each person once."""
-    people = [a for a in annotations.people.get(image_id, ()) if a.get("num_keypoints", 0) and not a.get("iscrowd")]
+    people = [person for person in annotations.images[image_id].people if not person.ignored]
     if not people or not len(poses):
         return Swaps(0, 0)
     names = poses.skeleton.dataset_keypoints
-    truth = np.array([a["keypoints"] for a in people], np.float64).reshape(len(people), -1, 3)
+    truth = np.array([person.keypoints for person in people], np.float64).reshape(len(people), -1, 3)
     found = poses.keypoints[:, poses.skeleton.dataset_index].astype(np.float64)
     sides = [(names.index(a), names.index(b)) for a, b in poses.skeleton.left_right if a in names and b in names]
     mirror = np.arange(len(names))
@@ -91,9 +91,7 @@ def count_swaps(poses: Poses, annotations: Annotations, image_id: int) -> Swaps:
     free, pairs, swapped = list(range(len(people))), 0, 0
     for pose in found:
         similarity = [
-            max(
-                object_keypoint_similarity(p, truth[i], people[i]["area"], poses.skeleton) for p in (pose, pose[mirror])
-            )
+            max(object_keypoint_similarity(p, truth[i], people[i].area, poses.skeleton) for p in (pose, pose[mirror]))
             for i in free
         ]
         if not free or max(similarity) < MATCH:

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 
 import simplepose as sp
+from simplepose.data.annotations import read_annotations
 from simplepose.evaluation import coco, oracle
 
 
@@ -24,7 +25,7 @@ def main() -> None:
 
     changes = {name: json.loads(value) for name, value in (item.split("=", 1) for item in options.set)}
     config = sp.DecodeConfig.paper(**changes) if options.paper else sp.DecodeConfig(**changes)
-    annotations = coco.load_annotations(options.annotations)
+    annotations = read_annotations(options.annotations)
     if options.maps:
         image_ids, maps = oracle.stored_maps(options.maps)
     else:

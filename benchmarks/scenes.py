@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 import simplepose as sp
 from simplepose.evaluation import oracle
-from simplepose.evaluation.coco import Annotations
+from simplepose.data.annotations import Annotations
 
 # x, y of an upright person of height 1 in COCO order, seen from the front.
 FIGURE = np.array(
@@ -43,9 +43,9 @@ def crowd_maps(annotations: Annotations, count: int, noisy: bool) -> list[NDArra
         target, group = 22 + seed % 8, np.empty((0, sp.COCO.num_keypoints, 3), np.float32)
         while len(group) < target:
             image = annotations.images[next(ids)]
-            found = oracle.image_keypoints(annotations, image["id"])
-            found[..., 0] *= 512 / image["width"]
-            found[..., 1] *= 512 / image["height"]
+            found = oracle.image_keypoints(annotations, image.id)
+            found[..., 0] *= 512 / image.width
+            found[..., 1] *= 512 / image.height
             group = np.concatenate([group, found])
         crowds.append(oracle.oracle_maps(group[:target], (512, 512), noise_seed=seed if noisy else None))
     return crowds

@@ -86,6 +86,11 @@ class Annotations:
         """The ids of the images that show at least one person with labeled keypoints."""
         return [i for i, image in self.images.items() if not all(person.ignored for person in image.people)]
 
+    def left_out(self) -> str:
+        """The warnings about annotations that were left out, for messages about what remains: each begins with "; "."""
+        lines = (line.removeprefix(f"{self.path}: ") for line in self.warnings if line.endswith("left out"))
+        return "".join(f"; {line}" for line in lines)
+
 
 def find_data(data: str | Path, images: str | Path | None = None) -> tuple[Path, Path]:
     """The annotation file and the image folder that ``data`` means.

@@ -106,7 +106,9 @@ class COCODataset(Dataset[Sample]):
         self.records = list(source.images.values())
         self.samples = _choose_samples(self.records, self.augment)
         if not self.samples:
-            raise ValueError(f"{self.annotations}: nobody to learn from in {len(self.records)} images")
+            raise ValueError(
+                f"{self.annotations}: nobody to learn from in {len(self.records)} images{source.left_out()}"
+            )
         for record in (self.records[index] for index, _ in self.samples):
             if not record.height or not record.width:
                 raise ValueError(

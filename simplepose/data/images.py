@@ -105,8 +105,8 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None
         raise
     except Exception as error:  # a damaged file can fail in any way
         reason = getattr(error, "strerror", None) or str(error) or repr(error)
-        short = ", the file is cut short" if "truncated" in reason.lower() else ""
-        raise ImageError(f"{name}: cannot be read{short} ({reason})") from None
+        short = ": it is cut short" if "truncated" in reason.lower() else ""
+        raise ImageError(f"{name}: cannot be read ({reason}){short}") from None
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:

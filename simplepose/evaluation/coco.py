@@ -26,10 +26,9 @@ def check_people(annotations: Annotations, image_ids: Iterable[int]) -> None:
     people = [person for i in ids for person in annotations.images[i].people]
     if all(person.ignored for person in people):
         crowds = sum(person.crowd for person in people)
-        left_out = "".join(f"; {line.partition(': ')[2]}" for line in annotations.warnings if "left out" in line)
         raise ValueError(
             f"{annotations.path}: nobody to evaluate: expected people with labeled keypoints in {len(ids)} images, got "
-            f"0; {len(people) - crowds} people without labeled keypoints, {crowds} crowds{left_out}"
+            f"0; {len(people) - crowds} people without labeled keypoints, {crowds} crowds{annotations.left_out()}"
         )
 
 

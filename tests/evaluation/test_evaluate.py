@@ -10,7 +10,7 @@ import pytest
 from helpers.processes import run_python
 
 import simplepose as sp
-from simplepose.evaluation.coco import annotations_from
+from simplepose.data.annotations import annotations_from
 from simplepose.evaluation.evaluate import evaluate_images, to_dict
 
 
@@ -29,13 +29,13 @@ def dataset(count=6):
 
 
 class Finder:
-    """Knows the truth, counts what it was asked, and fails where it is told to."""
+    """Knows the ground truth, counts what it was asked, and fails where it is told to."""
 
     def __init__(self, annotations, broken=(), die_at=None):
         self.annotations, self.broken, self.die_at, self.asked = annotations, broken, die_at, []
 
-    def __call__(self, paths):
-        for path in paths:
+    def __call__(self, files):
+        for path in (file.path for file in files):
             if path.name == self.die_at:
                 raise KeyboardInterrupt
             self.asked.append(path.name)
@@ -48,7 +48,7 @@ class Finder:
 
 def evaluate(finder, out=None, **settings):
     annotations = finder.annotations
-    return evaluate_images(finder, annotations, Path("d"), sp.COCO, annotations.images, out=out, settings=settings)
+    return evaluate_images(finder, annotations, annotations.images, out=out, settings=settings)
 
 
 def test_unreadable_images_count_as_empty_and_are_named():

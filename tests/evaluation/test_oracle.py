@@ -8,14 +8,15 @@ from helpers.shared_data import shared
 from scenes import people
 
 import simplepose as sp
-from simplepose.evaluation import coco, oracle
+from simplepose.data.annotations import read_annotations
+from simplepose.evaluation import oracle
 
 ANNOTATIONS = "data/person_keypoints_val2017_a.json"
 
 
 @pytest.fixture(scope="module")
 def annotations():
-    return coco.load_annotations(shared(ANNOTATIONS))
+    return read_annotations(shared(ANNOTATIONS))
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_oracle_ap(annotations, noisy, paper, least):
 
 @pytest.mark.parametrize(("paper", "least"), [(False, 0.445), (True, 0.425)])
 def test_ap_on_learned_maps(paper, least):
-    annotations = coco.load_annotations(shared("data/learned_maps_a.json"))
+    annotations = read_annotations(shared("data/learned_maps_a.json"))
     image_ids, maps = oracle.stored_maps(str(shared("data/learned_maps_a.npz")))
     config = sp.DecodeConfig.paper() if paper else sp.DecodeConfig()
     report = oracle.run_oracle(annotations, maps, image_ids, config=config)
