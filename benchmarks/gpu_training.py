@@ -77,7 +77,7 @@ def steps(bench: Bench, report: Report, preset: str, size: int, precision: str) 
 def make_step(
     model: IMHN, optimizer: torch.optim.Optimizer, batch: Batch, targets: TargetConfig, precision: str
 ) -> Callable[[], torch.Tensor]:
-    """One step of `simplepose.train` on a batch that is on the device already; gives the loss."""
+    """One step of `simplepose.training.loop` on a batch that is on the device already; gives the loss."""
 
     def step() -> torch.Tensor:
         truth = make_targets(batch, COCO, targets, scales=model.config.num_scales)

@@ -116,7 +116,7 @@ def all_heatmaps(predictor: Predictor, split: Split) -> Iterator[tuple[int, Heat
 
 def judge(predictor: Predictor, split: Split, maps: list[tuple[int, Heatmaps]], config: DecodeConfig) -> dict[str, Any]:
     """The numbers of one split."""
-    predictor.config = config
+    predictor.config = predictor.config.with_changes(decode=config)
     results, shown, swaps = [], 0, Swaps(0, 0)
     for image_id, heatmaps in maps:
         poses = predictor.decode(heatmaps)

@@ -87,10 +87,10 @@ def test_version_and_info(capsys):
     assert facts["native"]
     assert facts["native_version"] == sp.__version__
     if facts["cuda_usable"]:
-        assert facts["render_targets"] == "C++ on the CPU, a CUDA kernel on the GPU"
+        assert facts["render_targets"] == "C++ on the CPU, a CUDA kernel on a CUDA device"
     else:
         for op in ("render_targets", "find_peaks", "match_parts"):
-            assert facts[op] == "C++ on the CPU; CUDA tensors: PyTorch on the device"
+            assert facts[op] == "C++ on the CPU, PyTorch on a CUDA device"
     assert facts["assign_keypoints"] == "C++, always on the CPU"
 
 

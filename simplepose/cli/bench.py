@@ -14,7 +14,7 @@ from simplepose.checks import check_count
 from simplepose.cli.options import (
     add_decode_options,
     add_predictor_options,
-    chosen_decode_config,
+    chosen_predictor_config,
     print_json,
     table,
     usage_errors,
@@ -82,15 +82,7 @@ def _predictor(options: argparse.Namespace) -> Any:
 
     with usage_errors():
         model = IMHN(ModelConfig.preset(options.preset)).eval()
-        return Predictor(
-            model,
-            device=options.device,
-            size=options.size,
-            scales=options.scales,
-            flip=options.flip,
-            config=chosen_decode_config(options),
-            precision=options.precision,
-        )
+        return Predictor(model, config=chosen_predictor_config(options), device=options.device)
 
 
 def time_stages(predictor: Any, image_path: str | None, rounds: int) -> dict[str, dict[str, float]]:

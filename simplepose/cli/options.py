@@ -13,6 +13,7 @@ from simplepose.ops.config import DecodeConfig
 from simplepose.skeleton.skeleton import Skeleton, load_skeleton
 
 if TYPE_CHECKING:
+    from simplepose.inference.config import PredictorConfig
     from simplepose.inference.predictor import Predictor
 
 
@@ -91,20 +92,27 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "float16"])
 
 
-def make_predictor(options: argparse.Namespace) -> Predictor:
-    """The predictor that ``options.checkpoint``, the predictor options and the decode options describe."""
-    from simplepose.inference.predictor import Predictor
+def chosen_predictor_config(options: argparse.Namespace) -> PredictorConfig:
+    """What the predictor options and the decode options say."""
+    from simplepose.inference.config import PredictorConfig
 
-    config = chosen_decode_config(options)
+    decode = chosen_decode_config(options)
     with usage_errors():
-        return Predictor.from_checkpoint(
-            options.checkpoint,
-            device=options.device,
-            scales=tuple(options.scales),
-            flip=options.flip,
+        return PredictorConfig(
             size=options.size,
             fit=options.fit,
-            config=config,
+            scales=tuple(options.scales),
+            flip=options.flip,
+            decode=decode,
             precision=options.precision,
             batch_size=options.batch,
         )
+
+
+def make_predictor(options: argparse.Namespace) -> Predictor:
+    """The predictor of ``options.checkpoint`` with the predictor options and the decode options."""
+    from simplepose.inference.predictor import Predictor
+
+    config = chosen_predictor_config(options)
+    with usage_errors():
+        return Predictor.from_checkpoint(options.checkpoint, options.device, config)

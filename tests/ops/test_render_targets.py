@@ -242,7 +242,11 @@ KEYPOINTS = scene(2, (64, 64))
         ({"scales": 2.0}, TypeError, "scales: expected an integer, got 2.0"),
         ({"skeleton": "coco"}, TypeError, "skeleton: expected a Skeleton, got str"),
         ({"config": sp.DecodeConfig()}, TypeError, "config: expected a TargetConfig, got DecodeConfig"),
-        ({"backend": "cuda"}, ValueError, "backend: expected one of 'auto', 'native', 'reference', got 'cuda'"),
+        (
+            {"backend": "cuda"},
+            ValueError,
+            "backend: expected one of 'auto', 'native', 'torch', 'reference', got 'cuda'",
+        ),
         ({"threads": 0}, ValueError, "threads: expected None or 1 to 1024, got 0"),
         ({"threads": "2"}, TypeError, "threads: expected None or an integer, got '2'"),
         ({"envelope": 1}, TypeError, "envelope: expected True or False, got 1"),
