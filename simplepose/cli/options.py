@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -53,18 +53,26 @@ def add_decode_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def chosen_values(items: Sequence[str]) -> dict[str, Any]:
+    """The values of --set NAME=VALUE by name: JSON where it parses, text otherwise."""
+    values: dict[str, Any] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--set: expected NAME=VALUE, got {item!r}")
+        try:
+            values[name] = json.loads(value)
+        except json.JSONDecodeError:
+            values[name] = value
+    return values
+
+
 def chosen_decode_config(options: argparse.Namespace) -> DecodeConfig:
     """What --paper and --set say."""
-    known = {f.name for f in fields(DecodeConfig)}
-    changes: dict[str, Any] = {}
-    for item in options.set:
-        name, equals, value = item.partition("=")
-        if not equals or name not in known:
-            raise UsageError(f"--set: expected NAME=VALUE with one of {', '.join(sorted(known))}, got {item!r}")
-        try:
-            changes[name] = json.loads(value)
-        except json.JSONDecodeError:
-            changes[name] = value
+    known = [f.name for f in fields(DecodeConfig)]
+    changes = chosen_values(options.set)
+    if unknown := [name for name in changes if name not in known]:
+        raise UsageError(f"--set: expected NAME=VALUE with one of {', '.join(known)}, got {unknown[0]!r}")
     with usage_errors():
         return DecodeConfig.paper(**changes) if options.paper else DecodeConfig(**changes)
 

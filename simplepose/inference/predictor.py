@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -64,6 +65,7 @@ class Prediction:
     image: Image | None  # [H, W, 3] BGR, upright, to draw on; None after an error
     error: ImageError | None
     _poses: Poses | None
+    heatmaps: Heatmaps | None = None  # the averaged maps, if `predict_many` was asked to keep them
 
     @property
     def poses(self) -> Poses:
@@ -85,6 +87,7 @@ class _Running:
     place: int = 0
     heatmaps: Heatmaps | None = None
     done: torch.cuda.Event | None = None
+    keep: bool = False  # whether the prediction carries the heatmaps
 
 
 class Predictor:
@@ -182,7 +185,9 @@ class Predictor:
             raise prepared.error
         return self.average([prepared], self.run_network([prepared]))[0]
 
-    def predict_many(self, images: Iterable[Any], *, batch_size: int | None = None) -> Iterator[Prediction]:
+    def predict_many(
+        self, images: Iterable[Any], *, batch_size: int | None = None, keep_heatmaps: bool = False
+    ) -> Iterator[Prediction]:
         """The people in each image, in order, while images are read, resized and decoded on threads beside the network.
 
         Images whose inputs have the same size go through the network together.
@@ -191,6 +196,7 @@ class Predictor:
             images: what ``__call__`` takes, read lazily some ``3 * batch_size`` images ahead. (For a camera call the
                 predictor itself: what is read ahead is late.)
             batch_size: most images at once; default: the predictor's.
+            keep_heatmaps: whether predictions carry the averaged maps.
 
         Yields:
             One `Prediction` an image. An image that cannot be read has an ``error`` and no poses.
@@ -200,7 +206,8 @@ class Predictor:
         """
         if isinstance(images, str | os.PathLike):
             raise TypeError(f"images: expected several images, got the path {os.fspath(images)!r}; put it into a list")
-        stages = Stages(prepare=self.prepare, key=_input_shapes, run=self._run_batch, finish=self._finish)
+        run = partial(self._start_averaging, keep=True) if keep_heatmaps else self._run_batch
+        stages = Stages(prepare=self.prepare, key=_input_shapes, run=run, finish=self._finish)
         size = (self.config.batch_size or 1) if batch_size is None else check_count("batch_size", batch_size)
         return run_pipeline(images, stages, batch_size=size, workers=min(4, os.cpu_count() or 1))
 
@@ -239,9 +246,13 @@ class Predictor:
     def _run_batch(self, batch: Sequence[Prepared]) -> list[_Running]:
         if resolve("decode", "auto", self.device) == "cuda":
             return self._start_decoding(batch)
+        return self._start_averaging(batch, keep=False)
+
+    def _start_averaging(self, batch: Sequence[Prepared], keep: bool) -> list[_Running]:
+        """The averaged maps of a batch, which `_finish` decodes."""
         heatmaps = self.average(batch, self.run_network(batch))
         done = torch.cuda.current_stream(self.device).record_event() if self.device.type == "cuda" else None
-        return [_Running(one.frame, heatmaps=one, done=done) for one in heatmaps]
+        return [_Running(one.frame, heatmaps=one, done=done, keep=keep) for one in heatmaps]
 
     @torch.inference_mode()
     def _start_decoding(self, batch: Sequence[Prepared]) -> list[_Running]:
@@ -266,7 +277,9 @@ class Predictor:
         assert running.heatmaps is not None
         if running.done is not None:
             running.done.synchronize()  # this thread's stream need not be the one the network runs on
-        return Prediction(prepared.source, prepared.image, None, self.decode(running.heatmaps))
+        poses = self.decode(running.heatmaps)
+        heatmaps = running.heatmaps if running.keep else None
+        return Prediction(prepared.source, prepared.image, None, poses, heatmaps)
 
     def _run_scale(self, inputs: Image) -> Tensor:  # [B, H, W, 3] -> [B, C, H/4, W/4]
         maps = self._network_maps(inputs)

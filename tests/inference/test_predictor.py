@@ -325,3 +325,23 @@ def test_the_callers_network_is_left_alone() -> None:
 def test_keyword_arguments_are_the_fields_of_the_config() -> None:
     assert list(PredictorOptions.__annotations__) == [field.name for field in fields(PredictorConfig)]
     assert Predictor(blob_network, FACE, PredictorConfig(flip=True), size=64).config.flip
+
+
+@pytest.mark.parametrize("settings", [{}, {"flip": True, "scales": (1.0, 0.5)}])
+def test_kept_heatmaps_are_those_that_were_decoded_and_cost_no_run(settings: dict[str, object]) -> None:
+    runs = []
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        runs.append(len(x))
+        return blob_network(x)
+
+    predictor = Predictor(network, FACE, size=128, **settings)  # type: ignore[arg-type]
+    plain = list(predictor.predict_many(BLOBS[:2]))
+    runs_without, runs[:] = list(runs), []
+    kept = list(predictor.predict_many(BLOBS[:2], keep_heatmaps=True))
+    assert runs == runs_without
+    for one, other in zip(kept, plain, strict=True):
+        assert other.heatmaps is None
+        assert one.heatmaps is not None
+        np.testing.assert_array_equal(one.poses.keypoints, other.poses.keypoints)
+        np.testing.assert_array_equal(predictor.decode(one.heatmaps).keypoints, one.poses.keypoints)
