@@ -52,7 +52,7 @@ def losses(bench: Bench, report: Report, forms: tuple[str, ...]) -> None:
 
 
 def steps(bench: Bench, report: Report, preset: str, size: int, precision: str) -> None:
-    """Whole steps: targets, forward, loss, backward, optimiser; and the targets alone."""
+    """Whole steps: targets, forward, loss, backward, optimizer; and the targets alone."""
     torch.manual_seed(0)
     config = ModelConfig.preset(preset, **({"width": 16} if bench.smoke else {}))
     side = 64 if bench.smoke else config.input_size

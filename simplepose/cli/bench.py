@@ -169,9 +169,9 @@ def _crowd(people: int, seed: int = 0) -> Any:
     person = annotations.keypoints(1)[:1]
     rng = np.random.default_rng([people, seed])
     crowd = np.repeat(person, people, 0)
-    centre = crowd[..., :2].mean(1, keepdims=True)
+    center = crowd[..., :2].mean(1, keepdims=True)
     places = rng.uniform(60, 452, (people, 1, 2)).astype(np.float32)
-    crowd[..., :2] = (crowd[..., :2] - centre) * 0.5 + places
+    crowd[..., :2] = (crowd[..., :2] - center) * 0.5 + places
     return render_targets(crowd, (512, 512))
 
 

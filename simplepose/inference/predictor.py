@@ -317,7 +317,7 @@ def _input_shapes(prepared: Prepared) -> tuple[tuple[int, ...], ...] | None:
 
 
 def _ready(model: Any, device: torch.device, optimized: Precision | None) -> Any:
-    """The model on its device, optimised with a precision if it can be; one in training mode is refused."""
+    """The model on its device, optimized with a precision if it can be; one in training mode is refused."""
     if isinstance(model, IMHN) and optimized:
         return optimize_for_inference(model, precision=optimized).to(device)
     if not isinstance(model, nn.Module):

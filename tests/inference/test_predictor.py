@@ -1,4 +1,4 @@
-"""The predictor: frames, averaging, batches and odd images, with random networks and ones that see coloured blobs."""
+"""The predictor: frames, averaging, batches and odd images, with random networks and ones that see colored blobs."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def test_photos_run_through_the_tiny_network() -> None:
 
 
 def test_one_image_through_the_full_network() -> None:
-    """imhn4-512 at 64 px, without its initialisation and optimised copy, which take longer than the forward (0.3 s)."""
+    """imhn4-512 at 64 px, without its initialization and optimized copy, which take longer than the forward (0.3 s)."""
     with torch.device("meta"):
         model = IMHN(ModelConfig.preset("imhn4-512"))
     model.to_empty(device="cpu").eval()
