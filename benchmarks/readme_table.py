@@ -30,7 +30,7 @@ def decode_table(report: dict[str, Any]) -> str:
 
 
 def render_table(report: dict[str, Any]) -> str:
-    """render_targets against a fill of its output, vectorised PyTorch and the reference."""
+    """render_targets against a fill of its output, vectorized PyTorch and the reference."""
     head = [
         "targets at 512 x 512, one thread",
         "x fill of the maps",

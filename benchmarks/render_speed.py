@@ -1,4 +1,4 @@
-"""How fast render_targets is on one thread, against a fill of its output, vectorised PyTorch and the reference.
+"""How fast render_targets is on one thread, against a fill of its output, vectorized PyTorch and the reference.
 
 python benchmarks/render_speed.py [--out benchmarks/results/render_cpu.json]
 """

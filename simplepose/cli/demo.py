@@ -15,8 +15,9 @@ from simplepose.cli.options import UsageError, print_json, table, usage_errors
 from simplepose.data.annotations import Annotations, annotations_from
 from simplepose.evaluation import oracle
 from simplepose.evaluation.coco import evaluate_keypoints
+from simplepose.ops.backend import choose
+from simplepose.ops.config import Backend
 from simplepose.ops.decode import decode
-from simplepose.ops.native import module as native
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO
 
@@ -48,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--oracle takes no network: give it or --checkpoint")
     image, annotations = make_scene(options.seed)
     maps = _oracle_maps(annotations, image, options) if options.oracle else _network_maps(image, options.checkpoint)
-    backends = ["native", "reference"] if native.load_native()[0] else ["reference"]
+    fastest: Backend = "native" if choose("decode", "auto").implementation == "cpp" else "torch"
+    backends: tuple[Backend, Backend] = (fastest, "reference")
     decoders: dict[str, Callable[[], Poses]] = {
         backend: lambda backend=backend: decode(maps.heatmaps, backend=backend)[0]  # type: ignore[misc]
         for backend in backends
@@ -86,7 +88,7 @@ def make_scene(seed: int, size: int = 512) -> tuple[Image, Annotations]:
     from simplepose.synth.scene import SynthConfig, render_scene
 
     with usage_errors():
-        config = SynthConfig(size=size, people=(5, 8), person_size=(120.0, 400.0), unlabelled=0.0, crowds=0.0)
+        config = SynthConfig(size=size, people=(5, 8), person_size=(120.0, 400.0), unlabeled=0.0, crowds=0.0)
         scene = render_scene(seed, 0, config)
     people = [{**a, "id": i + 1, "image_id": 1, "category_id": 1} for i, a in enumerate(scene.annotations)]
     image = {"id": 1, "width": scene.width, "height": scene.height, "file_name": "scene.jpg"}

@@ -21,8 +21,11 @@ Result = dict[str, Any]
 
 
 def check_people(annotations: Annotations, image_ids: Iterable[int]) -> None:
-    """ValueError unless there is somebody to evaluate: a person with labeled keypoints, in one of the images."""
+    """ValueError unless all images are known and one shows somebody to evaluate: a person with labeled keypoints."""
     ids = list(image_ids)
+    unknown = [i for i in ids if i not in annotations.images]
+    if unknown:
+        raise ValueError(f"{annotations.path}: images: expected an image with the id {unknown[0]}, got none")
     people = [person for i in ids for person in annotations.images[i].people]
     if all(person.ignored for person in people):
         crowds = sum(person.crowd for person in people)

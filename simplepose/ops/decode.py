@@ -16,7 +16,7 @@ from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 if TYPE_CHECKING:
-    from simplepose.cli.demo import Maps
+    from simplepose.ops.candidates import Maps
 
 
 def decode(

@@ -15,9 +15,6 @@ from simplepose.skeleton.skeleton import Skeleton
 if TYPE_CHECKING:
     import torch
 
-    Maps = NDArray[np.floating[Any]] | torch.Tensor
-    """``[C, H, W]`` or ``[B, C, H, W]`` float32, float16 or (tensors) bfloat16."""
-
 MOST_THREADS = 1024
 
 MOST_CELLS = 2**31 - 1

@@ -174,7 +174,7 @@ def test_the_predictor_decodes_beside_the_network(kernels, settings):
     predictor = Predictor(blob_network, FACE, size=128, **settings)
     expected = predictor(images)
     assert all(len(poses) for poses in expected)
-    kernels(FACE, predictor.config)
+    kernels(FACE, predictor.config.decode)
     for one, other in zip(predictor.predict_many(images, batch_size=3), expected, strict=True):
         assert_same_poses(one.poses, other)
     assert_same_poses(predictor(images[0]), expected[0])

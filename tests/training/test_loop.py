@@ -186,7 +186,7 @@ def test_two_processes_train_as_one(people, tmp_path):
     one = train(config, tmp_path / "one")
     options = ["--preset", "overfit", "--data", str(people), "--device", "cpu", "--out", str(tmp_path / "two")]
     options += ["--set", *_as_options(config, TrainConfig.preset("overfit"))]
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "simplepose.train"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "simplepose", "train"]
     result = run_python(*torchrun, *options)
     assert result.returncode == 0, result.stderr
     assert read_run(tmp_path / "two")[0] == config

@@ -119,7 +119,7 @@ def reorder(emit, key):
 
 BROKEN = {
     "peak: ties go to the later cell": patched(peaks_rule, "EARLIER", lambda e: [(-dy, -dx) for dy, dx in e]),
-    "peak: four neighbours only": patched(peaks_rule, "EARLIER", lambda _: [(-1, 0), (0, -1)]),
+    "peak: four neighbors only": patched(peaks_rule, "EARLIER", lambda _: [(-1, 0), (0, -1)]),
     "peak: infinity is a value": patched(peaks_rule, "finite", lambda _: lambda v: np.nan_to_num(v, posinf=3.0)),
     "sub-pixel: rounded to 1/128": patched(
         peaks_rule, "subpixel", lambda rule: lambda *a, **k: np.rint(rule(*a, **k) * f32(128)) / f32(128)
