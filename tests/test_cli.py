@@ -12,8 +12,8 @@ from scenes import scene_maps
 
 import simplepose as sp
 from simplepose.cli.main import COMMANDS, main
+from simplepose.data.annotations import read_annotations
 from simplepose.evaluation import oracle
-from simplepose.evaluation.coco import load_annotations
 from simplepose.network.checkpoint import save_checkpoint
 from simplepose.network.config import ModelConfig
 from simplepose.network.imhn import IMHN
@@ -196,7 +196,7 @@ def test_evaluate_judges_a_checkpoint_and_the_decoder(capsys, checkpoint, tmp_pa
 def test_evaluate_decodes_stored_maps(capsys, tmp_path):
     data = tmp_path / "data"
     run(capsys, "synth", data, "--images", "3", "--seed", "3", "--size", "128")
-    annotations = load_annotations(data / "annotations.json")
+    annotations = read_annotations(data / "annotations.json")
     render = oracle.annotation_maps(annotations, noisy=False)
     np.savez(tmp_path / "maps.npz", maps=np.stack([render(i) for i in (1, 2, 3)]), image_ids=[1, 2, 3])
     arguments = ["evaluate", "--annotations", annotations.path, "--json"]
