@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import re
@@ -18,6 +19,7 @@ from pycocotools import mask as coco_mask
 from scenes import FIGURE
 
 import simplepose as sp
+from simplepose.cli import evaluate as evaluate_command
 from simplepose.cli.main import main
 from simplepose.data.annotation_fields import mask_box, run_counts
 from simplepose.data.annotations import Annotations, annotations_from, read_annotations
@@ -89,6 +91,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "good.json").write_text(json.dumps(well_formed()))
     return path
 
+
+@pytest.fixture(autouse=True)
+def one_predictor(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`simplepose evaluate` builds its network once for all tests: it has no say in what is refused."""
+    build = evaluate_command.make_predictor
+
+    def make_predictor(options: argparse.Namespace) -> sp.Predictor:
+        if folder not in PREDICTORS:
+            PREDICTORS[folder] = build(options)
+        return PREDICTORS[folder]
+
+    monkeypatch.setattr(evaluate_command, "make_predictor", make_predictor)
+
+
+PREDICTORS: dict[Path, sp.Predictor] = {}
 
 CONFIG = TrainConfig(model=ModelConfig(stacks=1, width=16, growth=4, input_size=64), augment=AugmentConfig.none())
 

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.features
 import PIL.Image
 import pytest
 import torch
 from helpers.shared_data import shared
 
 from simplepose.data import images
-from simplepose.data.images import ImageError, as_image, list_images, read_image, write_image
+from simplepose.data.annotations import read_annotations
+from simplepose.data.augment import AugmentConfig
+from simplepose.data.dataset import COCODataset
+from simplepose.data.images import (
+    ImageError,
+    SizedImage,
+    as_image,
+    find_images,
+    image_size,
+    list_images,
+    read_image,
+    write_image,
+)
+from simplepose.skeleton.skeleton import COCO
 
 RNG = np.random.default_rng(5)
 COLORS = RNG.integers(0, 256, (9, 14, 3), dtype=np.uint8)
@@ -182,3 +198,193 @@ def test_writing(tmp_path: Path) -> None:
         with pytest.raises(ImageError, match=f"{name}: cannot write"):
             write_image(tmp_path / name, COLORS)
     assert [p.name for p in tmp_path.iterdir()] == ["a.PNG"]
+
+
+def one_person(folder: Path, name: str, height: int, width: int) -> Path:
+    """An annotation file of one image and one person, all keypoints labeled."""
+    keypoints = [v for i in range(17) for v in (1.0 + i % 5, 1.0 + i % 7, 2)]
+    person = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": keypoints, "num_keypoints": 17, "iscrowd": 0}
+    data = {
+        "images": [{"id": 1, "file_name": name, "height": height, "width": width}],
+        "annotations": [{**person, "bbox": [0, 0, 8, 8], "area": 64.0}],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(COCO.dataset_keypoints)}],
+    }
+    (folder / "one.json").write_text(json.dumps(data))
+    return folder / "one.json"
+
+
+def trained(folder: Path, name: str, height: int, width: int) -> np.ndarray:
+    """The pixels of an image as training has them, whole and without augmentation."""
+    path = one_person(folder, name, height, width)
+    side = -(-max(height, width) // 4) * 4
+    dataset = COCODataset(path, folder, size=side, augment=AugmentConfig.none())
+    record = dataset.records[0]
+    return dataset._cache.get(record, 1)
+
+
+def exif(orientation: int) -> PIL.Image.Exif:
+    found = PIL.Image.Exif()
+    found[0x0112] = orientation
+    return found
+
+
+def write_kinds(folder: Path) -> dict[str, tuple[int, int]]:
+    """Image files of many kinds, each with its upright height and width."""
+    rng = np.random.default_rng(3)
+    rgb = PIL.Image.fromarray(rng.integers(0, 255, (24, 40, 3), np.uint8))
+    rgba = PIL.Image.fromarray(rng.integers(0, 255, (24, 40, 4), np.uint8))
+    deep = PIL.Image.fromarray(rng.integers(0, 65535, (24, 40), np.uint16))
+    rgb.save(folder / "a.jpg", quality=90)
+    rgb.save(folder / "progressive.jpg", progressive=True, subsampling=0)
+    for orientation in range(1, 9):
+        rgb.save(folder / f"turned{orientation}.jpg", exif=exif(orientation))
+    rgb.save(folder / "turned.png", exif=exif(6))
+    rgba.save(folder / "alpha.png")
+    rgba.save(folder / "alpha.webp", lossless=True)
+    rgb.convert("P").save(folder / "palette.png")
+    rgb.quantize(8).save(folder / "transparent.gif", transparency=0)
+    deep.save(folder / "deep.png")
+    deep.save(folder / "deep.tif")
+    rgb.convert("L").save(folder / "gray.jpg")
+    rgb.convert("LA").save(folder / "gray_alpha.png")
+    rgb.convert("1").save(folder / "bits.png")
+    rgb.convert("CMYK").save(folder / "cmyk.jpg")
+    whole = (folder / "a.jpg").read_bytes()
+    (folder / "trailing.jpg").write_bytes(whole + b"MotionPhoto_Data" + bytes(3 * len(whole)))
+    sizes = dict.fromkeys([p.name for p in folder.iterdir()], (24, 40))
+    turned = dict.fromkeys(("turned5.jpg", "turned6.jpg", "turned7.jpg", "turned8.jpg", "turned.png"), (40, 24))
+    return {**sizes, **turned}
+
+
+def test_training_and_prediction_get_the_same_pixels(tmp_path: Path) -> None:
+    for name, (height, width) in write_kinds(tmp_path).items():
+        predicted = read_image(tmp_path / name)
+        assert predicted.shape == (height, width, 3), name
+        assert np.array_equal(trained(tmp_path, name, height, width), predicted), name
+        assert np.array_equal(as_image(SizedImage(tmp_path / name, height, width)), predicted), name
+        assert image_size(tmp_path / name) == (height, width), name
+    assert np.array_equal(read_image(tmp_path / "trailing.jpg"), read_image(tmp_path / "a.jpg"))
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_orientation_and_annotated_size_decide_together(orientation: int, tmp_path: Path) -> None:
+    """Annotated as stored, 24 x 40: the stored pixels; annotated upright, 40 x 24: the upright ones."""
+    rgb = PIL.Image.fromarray(RNG.integers(0, 255, (24, 40, 3), np.uint8))
+    for name in ("a.jpg", "a.png"):
+        rgb.save(tmp_path / name, exif=exif(orientation))
+        rgb.save(tmp_path / f"plain_{name}")
+        stored = read_image(tmp_path / f"plain_{name}")
+        for reader in (trained, lambda folder, name, h, w: as_image(SizedImage(folder / name, h, w))):
+            assert np.array_equal(reader(tmp_path, name, 24, 40), stored)
+            assert np.array_equal(reader(tmp_path, name, 40, 24), read_image(tmp_path / name))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("reduced", [2, 4, 8])
+def test_reduced_images_are_the_mean_of_the_full_ones(orientation: int, reduced: int, tmp_path: Path) -> None:
+    """Turned or not: pixel i is the mean of the pixels from reduced * i on."""
+    smooth = cv2.resize(RNG.integers(0, 255, (4, 5, 3), np.uint8), (75, 61), interpolation=cv2.INTER_CUBIC)
+    PIL.Image.fromarray(smooth).save(tmp_path / "a.jpg", quality=97, subsampling=0, exif=exif(orientation))
+    full, small = read_image(tmp_path / "a.jpg"), read_image(tmp_path / "a.jpg", reduced=reduced)
+    if orientation == 1:
+        assert small.shape[:2] == (-(-61 // reduced), -(-75 // reduced))
+    else:
+        assert small.shape == full.shape, "sides that are no multiple begin with less than a full mean"
+        return
+    rows, columns = 61 // reduced * reduced, 75 // reduced * reduced
+    means = full[:rows, :columns].reshape(rows // reduced, reduced, columns // reduced, reduced, 3).mean((1, 3))
+    assert np.abs(small[: rows // reduced, : columns // reduced] - means).max() < 4
+    PIL.Image.fromarray(smooth[:56, :72]).save(tmp_path / "b.jpg", quality=97, subsampling=0, exif=exif(6))
+    full, small = read_image(tmp_path / "b.jpg", (72, 56)), read_image(tmp_path / "b.jpg", (72, 56), reduced)
+    assert small.shape[:2] == (72 // reduced, 56 // reduced)
+    means = full.reshape(72 // reduced, reduced, 56 // reduced, reduced, 3).mean((1, 3))
+    assert np.abs(small - means).max() < 4
+
+
+@pytest.mark.parametrize("size", [(40, 24), (24, 41), (12, 20), (1, 1)])
+def test_another_size_is_refused_in_the_same_words(size: tuple[int, int], tmp_path: Path) -> None:
+    PIL.Image.fromarray(RNG.integers(0, 255, (24, 40, 3), np.uint8)).save(tmp_path / "a.jpg")
+    message = f"a.jpg: expected {size[0]} x {size[1]} pixels (height x width) as annotated, got 24 x 40"
+    path = one_person(tmp_path, "a.jpg", *size)
+    dataset = COCODataset(path, tmp_path, size=64, augment=AugmentConfig.none())
+    record = read_annotations(path, tmp_path).images[1]
+    readers = (
+        lambda: dataset[0],
+        lambda: as_image(SizedImage(record.path, record.height, record.width)),
+        lambda: read_image(record.path, size, 8),
+    )
+    for reader in readers:
+        with pytest.raises(ImageError) as error:
+            reader()
+        assert str(error.value) == f"{tmp_path}/{message}"
+
+
+def test_training_and_prediction_refuse_files_in_the_same_words(tmp_path: Path) -> None:
+    whole, png = io.BytesIO(), io.BytesIO()
+    picture = PIL.Image.fromarray(RNG.integers(0, 255, (64, 96, 3), np.uint8))
+    picture.save(whole, "JPEG")
+    picture.save(png, "PNG")
+    contents = {
+        "empty.jpg": b"",
+        "text.jpg": b"no image",
+        "half.jpg": whole.getvalue()[: len(whole.getvalue()) // 2],
+        "head.jpg": whole.getvalue()[:150],
+        "half.png": png.getvalue()[: len(png.getvalue()) // 2],
+        "none.jpg": None,
+    }
+    for name, content in contents.items():
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        messages = set()
+        for reduced in (1, 4):
+            for size in (None, (64, 96)):
+                with pytest.raises(ImageError, match=f"{name}: ") as error:
+                    read_image(tmp_path / name, size, reduced)
+                messages.add(str(error.value))
+        dataset = COCODataset(one_person(tmp_path, name, 64, 96), tmp_path, size=96, augment=AugmentConfig.none())
+        with pytest.raises(ImageError) as error:
+            dataset[0]
+        messages.add(str(error.value))
+        assert len({re.sub(r"\(.*\)", "", m) for m in messages}) == 1, messages
+
+
+def test_hidden_and_other_files_are_left_out_and_counted(tmp_path: Path) -> None:
+    for name in (
+        "a.jpg",
+        "b.JFIF",
+        "c.AVIF",
+        "d.Png",
+        "e.webp",
+        "._a.jpg",
+        ".DS_Store",
+        "notes.txt",
+        "x.TXT",
+        "Makefile",
+    ):
+        (tmp_path / name).touch()
+    (tmp_path / "within").mkdir()
+    found = find_images(tmp_path)
+    if not PIL.features.check("avif"):
+        readable.remove("c.AVIF")
+    assert [p.name for p in found.paths] == readable
+    assert found.left_out[0].startswith(f"{tmp_path}: {10 - len(readable)} files left out: ")
+    for kind in ("2 .txt", "2 hidden", "1 without a suffix"):
+        assert kind in found.left_out[0]
+    assert find_images([tmp_path, tmp_path]).left_out == found.left_out, "said once"
+    assert find_images(tmp_path / "a.jpg").left_out == ()
+    (tmp_path / "within" / "._b.png").touch()
+    with pytest.raises(ImageError, match="within: the folder holds no images; 1 file left out: 1 hidden"):
+        find_images(tmp_path / "within")
+
+
+def test_formats_that_pillow_lacks_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.jpg", "b.avif", "c.webp"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(PIL.features, "check", lambda feature: feature == "jpg_2000")
+    images._readable_suffixes.cache_clear()
+    try:
+        found = find_images(tmp_path)
+    finally:
+        images._readable_suffixes.cache_clear()
+    assert [p.name for p in found.paths] == ["a.jpg"]
+    assert found.left_out == (f"{tmp_path}: 2 files left out: 1 .avif, 1 .webp",)

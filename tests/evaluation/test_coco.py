@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from helpers.shared_data import shared
 
 import simplepose as sp
+from simplepose.data.annotations import Annotations, annotations_from, read_annotations
 from simplepose.evaluation import coco
 
 SIGMAS = np.array(sp.COCO.sigmas)
 
 
-def one_person(area: float = 10_000.0, shift: float = 0.0) -> tuple[coco.Annotations, list[dict]]:
-    """A person with 17 labelled keypoints, and the same person found ``shift`` pixels to the right."""
+def one_person(area: float = 10_000.0, shift: float = 0.0, **changes: object) -> tuple[Annotations, list[dict]]:
+    """A person with 17 labeled keypoints, and the same person found ``shift`` pixels to the right.
+
+    ``changes`` replace lists of the annotation file.
+    """
     xy = np.stack([np.arange(17) * 5.0 + 20, np.arange(17) * 7.0 + 10], 1)
     keypoints = np.concatenate([xy, np.full((17, 1), 2.0)], 1)
     person = {"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "area": area, "num_keypoints": 17}
@@ -25,7 +27,14 @@ def one_person(area: float = 10_000.0, shift: float = 0.0) -> tuple[coco.Annotat
     moved = sp.COCO.from_dataset(keypoints + np.array([shift, 0, 0]))[None]
     moved[..., 2] = 1
     poses = sp.Poses(moved, np.ones(1, np.float32))
-    return coco.annotations_from(data, "memory"), poses.to_coco(1)
+    return annotations_from({**data, **changes}, "memory"), poses.to_coco(1)
+
+
+def entry(**fields: object) -> dict:
+    """The annotation of `one_person`, with other fields."""
+    xy = np.stack([np.arange(17) * 5.0 + 20, np.arange(17) * 7.0 + 10], 1)
+    keypoints = np.concatenate([xy, np.full((17, 1), 2.0)], 1).ravel().tolist()
+    return {"id": 1, "image_id": 1, "category_id": 1, "keypoints": keypoints, **fields}
 
 
 def test_perfect_poses_have_ap_1():
@@ -44,15 +53,66 @@ def test_shifted_poses_have_the_ap_of_their_oks():
 
 def test_annotations_need_no_more_than_keypoints():
     """What else pycocotools wants is filled in; other categories may have keypoints of their own."""
-    annotations, results = one_person()
-    data = annotations.data
-    bare = [{"id": 0, "image_id": 1, "keypoints": data["annotations"][0]["keypoints"]}, {"image_id": 1}]
-    hand = {"image_id": 1, "category_id": 2, "keypoints": [1, 1, 2] * 21}
-    categories = [*data["categories"], {"id": 2, "name": "hand", "keypoints": ["point"] * 21}]
-    found = coco.annotations_from({**data, "annotations": [*bare, hand], "categories": categories}, "memory")
-    assert len(found.people[1]) == 2
+    person = {"id": 1, "name": "person", "keypoints": list(sp.COCO.dataset_keypoints)}
+    hand = {"id": 8, "image_id": 1, "category_id": 2, "keypoints": [1, 1, 2] * 21}
+    categories = [person, {"id": 2, "name": "hand", "keypoints": ["point"] * 21}]
+    bare = {"id": 0, "image_id": 1, "keypoints": entry()["keypoints"]}
+    found, results = one_person(annotations=[bare, {"image_id": 1}, hand], categories=categories)
+    assert len(found.images[1].people) == 2
     assert coco.evaluate_keypoints(found, results)["AP"] == pytest.approx(1.0)
-    assert "id" not in found.data["annotations"][1], "the file's content has changed"
+
+
+def test_pycocotools_gets_a_complete_data_set(monkeypatch):
+    """Every field that it reads, of the type that it expects, whatever the file left out."""
+    crowd = {"image_id": 1, "iscrowd": 1, "segmentation": {"size": [200, 200], "counts": [0, 400, 39600]}}
+    found, results = one_person(annotations=[entry(id=0, area=None), {"image_id": "1"}, crowd])
+    people = coco._dataset(found)["annotations"]
+    kinds = {"id": int, "image_id": int, "category_id": int, "keypoints": list, "num_keypoints": int, "bbox": list}
+    for number, person in enumerate(people, 1):
+        assert {name: type(value) for name, value in person.items()} == {**kinds, "area": float, "iscrowd": int}
+        assert person["id"] == number, "to pycocotools a person with the id 0 was not found"
+        assert len(person["keypoints"]) == 51
+        assert len(person["bbox"]) == 4
+    assert [p["iscrowd"] for p in people] == [0, 0, 1]
+    assert people[2]["area"] == 400
+    assert people[2]["bbox"] == [0, 0, 2, 200]
+    assert coco.evaluate_keypoints(found, results)["AP"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "area"),
+    [
+        ({"area": 0, "bbox": [15, 5, 100, 130]}, 13_000.0),
+        ({"bbox": [15, 5, 100, 130], "segmentation": [[0, 0, 100, 0, 100, 90]]}, 4500.0),
+        ({"area": 900, "bbox": [15, 5, 100, 130]}, 900.0),
+        ({"area": None}, 80 * 112.0),  # the box around the keypoints
+    ],
+)
+def test_the_area_that_was_worked_out_is_that_of_the_oks(fields, area):
+    annotations, _ = one_person(annotations=[entry(**fields)])
+    found = []
+    for factor in np.linspace(0.2, 2.0, 10):  # from an AP of 1 to one of 0
+        distance = factor * 2 * np.sqrt(area) * SIGMAS.mean()
+        oks = np.exp(-(distance**2) / (2 * area * (2 * SIGMAS) ** 2)).mean()
+        moved = sp.COCO.from_dataset(np.reshape(entry()["keypoints"], (17, 3)) + np.array([distance, 0, 0]))[None]
+        moved[..., 2] = 1
+        results = sp.Poses(moved, np.ones(1, np.float32)).to_coco(1)
+        found.append(coco.evaluate_keypoints(annotations, results)["AP"])
+        assert found[-1] == pytest.approx((oks >= np.arange(0.5, 1.0, 0.05)).mean())
+    assert len({round(value, 3) for value in found}) > 5
+
+
+def test_nobody_to_evaluate_is_refused():
+    crowd = entry(iscrowd=1, bbox=[0, 0, 50, 50])
+    annotations, _ = one_person(annotations=[crowd, {"image_id": 1}, entry(id=3, category_id=5)])
+    with pytest.raises(
+        ValueError, match=r"memory: nobody to evaluate: .* in 1 images, got 0; 1 people without"
+    ) as error:
+        coco.check_people(annotations, [1])
+    assert "1 annotation: category_id of a category that is not listed, left out" in str(error.value)
+    with pytest.raises(ValueError, match="memory: images: expected an image with the id 4, got none"):
+        coco.check_people(annotations, [4])
+    coco.check_people(one_person()[0], [1])
 
 
 def test_images_without_results_count():
@@ -62,7 +122,7 @@ def test_images_without_results_count():
 
 @pytest.mark.parametrize("name", ["photos/person_keypoints.json", "person_keypoints_val2017_a.json"])
 def test_annotated_poses_of_real_people_are_perfect(name):
-    annotations = coco.load_annotations(shared(f"data/{name}"))
+    annotations = read_annotations(shared(f"data/{name}"))
     results = []
     for image_id in annotations.images:
         keypoints = annotations.keypoints(image_id)
@@ -80,10 +140,10 @@ def test_other_skeletons_use_their_own_sigmas():
     person |= {"bbox": [10, 10, 80, 80], "keypoints": keypoints.ravel().tolist()}
     data = {"images": [{"id": 1, "width": 100, "height": 100}], "annotations": [person]}
     data["categories"] = [{"id": 5, "name": "hand", "keypoints": list(hand.dataset_keypoints)}]
-    annotations = coco.annotations_from(data, "memory", hand)
+    annotations = annotations_from(data, "memory", hand)
     found = hand.from_dataset(keypoints)[None]
-    results = sp.Poses(found, np.ones(1, np.float32), hand).to_coco(1, coco.person_category(annotations))
-    assert coco.evaluate_keypoints(annotations, results, skeleton=hand)["AP"] == pytest.approx(1.0)
+    results = sp.Poses(found, np.ones(1, np.float32), hand).to_coco(1, annotations.category)
+    assert coco.evaluate_keypoints(annotations, results)["AP"] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -91,31 +151,35 @@ def test_other_skeletons_use_their_own_sigmas():
     [
         ("{", "not a JSON file"),
         ("[]", "expected an object with the lists"),
-        ('{"images": [{}], "annotations": []}', "not a COCO annotation file"),
-        ('{"images": [], "annotations": [{"id": 3, "image_id": 1, "keypoints": [1, 2, 2]}]}', "annotation 3 has 3"),
+        ('{"images": [], "annotations": []}', "it has no list 'categories'"),
+        ('{"images": [{}], "annotations": [], "categories": [{"id": 1}]}', r"images\[0\].id: expected an integer"),
+        (
+            '{"images": [{"id": 1}], "annotations": [{"id": 3, "image_id": 1, "keypoints": [1, 2, 2]}], '
+            '"categories": [{"id": 1, "name": "person"}]}',
+            "annotation 3.keypoints: expected 17 x .* got 3 numbers",
+        ),
     ],
 )
 def test_a_broken_file_is_named(tmp_path, text, message):
     path = tmp_path / "broken.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=message) as error:
-        coco.load_annotations(path)
-    assert str(path) in str(error.value)
+        read_annotations(path)
+    assert str(error.value).startswith(f"{path}: ")
 
 
 def test_two_person_categories_are_refused():
-    annotations, results = one_person()
-    annotations.data["categories"].append({"id": 2, "name": "person"})
+    categories = [{"id": i, "name": "person", "keypoints": list(sp.COCO.dataset_keypoints)} for i in (1, 2)]
     with pytest.raises(ValueError, match=r"one alone with keypoints, got \['person', 'person'\]"):
-        coco.evaluate_keypoints(annotations, results)
+        one_person(categories=categories)
+    found, _ = one_person(categories=[categories[0], {"id": 2, "name": "person"}])
+    assert found.category == 1, "only one of them has keypoints"
 
 
-def test_the_file_order_and_crowds_are_kept(tmp_path):
-    annotations, _ = one_person()
+def test_the_file_order_and_crowds_are_kept():
     crowd = {"id": 2, "image_id": 1, "iscrowd": 1, "keypoints": [1.0, 1.0, 2] * 17}
-    data = annotations.data | {"annotations": [*annotations.data["annotations"], crowd]}
-    path = tmp_path / "people.json"
-    path.write_text(json.dumps(data))
-    loaded = coco.load_annotations(path)
+    loaded, results = one_person(annotations=[crowd, entry(area=10_000)])
+    assert [p.id for p in loaded.images[1].people] == [2, 1]
     assert loaded.keypoints(1).shape == (1, 18, 3)  # a crowd is nobody
     assert loaded.with_keypoints() == [1]
+    assert coco.evaluate_keypoints(loaded, results)["AP"] == pytest.approx(1.0)

@@ -358,7 +358,8 @@ def test_a_broken_image_is_named_alone(people, tmp_path, capsys, workers):
     base = ["--preset", "overfit", "--data", data, "--out", tmp_path / "run", "--device", "cpu"]
     assert command(*base, *options) == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert last.startswith(f"simplepose train: error: {broken}: the image file is cut short")
+    assert last.startswith(f"simplepose train: error: {broken}: cannot be read (")
+    assert "): it is cut short" in last
     assert "Traceback" not in last
 
 
