@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -42,7 +42,18 @@ FEATURES = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}
 """Formats that Pillow knows by name also where it was built without them, and what it calls the feature."""
 
 JPEG_FORMATS = ("JPEG", "MPO")
-"""Pillow's formats that can be decoded at a fraction of their size."""
+"""What Pillow calls a JPEG, alone or with others behind it."""
+
+DECODING = {
+    1: cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
+    2: cv2.IMREAD_REDUCED_COLOR_2 | cv2.IMREAD_IGNORE_ORIENTATION,
+    4: cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_IGNORE_ORIENTATION,
+    8: cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_IGNORE_ORIENTATION,
+}
+"""How OpenCV decodes a JPEG at ``1 / reduced`` of its size, as stored."""
+
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""What ends the compressed pixels of a JPEG: a marker that is no restart marker."""
 
 DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 """Pillow's modes of grayscale with more than 8 bits."""
@@ -79,8 +90,9 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None
         size: height and width in pixels that the image is annotated with. If they are those of the upright image, it
             comes upright; else, if they are those of the pixels as stored, it was annotated without regard to the
             orientation and comes as stored; anything else is refused. None: no size is asked for.
-        reduced: 1, 2, 4 or 8: a JPEG may be decoded at ``1 / reduced`` of its size, rounded up, in which pixel ``i``
-            is the mean of pixels ``reduced * i`` to ``reduced * (i + 1) - 1``. Other files come in full.
+        reduced: 1, 2, 4 or 8: a JPEG comes at ``1 / reduced`` of its size, rounded up, where pixel ``i`` is the mean
+            of pixels ``reduced * i`` to ``reduced * (i + 1) - 1``. Other files come in full, and so do CMYK and those
+            that are turned and whose sides are no multiples of ``reduced``.
 
     Returns:
         ``[H, W, 3]`` uint8, BGR.
@@ -91,9 +103,13 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None
     """
     name = os.fspath(path)
     try:
-        with PIL.Image.open(path) as image:
+        with open(path, "rb") as file, PIL.Image.open(file) as image:
             _check_size(image.width, image.height)
-            return _from_pil(image, size, reduced)
+            if image.format in JPEG_FORMATS and image.mode in ("RGB", "L"):
+                decoded = _from_jpeg(file, image, size, reduced)
+                if decoded is not None:
+                    return decoded
+            return _from_pil(image, size)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
     except FileNotFoundError:
@@ -261,27 +277,67 @@ def _upright(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     return size[::-1] if orientation >= 5 else size
 
 
-def _from_pil(image: PIL.Image.Image, size: tuple[int, int] | None = None, reduced: int = 1) -> Image:
-    """BGR bytes of a PIL image; its pixels may still be in the file. ``size`` and ``reduced`` as in `read_image`."""
-    stored = image.size
-    if reduced > 1 and image.format in JPEG_FORMATS:
-        # mirrored, a size that is no multiple would begin with the pixel that is less than a full mean
-        if _orientation(image) == 1 or not any(side % reduced for side in stored):
-            image.draft(None, (max(stored[0] // reduced, 1), max(stored[1] // reduced, 1)))
-        image.load()
-    else:
-        image.load()
-        stored = image.size  # Pillow turns a TIFF while it loads it
-    orientation = _orientation(image)
+def _must_turn(stored: tuple[int, int], orientation: int, size: tuple[int, int] | None) -> bool:
+    """Whether pixels of ``stored`` width and height are to be turned by their EXIF orientation; see `read_image`."""
     upright = _upright(stored, orientation)
-    turn = orientation != 1  # else exif_transpose would copy it
-    if size is not None and upright != size[::-1]:
-        if stored != size[::-1]:
-            raise ImageError(
-                f"expected {size[0]} x {size[1]} pixels (height x width) as annotated, got {upright[1]} x {upright[0]}"
-            )
-        turn = False
-    if turn:
+    if size is None or upright == size[::-1]:
+        return orientation != 1
+    if stored == size[::-1]:
+        return False
+    raise ImageError(
+        f"expected {size[0]} x {size[1]} pixels (height x width) as annotated, got {upright[1]} x {upright[0]}"
+    )
+
+
+def _from_jpeg(file: BinaryIO, image: PIL.Image.Image, size: tuple[int, int] | None, reduced: int) -> Image | None:
+    """BGR bytes of a whole JPEG by OpenCV, which takes a quarter less time than Pillow; None: Pillow must see to it."""
+    orientation = _orientation(image)
+    turn = _must_turn(image.size, orientation, size)
+    file.seek(0)
+    data = file.read()
+    if not _is_whole(data):  # OpenCV would fill up with gray and say nothing
+        return None
+    if turn and any(side % reduced for side in image.size):
+        reduced = 1  # mirrored, the image would begin with a pixel that is less than a full mean
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), DECODING[reduced])
+    if pixels is None or pixels.shape[1::-1] != tuple(-(-side // reduced) for side in image.size):
+        return None
+    return _turned(np.asarray(pixels, np.uint8), orientation) if turn else np.asarray(pixels, np.uint8)
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether a JPEG has an end, whatever comes behind it. Thumbnails and other segments are stepped over."""
+    at = 2
+    while at + 4 <= len(data):
+        marker = data[at + 1]
+        if data[at] != 0xFF:
+            return False
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        if marker == 0xD9:
+            return True
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == 0xDA:  # the compressed pixels, or some of them
+            found = JPEG_MARKER.search(data, at)
+            if found is None:
+                return False
+            at = found.start()
+    return data[at : at + 2] == b"\xff\xd9"
+
+
+def _turned(pixels: Image, orientation: int) -> Image:
+    """``pixels [H, W, 3]`` as stored, turned upright."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    flip_rows, flip_columns = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
+    return np.ascontiguousarray(pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1])
+
+
+def _from_pil(image: PIL.Image.Image, size: tuple[int, int] | None = None) -> Image:
+    """BGR bytes of a PIL image; its pixels may still be in the file. ``size`` as in `read_image`."""
+    image.load()
+    if _must_turn(image.size, _orientation(image), size):  # else exif_transpose would copy it
         image = PIL.ImageOps.exif_transpose(image)
     if image.mode in DEEP_MODES:
         values = np.asarray(image).astype(np.int64)

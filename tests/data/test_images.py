@@ -349,18 +349,8 @@ def test_training_and_prediction_refuse_files_in_the_same_words(tmp_path: Path) 
 
 
 def test_hidden_and_other_files_are_left_out_and_counted(tmp_path: Path) -> None:
-    for name in (
-        "a.jpg",
-        "b.JFIF",
-        "c.AVIF",
-        "d.Png",
-        "e.webp",
-        "._a.jpg",
-        ".DS_Store",
-        "notes.txt",
-        "x.TXT",
-        "Makefile",
-    ):
+    readable = ["a.jpg", "b.JFIF", "c.AVIF", "d.Png", "e.webp"]
+    for name in (*readable, "._a.jpg", ".DS_Store", "notes.txt", "x.TXT", "Makefile"):
         (tmp_path / name).touch()
     (tmp_path / "within").mkdir()
     found = find_images(tmp_path)
@@ -388,3 +378,34 @@ def test_formats_that_pillow_lacks_are_left_out(tmp_path: Path, monkeypatch: pyt
         images._readable_suffixes.cache_clear()
     assert [p.name for p in found.paths] == ["a.jpg"]
     assert found.left_out == (f"{tmp_path}: 2 files left out: 1 .avif, 1 .webp",)
+
+
+def test_opencv_and_pillow_decode_a_jpeg_alike(tmp_path: Path) -> None:
+    """Whole JPEGs are decoded by OpenCV; without an end Pillow decodes them: no pixel may tell."""
+    for name in write_kinds(tmp_path):
+        if not name.endswith(".jpg") or name in ("cmyk.jpg", "trailing.jpg"):
+            continue
+        data = (tmp_path / name).read_bytes()
+        assert images._is_whole(data), name
+        assert not images._is_whole(data[:-2]), name
+        with PIL.Image.open(tmp_path / name) as image:
+            assert np.array_equal(images._from_pil(image), read_image(tmp_path / name)), name
+
+
+def test_the_end_of_a_jpeg_is_found(tmp_path: Path) -> None:
+    """Not that of a thumbnail in its header, and whatever comes behind it; no bytes make it fail."""
+    thumbnail, whole = io.BytesIO(), io.BytesIO()
+    picture = PIL.Image.fromarray(RNG.integers(0, 255, (64, 96, 3), np.uint8))
+    picture.resize((16, 12)).save(thumbnail, "JPEG")
+    picture.save(whole, "JPEG", restart_marker_rows=1, comment=thumbnail.getvalue())
+    data = whole.getvalue()
+    assert data.count(b"\xff\xd9") == 2
+    assert images._is_whole(data)
+    assert images._is_whole(data + bytes(9))
+    for length in range(0, len(data), 37):
+        assert not images._is_whole(data[:length])
+    for seed in range(200):
+        damaged = np.frombuffer(data, np.uint8).copy()
+        rng = np.random.default_rng(seed)
+        damaged[rng.integers(0, len(data), 20)] = rng.integers(0, 256, 20)
+        images._is_whole(damaged.tobytes())
