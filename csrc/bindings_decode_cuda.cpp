@@ -52,10 +52,9 @@ class Borrower {
   int device = -1;
 };
 
-// maps, slots [K, B, J, 3], counts [B, J]; mirror [C] int32 for flipped maps; averaged [B, J, H, W] or None.
+// maps, slots [K, B, J, 3], counts [B, J]; mirror [C] int32 for flipped maps.
 void bound_find_peaks(const py::object& maps, int first_channel, float threshold, const py::object& mirror,
-                      const py::object& slots, const py::object& counts, const py::object& averaged,
-                      std::uintptr_t stream) {
+                      const py::object& slots, const py::object& counts, std::uintptr_t stream) {
   Borrower borrow;
   const DLTensor& cells = borrow.maps(maps);
   AnyMaps input = maps_of(cells, !mirror.is_none());
@@ -70,15 +69,9 @@ void bound_find_peaks(const py::object& maps, int first_channel, float threshold
     check_shape("mirror", table, {input.channels});
     input.mirror = data_of<int32_t>(table);
   }
-  float* mean = nullptr;
-  if (!averaged.is_none()) {
-    const DLTensor& tensor = borrow("averaged", averaged, {kFloat32}, 4);
-    check_shape("averaged", tensor, {input.images, keypoints, input.rows, input.columns});
-    mean = data_of<float>(tensor);
-  }
   const py::gil_scoped_release release;
   find_peaks_cuda(input, first_channel, static_cast<int>(keypoints), {threshold, static_cast<int>(max_peaks)},
-                  data_of<float>(out), data_of<int32_t>(found), mean, borrow.device, reinterpret_cast<void*>(stream));
+                  data_of<float>(out), data_of<int32_t>(found), borrow.device, reinterpret_cast<void*>(stream));
 }
 
 // parts [L, 2] int32; slots and counts of find_peaks; total [1] int64, first [B, L] int64, hit_counts [B, L] int32 and
@@ -169,7 +162,7 @@ py::tuple decode_image(const CudaBatch& batch, int64_t image, float scale, float
 
 void bind_decode_cuda(py::module_& module) {
   module.def("find_peaks_cuda", &bound_find_peaks, py::arg("maps"), py::arg("first_channel"), py::arg("threshold"),
-             py::arg("mirror"), py::arg("slots"), py::arg("counts"), py::arg("averaged"), py::arg("stream"));
+             py::arg("mirror"), py::arg("slots"), py::arg("counts"), py::arg("stream"));
   module.def("match_parts_cuda", &bound_match_parts, py::arg("maps"), py::arg("parts"), py::arg("threshold"),
              py::arg("samples"), py::arg("needed"), py::arg("mirror"), py::arg("slots"), py::arg("counts"),
              py::arg("total"), py::arg("first"), py::arg("hit_counts"), py::arg("hits"), py::arg("stream"));

@@ -84,10 +84,10 @@ struct Shelf {
 }  // namespace
 
 void find_peaks_cuda(const AnyMaps& maps, int first_channel, int keypoints, const PeakRules& rules, float* slots,
-                     int32_t* counts, float* averaged, int device, void* stream) {
+                     int32_t* counts, int device, void* stream) {
   const DeviceGuard guard(device);
   CudaDevice launcher{stream};
-  launch_find_peaks(launcher, maps, first_channel, keypoints, rules, slots, counts, averaged);
+  launch_find_peaks(launcher, maps, first_channel, keypoints, rules, slots, counts);
 }
 
 void match_parts_cuda(const AnyMaps& maps, const int32_t* parts, int part_types, int keypoints, const PartRules& rules,

@@ -11,7 +11,7 @@ namespace simplepose {
 
 // See launch_find_peaks and launch_match_parts; all pointers are the device's, `sizes` and `mirror` too.
 void find_peaks_cuda(const AnyMaps& maps, int first_channel, int keypoints, const PeakRules& rules, float* slots,
-                     int32_t* counts, float* averaged, int device, void* stream);
+                     int32_t* counts, int device, void* stream);
 void match_parts_cuda(const AnyMaps& maps, const int32_t* parts, int part_types, int keypoints, const PartRules& rules,
                       float* slots, int32_t* counts, int max_peaks, const PackedHits& packed, int device, void* stream);
 

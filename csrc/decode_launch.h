@@ -56,10 +56,10 @@ struct PartRules {
   int samples, needed;
 };
 
-// Keypoint type 0 is channel `first_channel`. `averaged` may be null; see FindPeaksKernel.
+// Keypoint type 0 is channel `first_channel`.
 template <typename Launcher>
 void launch_find_peaks(Launcher& launcher, const AnyMaps& maps, int first_channel, int keypoints,
-                       const PeakRules& rules, float* slots, int32_t* counts, float* averaged) {
+                       const PeakRules& rules, float* slots, int32_t* counts) {
   const int64_t planes = maps.images * keypoints;
   with_type(maps, [&](const auto& batch) {
     using Batch = std::decay_t<decltype(batch)>;
@@ -72,7 +72,6 @@ void launch_find_peaks(Launcher& launcher, const AnyMaps& maps, int first_channe
     kernel.capacity = Kernel::least_capacity(rules.max_peaks);
     kernel.peaks.slots = {slots, 3 * rules.max_peaks * planes};
     kernel.peaks.counts = {counts, planes};
-    kernel.averaged = {averaged, averaged ? planes * maps.rows * maps.columns : 0};
     launcher.launch("find_peaks", kernel);
   });
 }

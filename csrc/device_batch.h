@@ -152,7 +152,7 @@ class DeviceBatch {
                             {result<PairHit>(out, layout_.hits()), hits_capacity_}};
     device_.clear(out.data(), sizeof(unsigned long long));
     launch_find_peaks(device_, maps_, skeleton_.parts(), skeleton_.keypoints,
-                      {settings_.peak_threshold, settings_.max_peaks}, slots, counts, nullptr);
+                      {settings_.peak_threshold, settings_.max_peaks}, slots, counts);
     launch_match_parts(device_, maps_, reinterpret_cast<const int32_t*>(buffers_.tables.data()), skeleton_.parts(),
                        skeleton_.keypoints, {settings_.part_threshold, settings_.num_samples, settings_.min_samples},
                        slots, counts, settings_.max_peaks, packed);

@@ -36,7 +36,6 @@ struct FindPeaksKernel {
   int max_peaks;
   int capacity;  // of the list: at least least_capacity(max_peaks)
   PeakSlots peaks;
-  Span<float> averaged;  // [images, keypoints, rows, columns] receives the averaged maps' cells; empty: not wanted
 
   struct Shared {
     int noted, kept;
@@ -52,43 +51,32 @@ struct FindPeaksKernel {
   int64_t blocks() const { return maps.images * keypoints; }
   int64_t dynamic_bytes() const { return static_cast<int64_t>(capacity) * static_cast<int64_t>(sizeof(uint64_t)); }
 
-  template <bool kPlain>
+  template <bool kAligned>
   SP_HD static void load(const View& map, int vector, typename View::Raw& raw) {
-    if (vector < map.vectors()) raw = map.template load<kPlain>(vector * kLanes);
+    if (vector < map.vectors()) raw = map.template load<kAligned>(vector * kLanes);
   }
 
-  template <bool kPlain>
+  template <bool kAligned>
   SP_HD static void load_first(const View& map, Local& local) {
     SP_UNROLL
-    for (int i = 0; i < kLoads; ++i) load<kPlain>(map, local.next + i * kThreads, local.raw[i]);
+    for (int i = 0; i < kLoads; ++i) load<kAligned>(map, local.next + i * kThreads, local.raw[i]);
   }
 
-  // Evaluates what is loaded, and loads what takes its place in the next round. kPlain: rows are aligned, and averaged
-  // maps are not wanted.
-  template <bool kPlain>
-  SP_HD void scan(const View& map, int64_t plane, Local& local, Shared& shared) const {
+  // Evaluates what is loaded, and loads what takes its place in the next round.
+  template <bool kAligned>
+  SP_HD void scan(const View& map, Local& local, Shared& shared) const {
     SP_UNROLL
     for (int i = 0; i < kLoads; ++i) {
       const int vector = local.next + i * kThreads;
       if (vector < map.vectors()) {
-        if constexpr (!kPlain) write_averaged(map, plane, vector * kLanes, local.raw[i]);
         float most = View::lane(local.raw[i], 0);
         SP_UNROLL
         for (int lane = 1; lane < kLanes; ++lane) most = fmaxf(most, View::lane(local.raw[i], lane));  // passes by NaN
         if (most >= threshold) shared.vectors[fetch_add(shared.noted, 1)] = vector;
       }
-      load<kPlain>(map, vector + kVectors, local.raw[i]);
+      load<kAligned>(map, vector + kVectors, local.raw[i]);
     }
     local.next += kVectors;
-  }
-
-  SP_HD void write_averaged(const View& map, int64_t plane, int cell, const typename View::Raw& raw) const {
-    if (!averaged.size()) return;
-    const int y = map.row_of(cell), x = map.column_of(cell, y);
-    const int64_t first = (plane * maps.rows + y) * maps.columns + x;
-    SP_UNROLL
-    for (int lane = 0; lane < kLanes; ++lane)
-      if (x + lane < map.width) averaged[first + lane] = View::lane(raw, lane);
   }
 
   // Appends the peaks among the cells of a noted vector to the list.
@@ -183,17 +171,16 @@ struct FindPeaksKernel {
   SP_HD void run(Block& block) const {
     const auto plane = static_cast<unsigned>(block.index()), image = by_keypoints.quotient(plane);
     const View map = maps.view(image, first_channel + static_cast<int>(by_keypoints.rest(plane, image)));
-    const bool plain = map.aligned && averaged.size() == 0;
     const Span<uint64_t> keys = block.template dynamic<uint64_t>(0, capacity);
     block.each([&](int thread, Local& local, Shared& shared) {
       if (thread == 0) shared.noted = 0, shared.kept = 0, shared.truncated = false;
       local.next = thread;
-      plain ? load_first<true>(map, local) : load_first<false>(map, local);
+      map.aligned ? load_first<true>(map, local) : load_first<false>(map, local);
     });
     int kept = 0;
     for (int first = 0; first < map.vectors(); first += kVectors) {
       block.each([&](int, Local& local, Shared& shared) {
-        plain ? scan<true>(map, plane, local, shared) : scan<false>(map, plane, local, shared);
+        map.aligned ? scan<true>(map, local, shared) : scan<false>(map, local, shared);
       });
       const int noted = block.read([](const Shared& shared) { return shared.noted; });
       if (noted == 0) continue;

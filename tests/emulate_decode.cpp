@@ -74,11 +74,10 @@ int guarded(char* error, int room, Body&& body) {
 
 // 0, or -1 and a message of fewer than `room` bytes in `error`.
 extern "C" int emulate_find_peaks(int order, const sp::AnyMaps* maps, int first_channel, int keypoints, float threshold,
-                                  int max_peaks, float* slots, int32_t* counts, float* averaged, char* error,
-                                  int room) {
+                                  int max_peaks, float* slots, int32_t* counts, char* error, int room) {
   return guarded(error, room, [&] {
     Emulator emulator{static_cast<sp::Order>(order)};
-    sp::launch_find_peaks(emulator, *maps, first_channel, keypoints, {threshold, max_peaks}, slots, counts, averaged);
+    sp::launch_find_peaks(emulator, *maps, first_channel, keypoints, {threshold, max_peaks}, slots, counts);
     return 0;
   });
 }

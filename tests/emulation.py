@@ -111,19 +111,17 @@ def find_peaks(
     order: str = "forwards",
     *,
     first_channel: int = 0,
-    averaged: bool = False,
     library: ctypes.CDLL | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32] | None]:
-    """Slots ``[max_peaks, B, J, 3]``, counts ``[B, J]`` and, on request, averaged maps, NaN where unwritten."""
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Slots ``[max_peaks, B, J, 3]``, NaN where unwritten, and counts ``[B, J]``."""
     planes = (maps.images, keypoints)
     slots = np.full((config.max_peaks, *planes, 3), np.nan, np.float32)
     counts = np.full(planes, -1, np.int32)
-    mean = np.full((*planes, *maps.cells.shape[2:]), np.nan, np.float32) if averaged else None
     _call(
         (library or decode_library()).emulate_find_peaks, ORDERS[order], ctypes.byref(maps.struct()), first_channel,
-        keypoints, ctypes.c_float(config.peak_threshold), config.max_peaks, slots, counts, mean,
+        keypoints, ctypes.c_float(config.peak_threshold), config.max_peaks, slots, counts,
     )  # fmt: skip
-    return slots, counts, mean
+    return slots, counts
 
 
 class Hits(NamedTuple):
@@ -215,15 +213,13 @@ class EmulatedKernels:
     def __init__(self, skeleton: sp.Skeleton, config: sp.DecodeConfig) -> None:
         self.skeleton, self.config = skeleton, config
 
-    def find_peaks_cuda(self, maps, first_channel, threshold, mirror, slots, counts, averaged, stream) -> None:
+    def find_peaks_cuda(self, maps, first_channel, threshold, mirror, slots, counts, stream) -> None:
         out, found = _array(slots), _array(counts)
         config = sp.DecodeConfig(peak_threshold=threshold, max_peaks=len(out))
         batch = Maps(_array(maps), None, _array(mirror))
-        results = find_peaks(batch, out.shape[2], config, first_channel=first_channel, averaged=averaged is not None)
+        results = find_peaks(batch, out.shape[2], config, first_channel=first_channel)
         out[...] = np.nan_to_num(results[0])
         found[...] = results[1]
-        if averaged is not None:
-            _array(averaged)[...] = results[2]
 
     def match_parts_cuda(
         self, maps, parts, threshold, samples, needed, mirror, slots, counts, total, first, hit_counts, hits, stream

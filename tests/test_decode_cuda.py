@@ -116,8 +116,6 @@ def test_flipped_and_cut_batches_agree():
     for place, (height, width) in enumerate(sizes.tolist()):
         expected = sp.decode(mean[place, :, :height, :width].cpu())[0]
         assert_same_poses(found.poses(place, 4.0, 1.5), expected)
-    _, _, averaged = torch_decode.find_peaks_op(batch, 30, 18, MIRROR.tolist(), 0.1, 256, True)
-    assert torch.equal(averaged, mean[:, 30:])
 
 
 def test_empty_batches_give_nothing():
@@ -156,20 +154,20 @@ def test_another_device_works_while_the_first_is_current():
 def pair_arguments():
     maps = np.stack([np.full((32, 32), 0.5, np.float32), gaussian((32, 32), 5, 9), gaussian((32, 32), 20, 11)])
     batch = torch.from_numpy(maps[None]).cuda()
-    slots, counts, _ = torch_decode.find_peaks_op(batch, 1, 2, [], 0.1, 8, False)
+    slots, counts = torch_decode.find_peaks_op(batch, 1, 2, [], 0.1, 8)
     return batch, slots, counts, [0, 1], [], 0.1, 10, 8, 64
 
 
 def test_the_ops_keep_torchs_contracts():
     maps = torch.from_numpy(people_maps(3, (32, 40), 3)[None]).cuda()
     both = torch.cat([maps, maps.flip(3)])
-    library.opcheck(torch_decode.find_peaks_op, (maps, 30, 18, [], 0.1, 8, False))
-    library.opcheck(torch_decode.find_peaks_op, (both, 30, 18, MIRROR.tolist(), 0.1, 8, True))
+    library.opcheck(torch_decode.find_peaks_op, (maps, 30, 18, [], 0.1, 8))
+    library.opcheck(torch_decode.find_peaks_op, (both, 30, 18, MIRROR.tolist(), 0.1, 8))
     library.opcheck(torch_decode.match_parts_op, pair_arguments())
 
 
 def peaks_and_pairs(maps: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    slots, counts, _ = torch_decode.find_peaks_op(maps * 1.0, 1, 2, [], 0.1, 8, False)
+    slots, counts = torch_decode.find_peaks_op(maps * 1.0, 1, 2, [], 0.1, 8)
     return slots, counts, *torch_decode.match_parts_op(maps, slots, counts, [0, 1], [], 0.1, 10, 8, 64)
 
 

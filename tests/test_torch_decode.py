@@ -114,18 +114,20 @@ def test_the_ops_keep_torchs_contracts(kernels):
     maps = torch.from_numpy(scenes()[:1])
     mirror = sp.COCO.channel_flip[: maps.shape[1]].tolist()
     both = torch.cat([maps, maps.flip(3)[:, mirror]])
-    for arguments in ((maps, 30, 18, [], 0.1, 8, False), (both, 30, 18, mirror, 0.1, 8, True)):
+    for arguments in ((maps, 30, 18, [], 0.1, 8), (both, 30, 18, mirror, 0.1, 8)):
         library.opcheck(torch_decode.find_peaks_op, arguments)
-    slots, counts, averaged = torch_decode.find_peaks_op(both, 30, 18, mirror, 0.1, 8, True)
-    np.testing.assert_array_equal(averaged, flipped(both.numpy(), mirror)[:, 30:])
+    slots, counts = torch_decode.find_peaks_op(both, 30, 18, mirror, 0.1, 8)
+    averaged = torch.from_numpy(flipped(both.numpy(), mirror))
+    for one, other in zip((slots, counts), torch_decode.find_peaks_op(averaged, 30, 18, [], 0.1, 8), strict=True):
+        assert torch.equal(one, other)
     one_part = (maps, slots, counts, [0, 0], [], 0.1, 10, 8, 64)
     kernels(sp.Skeleton("one", ("a", "b"), (("a", "b"),)))
     pair = (maps[:, :3], slots[:, :, :2].contiguous(), counts[:, :2].contiguous(), [0, 1], *one_part[4:])
     library.opcheck(torch_decode.match_parts_op, pair)
     compiled = torch.compile(torch_decode.find_peaks_op, fullgraph=True, backend="aot_eager")
     for one, other in zip(
-        compiled(maps, 30, 18, [], 0.1, 8, False),
-        torch_decode.find_peaks_op(maps, 30, 18, [], 0.1, 8, False),
+        compiled(maps, 30, 18, [], 0.1, 8),
+        torch_decode.find_peaks_op(maps, 30, 18, [], 0.1, 8),
         strict=True,
     ):
         assert torch.equal(one, other)
@@ -135,8 +137,8 @@ def test_indices_that_kernels_would_read_with_are_checked(kernels):
     kernels()
     maps = torch.from_numpy(scenes()[:1])
     with pytest.raises(ValueError, match="mirror: expected indices from 0 to 47, got 0 to 48"):
-        torch_decode.find_peaks_op(torch.cat([maps, maps]), 30, 18, [*range(47), 48], 0.1, 8, False)
-    slots, counts, _ = torch_decode.find_peaks_op(maps, 30, 18, [], 0.1, 8, False)
+        torch_decode.find_peaks_op(torch.cat([maps, maps]), 30, 18, [*range(47), 48], 0.1, 8)
+    slots, counts = torch_decode.find_peaks_op(maps, 30, 18, [], 0.1, 8)
     with pytest.raises(ValueError, match="parts: expected indices from 0 to 17, got -1 to 0"):
         torch_decode.match_parts_op(maps, slots, counts, [0, -1], [], 0.1, 10, 8, 64)
     mirror = np.full(48, 99, np.int32)
