@@ -133,7 +133,8 @@ def test_a_back_edge_is_seen():
 @pytest.mark.parametrize("op", OPS)
 def test_an_op_has_all_its_places(op):
     benchmark = ROOT / "benchmarks" / BENCHMARKS.get(op, "bench_decode.py")
-    places = [PACKAGE / "reference" / f"{op}.py", *(ROOT / "csrc" / f"{op}.{kind}" for kind in ("h", "cpp")), benchmark]
+    native = [ROOT / "csrc" / op / f"{op}.{kind}" for kind in ("h", "cpp")]
+    places = [PACKAGE / "reference" / f"{op}.py", *native, benchmark]
     for place in places:
         assert place.is_file(), f"{op}: {place.relative_to(ROOT)} is missing"
     tests = [path for path in (ROOT / "tests").glob("test_*.py") if path != Path(__file__)]

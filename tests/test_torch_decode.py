@@ -7,11 +7,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from emulation import EmulatedKernels
 from fake_network import FACE, blob_image, blob_network
-from map_scenes import people_maps
+from helpers.emulation import EmulatedKernels
+from map_scenes import PAIR, crowd, flipped, people_maps
 from parity import assert_same_columns, assert_same_poses
-from test_decode_emulation import PAIR, crowd, flipped
 from torch import library
 
 import simplepose as sp
