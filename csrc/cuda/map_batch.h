@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/half.h"
+#include "cuda/integers.h"
 #include "cuda/kernel.h"
 #include "cuda/warp.h"
 

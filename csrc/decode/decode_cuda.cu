@@ -3,6 +3,10 @@
 #include <cuda_runtime.h>
 
 #include <map>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
 
 #include "cuda/device.h"
 #include "decode/decode_cuda.h"

@@ -2,6 +2,9 @@
 // kernel) enqueues it on a stream of a GPU, or emulates it.
 #pragma once
 
+#include <stdexcept>
+#include <type_traits>
+
 #include "find_peaks/find_peaks_kernel.h"
 #include "match_parts/match_parts_kernel.h"
 

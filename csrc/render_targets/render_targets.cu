@@ -1,5 +1,7 @@
 // render_targets on the GPU: launches the kernels of render_targets_kernel.h.
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 #include "cuda/device.h"
 #include "render_targets/render_targets.h"

@@ -7,6 +7,10 @@
 // there each thread sums its own cells in the order of the people. A tile that nothing reaches only stores zeros.
 #pragma once
 
+#include <algorithm>
+#include <stdexcept>
+#include <vector>
+
 #include "render_targets/render_targets.h"
 #include "render_targets/tile_writer.h"
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/half.h"
+#include "cuda/integers.h"
 #include "cuda/kernel.h"
 #include "cuda/warp.h"
 
@@ -16,14 +17,6 @@ constexpr int kTileScales = 7;          // down to one cell a tile; further scal
 constexpr int kTileThreads = 128;
 
 using Tile = Fixed<float, kTile * kTilePitch>;
-
-SP_HD void check_aligned(const void* address, size_t bytes) {
-#if !defined(__CUDA_ARCH__)
-  if (reinterpret_cast<uintptr_t>(address) % bytes != 0) throw GridError("cells of one access that are not aligned");
-#else
-  (void)address, (void)bytes;
-#endif
-}
 
 SP_HD Group<float, 4>& four_cells(Tile& tile, int cell) {
   (void)tile[cell + 3];

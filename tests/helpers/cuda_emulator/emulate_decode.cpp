@@ -1,7 +1,13 @@
-// The decoding kernels and the host's side of a device batch, run by the emulation of csrc/cuda/kernel.h, for
+// The decoding kernels and the host's side of a device batch, run by the emulator, for
 // tests/helpers/emulation.py.
+// clang-format off: emulator.h must come before the headers of kernels
+#include "emulator.h"
+// clang-format on
+
 #include <functional>
 #include <memory>
+#include <new>
+#include <stdexcept>
 
 #include "decode/device_batch.h"
 #include "python/dltensor.h"

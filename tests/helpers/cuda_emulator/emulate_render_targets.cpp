@@ -1,5 +1,8 @@
-// Walks through the CUDA kernels of render_targets on the host, for tests/helpers/target_emulation.py, which compiles
-// this.
+// The kernels of render_targets, run by the emulator, for tests/helpers/target_emulation.py.
+// clang-format off: emulator.h must come before the headers of kernels
+#include "emulator.h"
+// clang-format on
+
 #include <cstdio>
 
 #include "render_targets/render_targets_kernel.h"
