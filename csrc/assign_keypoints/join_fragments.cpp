@@ -1,51 +1,20 @@
-// Rule 5 on the CPU: a heap of pairs of pieces, the nearest first.
+// Rule 5 on the CPU: a heap of pairs of fragments, the smallest cost first.
 #include "assign_keypoints/join_fragments.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace simplepose {
 namespace {
 
-class Pieces : PoseTable {
+class Joining {
  public:
-  explicit Pieces(const PoseTable& table) : PoseTable(table) {}
+  Joining(PoseTable& poses, float join_distance, JoinScratch& scratch)
+      : poses_(poses), join_distance_(join_distance), s_(scratch) {}
 
-  // Poses, single peaks only from a score on.
-  void collect(int32_t poses) {
-    s_.pieces.clear(), s_.members.clear();
-    for (int32_t pose = 0; pose < poses; ++pose) {
-      const int32_t* peaks = row(pose);
-      Piece piece{{}, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, pose, INT32_MAX, 0, 0, 0};
-      piece.begin = static_cast<int32_t>(s_.members.size());
-      int count = 0;
-      for (int type = 0; type < skeleton_.keypoints; ++type) {
-        if (peaks[type] < 0) continue;
-        const float x = peaks_.x[at(peaks[type])], y = peaks_.y[at(peaks[type])];
-        if (count++ == 0) piece.left = piece.right = x, piece.top = piece.bottom = y;
-        piece.left = std::min(piece.left, x), piece.right = std::max(piece.right, x);
-        piece.top = std::min(piece.top, y), piece.bottom = std::max(piece.bottom, y);
-        piece.types.add(type);
-        s_.members.push_back({x, y, type, peaks[type]});
-        piece.first_peak = std::min(piece.first_peak, peaks[type]);
-      }
-      if (count == 0) continue;
-      if (count == 1 && !(peaks_.score[at(piece.first_peak)] >= settings_.min_single_score)) {
-        s_.members.pop_back();
-        continue;
-      }
-      piece.end = piece.begin + count;
-      const float width = piece.right - piece.left, height = piece.bottom - piece.top;
-      piece.size = std::max(std::sqrt(width * width + height * height), settings_.min_join_size);
-      s_.pieces.push_back(piece);
-    }
-    // Poses may have changed their smallest peak in rule 4.
-    std::sort(s_.pieces.begin(), s_.pieces.end(),
-              [](const Piece& a, const Piece& b) { return a.first_peak < b.first_peak; });
-  }
-
-  void join_all() {
+  void run() {
     s_.heap.clear();
-    const auto count = static_cast<int32_t>(s_.pieces.size());
+    const auto count = static_cast<int32_t>(s_.fragments.size());
     for (int32_t a = 0; a < count; ++a) {
       for (int32_t b = a + 1; b < count; ++b) judge(a, b);
     }
@@ -54,18 +23,18 @@ class Pieces : PoseTable {
       std::pop_heap(s_.heap.begin(), s_.heap.end(), Later{});
       const JoinCandidate top = s_.heap.back();
       s_.heap.pop_back();
-      if (s_.pieces[at(top.a)].version != top.version_a || s_.pieces[at(top.b)].version != top.version_b) continue;
+      if (s_.fragments[top.a].version != top.version_a || s_.fragments[top.b].version != top.version_b) continue;
       join(top.a, top.b);
       for (int32_t other = 0; other < count; ++other) {
-        if (other == top.a || s_.pieces[at(other)].version < 0) continue;
+        if (other == top.a || s_.fragments[other].version < 0) continue;
         if (judge(std::min(top.a, other), std::max(top.a, other))) {
           std::push_heap(s_.heap.begin(), s_.heap.end(), Later{});
         }
       }
     }
-    s_.pieces.erase(
-        std::remove_if(s_.pieces.begin(), s_.pieces.end(), [](const Piece& piece) { return piece.version < 0; }),
-        s_.pieces.end());
+    s_.fragments.erase(std::remove_if(s_.fragments.begin(), s_.fragments.end(),
+                                      [](const Fragment& fragment) { return fragment.version < 0; }),
+                       s_.fragments.end());
   }
 
  private:
@@ -79,9 +48,9 @@ class Pieces : PoseTable {
   };
 
   void join(int32_t kept, int32_t gone) {
-    Piece &to = s_.pieces[at(kept)], &from = s_.pieces[at(gone)];
-    int32_t *to_row = row(to.pose), *from_row = row(from.pose);
-    for (int type = 0; type < skeleton_.keypoints; ++type) {
+    Fragment &to = s_.fragments[kept], &from = s_.fragments[gone];
+    int32_t *to_row = poses_.row(to.pose), *from_row = poses_.row(from.pose);
+    for (int type = 0; type < poses_.skeleton.keypoints; ++type) {
       if (from_row[type] >= 0) to_row[type] = from_row[type];
     }
     to.types.merge(from.types);
@@ -89,19 +58,19 @@ class Pieces : PoseTable {
     to.left = std::min(to.left, from.left), to.right = std::max(to.right, from.right);
     to.top = std::min(to.top, from.top), to.bottom = std::max(to.bottom, from.bottom);
     const auto begin = static_cast<int32_t>(s_.members.size());
-    for (const Piece* piece : {&to, &from}) {
-      for (int32_t i = piece->begin; i < piece->end; ++i) s_.members.push_back(Member(s_.members[at(i)]));
+    for (const Fragment* fragment : {&to, &from}) {
+      for (int32_t i = fragment->begin; i < fragment->end; ++i) s_.members.push_back(Member(s_.members[i]));
     }
     to.begin = begin, to.end = static_cast<int32_t>(s_.members.size());
     ++to.version;
     from.version = -1;
   }
 
-  // Pushes the pair a < b (by first peak, as the pieces are sorted) onto the heap's end if it may join.
+  // Pushes the pair a < b (by first peak, as the fragments are sorted) onto the heap's end if it may join.
   bool judge(int32_t a, int32_t b) {
-    const Piece &p = s_.pieces[at(a)], &q = s_.pieces[at(b)];
+    const Fragment &p = s_.fragments[a], &q = s_.fragments[b];
     if (p.types.meets(q.types)) return false;
-    const float limit = settings_.join_distance * std::max(p.size, q.size);
+    const float limit = join_distance_ * std::max(p.size, q.size);
     const float gap_x = std::max({0.0f, q.left - p.right, p.left - q.right});
     const float gap_y = std::max({0.0f, q.top - p.bottom, p.top - q.bottom});
     if (gap_x > limit || gap_y > limit) return false;  // the boxes are already too far apart
@@ -113,13 +82,13 @@ class Pieces : PoseTable {
     return true;
   }
 
-  // Between the nearest keypoints of two pieces, at least 1 cell.
-  float distance(const Piece& p, const Piece& q) const {
+  // Between the nearest keypoints of two fragments, at least 1 cell.
+  float distance(const Fragment& p, const Fragment& q) const {
     float least = INFINITY;
     for (int32_t i = p.begin; i < p.end; ++i) {
-      const Member& a = s_.members[at(i)];
+      const Member& a = s_.members[i];
       for (int32_t j = q.begin; j < q.end; ++j) {
-        const Member& b = s_.members[at(j)];
+        const Member& b = s_.members[j];
         const float dx = a.x - b.x, dy = a.y - b.y;
         least = std::min(least, dx * dx + dy * dy);
       }
@@ -127,27 +96,65 @@ class Pieces : PoseTable {
     return std::max(1.0f, std::sqrt(least));
   }
 
-  // Pairs of keypoints, one of each piece, that the skeleton has a part for but no candidate was found. It stops at the
-  // first that makes the cost exceed the limit.
-  int contradictions(const Piece& p, const Piece& q, float near, float limit) const {
+  // Pairs of keypoints, one of each fragment, that the skeleton has a part for but no candidate was found. It stops at
+  // the first that makes the cost exceed the limit.
+  int contradictions(const Fragment& p, const Fragment& q, float near, float limit) const {
     int count = 0;
     for (int32_t i = p.begin; i < p.end; ++i) {
-      const Member& a = s_.members[at(i)];
+      const Member& a = s_.members[i];
       for (int32_t j = q.begin; j < q.end; ++j) {
-        const Member& b = s_.members[at(j)];
-        if (part_between(a.type, b.type) < 0 || linked(a.peak, b.peak)) continue;
+        const Member& b = s_.members[j];
+        if (poses_.part_between(a.type, b.type) < 0 || poses_.linked(a.peak, b.peak)) continue;
         ++count;
         if (!(near * static_cast<float>(1 + count) <= limit)) return count;
       }
     }
     return count;
   }
+
+  PoseTable& poses_;
+  float join_distance_;
+  JoinScratch& s_;
 };
 
 }  // namespace
 
-void collect_pieces(const PoseTable& table, int32_t poses) { Pieces(table).collect(poses); }
+void collect_fragments(PoseTable& poses, const DecodeSettings& settings, JoinScratch& scratch) {
+  const Peaks& peaks = poses.peaks;
+  scratch.fragments.clear(), scratch.members.clear();
+  for (int32_t pose = 0; pose < poses.count; ++pose) {
+    const int32_t* row = poses.row(pose);
+    Fragment fragment;
+    fragment.pose = pose;
+    fragment.begin = static_cast<int32_t>(scratch.members.size());
+    int count = 0;
+    for (int type = 0; type < poses.skeleton.keypoints; ++type) {
+      if (row[type] < 0) continue;
+      const float x = peaks.x[row[type]], y = peaks.y[row[type]];
+      if (count++ == 0) fragment.left = fragment.right = x, fragment.top = fragment.bottom = y;
+      fragment.left = std::min(fragment.left, x), fragment.right = std::max(fragment.right, x);
+      fragment.top = std::min(fragment.top, y), fragment.bottom = std::max(fragment.bottom, y);
+      fragment.types.add(type);
+      scratch.members.push_back({x, y, type, row[type]});
+      fragment.first_peak = std::min(fragment.first_peak, row[type]);
+    }
+    if (count == 0) continue;
+    if (count == 1 && !(peaks.score[fragment.first_peak] >= settings.min_single_score)) {
+      scratch.members.pop_back();
+      continue;
+    }
+    fragment.end = fragment.begin + count;
+    const float width = fragment.right - fragment.left, height = fragment.bottom - fragment.top;
+    fragment.size = std::max(std::sqrt(width * width + height * height), settings.min_join_size);
+    scratch.fragments.push_back(fragment);
+  }
+  // Rule 4 may have changed the smallest peak of a pose.
+  std::sort(scratch.fragments.begin(), scratch.fragments.end(),
+            [](const Fragment& a, const Fragment& b) { return a.first_peak < b.first_peak; });
+}
 
-void join_near_pieces(const PoseTable& table) { Pieces(table).join_all(); }
+void join_fragments(PoseTable& poses, const DecodeSettings& settings, JoinScratch& scratch) {
+  Joining(poses, settings.join_distance, scratch).run();
+}
 
 }  // namespace simplepose

@@ -32,10 +32,10 @@ struct Peaks {
   int32_t size() const { return static_cast<int32_t>(x.size()); }
 };
 
-// Scored pairs of peaks by part type, then evidence descending, then peak indices.
+// Scored pairs of peaks by part type, then part score descending, then peak indices.
 struct CandidateParts {
   std::vector<int32_t> from, to;
-  std::vector<float> response, evidence;
+  std::vector<float> response, score;
   std::vector<int32_t> first;  // [L + 1] where each part type begins
   int32_t size() const { return static_cast<int32_t>(from.size()); }
 };

@@ -215,7 +215,7 @@ class DeviceBatch {
     MatchScratch& scratch = workspace.match;
     const Peaks& peaks = workspace.peaks;
     const auto* hits = result<PairHit>(buffers_.host_result, layout_.hits());
-    candidates.from.clear(), candidates.to.clear(), candidates.response.clear(), candidates.evidence.clear();
+    candidates.from.clear(), candidates.to.clear(), candidates.response.clear(), candidates.score.clear();
     candidates.first.assign(1, 0);
     for (size_t part = 0; part < skeleton_.from.size(); ++part) {
       const int64_t piece = image * skeleton_.parts() + static_cast<int64_t>(part);

@@ -331,13 +331,13 @@ void append_by_rank(const Peaks& peaks, int32_t from_begin, int32_t to_begin, in
     candidates.from.push_back(from_begin + from);
     candidates.to.push_back(to_begin + to);
     candidates.response.push_back(scratch.response[i]);
-    candidates.evidence.push_back(scratch.evidence[i]);
+    candidates.score.push_back(scratch.evidence[i]);
   }
 }
 
 void match_parts(const float* maps, int height, int width, const Peaks& peaks, const Skeleton& skeleton,
                  const DecodeSettings& settings, CandidateParts& candidates, MatchScratch& scratch) {
-  candidates.from.clear(), candidates.to.clear(), candidates.response.clear(), candidates.evidence.clear();
+  candidates.from.clear(), candidates.to.clear(), candidates.response.clear(), candidates.score.clear();
   candidates.first.assign(1, 0);
   float positions[kMostSamples];
   int middle_out[kMostSamples];

@@ -84,7 +84,7 @@ py::tuple candidate_arrays(const CandidateParts& candidates) {
     types.insert(types.end(), static_cast<size_t>(candidates.first[part + 1] - candidates.first[part]),
                  static_cast<int32_t>(part));
   return py::make_tuple(to_array(types), to_array(candidates.from), to_array(candidates.to),
-                        to_array(candidates.response), to_array(candidates.evidence));
+                        to_array(candidates.response), to_array(candidates.score));
 }
 
 // maps [L, H, W] of one image -> (type, from, to, response, evidence).
@@ -142,7 +142,7 @@ py::tuple assign_keypoints_image(const Decoder& decoder, const py::object& type,
   CandidateParts candidates;
   candidates.from.assign(data_of<int32_t>(from), data_of<int32_t>(from) + count);
   candidates.to.assign(data_of<int32_t>(to), data_of<int32_t>(to) + count);
-  candidates.evidence.assign(data_of<float>(weight), data_of<float>(weight) + count);
+  candidates.score.assign(data_of<float>(weight), data_of<float>(weight) + count);
   for (size_t i = 0; i < count; ++i) {
     if (candidates.from[i] < 0 || candidates.from[i] >= peaks.size() || candidates.to[i] < 0 ||
         candidates.to[i] >= peaks.size()) {
