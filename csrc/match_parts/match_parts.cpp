@@ -291,24 +291,6 @@ void match_avx2(const Part& part, MatchScratch& scratch) {
 }
 #endif
 
-// Sorts keys whose lower halves ascend. Noise makes so many candidates that a comparison sort would take longest.
-void sort_keys(std::vector<uint64_t>& keys, std::vector<uint64_t>& other) {
-  constexpr size_t kFew = 2048;
-  constexpr int kDigit = 11, kBuckets = 1 << kDigit;
-  if (keys.size() < kFew) {
-    std::sort(keys.begin(), keys.end());
-    return;
-  }
-  other.resize(keys.size());
-  for (int shift = 32; shift < 64; shift += kDigit) {
-    size_t begin[kBuckets + 1] = {};
-    for (const uint64_t key : keys) ++begin[(key >> shift & (kBuckets - 1)) + 1];
-    for (int bucket = 0; bucket < kBuckets; ++bucket) begin[bucket + 1] += begin[bucket];
-    for (const uint64_t key : keys) other[begin[key >> shift & (kBuckets - 1)]++] = key;
-    keys.swap(other);
-  }
-}
-
 }  // namespace
 
 void append_by_rank(const Peaks& peaks, int32_t from_begin, int32_t to_begin, int32_t to_count, bool product,
@@ -324,7 +306,7 @@ void append_by_rank(const Peaks& peaks, int32_t from_begin, int32_t to_begin, in
     if (std::fabs(evidence) <= FLT_MAX)
       scratch.keys.push_back(static_cast<uint64_t>(descending_bits(evidence)) << 32 | i);
   }
-  sort_keys(scratch.keys, scratch.other_keys);
+  std::sort(scratch.keys.begin(), scratch.keys.end());
   for (const uint64_t key : scratch.keys) {
     const auto i = static_cast<size_t>(key & 0xffffffffu);
     const int32_t from = scratch.pair[i] / to_count, to = scratch.pair[i] - from * to_count;

@@ -28,7 +28,7 @@ struct MatchScratch {
   PairLines all, kept;        // pairs at the first look, and those that survive it
   std::vector<int32_t> pair;  // index of each of the latter in (from-peak, to-peak) order
   std::vector<float> response, evidence;
-  std::vector<uint64_t> keys, other_keys;
+  std::vector<uint64_t> keys;
   std::vector<uint8_t> reach;  // [height * width], and two rows to make it
 };
 
