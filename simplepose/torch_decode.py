@@ -166,7 +166,7 @@ def match_parts(
     decoder = native.decoder(skeleton, config)
     return [
         CandidateParts(
-            *decoder.rank_pairs(
+            *decoder.score_pairs(
                 one.type, one.xy, one.score, [pairs[b : b + n] for b, n in zip(begin[i], size[i], strict=True)]
             )
         )

@@ -138,7 +138,7 @@ def test_values_that_are_not_finite_read_as_zero(backend):
 
 
 def match(part_map, peaks, backend, **config):
-    """The candidates of peaks [(type, x, y, score)] as [(from, to)], and their responses and evidences."""
+    """The candidates of peaks [(type, x, y, score)] as [(from, to)], and their responses and part scores."""
     rows = np.array(peaks, f32).reshape(-1, 4)
     found = sp.Peaks(rows[:, 0].astype(np.int32), rows[:, 1:3].copy(), rows[:, 3].copy(), False)
     parts = sp.match_parts(f32(part_map)[None], found, TWINS, sp.DecodeConfig(**config), backend)[0]
@@ -186,7 +186,7 @@ def test_positions_outside_are_clamped_to_the_map(backend, cells):
     assert (pairs, response.tolist()) == ([(0, 1)], [0.75])
 
 
-def test_candidates_rank_by_evidence_then_peaks(backend):
+def test_candidates_are_ordered_by_part_score_then_peaks(backend):
     part_map = np.zeros((8, 8), f32)
     part_map[:4] = 0.5
     part_map[4:] = 0.25
@@ -217,7 +217,7 @@ def test_part_values_that_are_not_finite_read_as_zero(backend):
         np.testing.assert_array_equal(found[1], expected[1])
 
 
-def test_overflowing_evidence_is_no_candidate(backend):
+def test_a_part_score_that_overflows_is_no_candidate(backend):
     assert match(np.full((4, 12), 3e38), [(0, 0, 0, 1), (1, 9, 0, 1)], backend)[0] == []
     assert match(np.full((4, 12), 3e37), [(0, 0, 0, 100), (1, 9, 0, 1)], backend)[0] == []
 

@@ -86,7 +86,7 @@ def test_unite_goes_by_the_order_of_the_candidates(group):
 TWO = [("a0", "b0", 0.5), ("a1", "b1", 0.5)]
 
 
-def test_recheck_moves_a_keypoint_to_more_evidence(group):
+def test_reassigning_moves_a_keypoint_to_a_higher_part_score(group):
     parts = [*TWO, ("b0", "c0", 0.3), ("a1", "c0", 0.9)]
     assert group(CHAIN, spread("a0 a1 b0 b1 c0"), parts) == ["a0 b0 c0", "a1 b1"]
     assert group(CHAIN, spread("a0 a1 b0 b1 c0"), parts, reassign=True) == ["a1 b1 c0", "a0 b0"]
@@ -227,7 +227,7 @@ def test_a_shared_peak_may_contradict_one_part_only(group):
     assert group(CHAIN, peaks, parts, allow_shared_keypoints=True) == ["a1 b1 c0 d1", "a0 b0 c0"]
 
 
-def test_the_peak_with_most_evidence_is_shared(group):
+def test_the_peak_with_the_highest_part_score_is_shared(group):
     peaks = spread("a0 a1 a2 b0 b1 b2 c0 c2")
     linked = [("a0", "b0", 0.9), ("a1", "b1", 0.5), ("a2", "b2", 0.9), ("b0", "c0", 0.9), ("b2", "c2", 0.9)]
     for first, second, shared in ((0.4, 0.3, "c0"), (0.3, 0.4, "c2"), (0.4, 0.4, "c0")):

@@ -28,8 +28,13 @@ struct Peaks {
   std::vector<float> x, y, score;
   std::vector<int32_t> type;
   std::vector<int32_t> first;  // [J + 1] where each type begins
-  bool truncated = false;
+  bool truncated = false;      // whether max_peaks cut any
   int32_t size() const { return static_cast<int32_t>(x.size()); }
+  void clear() {
+    x.clear(), y.clear(), score.clear(), type.clear();
+    first.assign(1, 0);
+    truncated = false;
+  }
 };
 
 // Scored pairs of peaks by part type, then part score descending, then peak indices.
@@ -38,7 +43,23 @@ struct CandidateParts {
   std::vector<float> response, score;
   std::vector<int32_t> first;  // [L + 1] where each part type begins
   int32_t size() const { return static_cast<int32_t>(from.size()); }
+  void clear() {
+    from.clear(), to.clear(), response.clear(), score.clear();
+    first.assign(1, 0);
+  }
 };
+
+// The peaks at the two ends of a part type.
+struct PartEnds {
+  int32_t from_begin, from_end, to_begin, to_end;
+  int32_t from_count() const { return from_end - from_begin; }
+  int32_t to_count() const { return to_end - to_begin; }
+};
+
+inline PartEnds part_ends(const Skeleton& skeleton, const Peaks& peaks, int part) {
+  const int32_t from = skeleton.from[part], to = skeleton.to[part];
+  return {peaks.first[from], peaks.first[from + 1], peaks.first[to], peaks.first[to + 1]};
+}
 
 // People by score descending.
 struct People {

@@ -58,12 +58,12 @@ struct BatchBuffers {
 
 // Where the things of the result buffer lie: counts first, then as many hits as there is room for.
 struct ResultLayout {
-  int64_t maps, pieces;
+  int64_t maps, segments;  // images * keypoint types, images * part types
 
   int64_t total() const { return 0; }
   int64_t first() const { return 8; }
-  int64_t hit_counts() const { return first() + 8 * pieces; }
-  int64_t peak_counts() const { return hit_counts() + 4 * pieces; }
+  int64_t hit_counts() const { return first() + 8 * segments; }
+  int64_t peak_counts() const { return hit_counts() + 4 * segments; }
   int64_t hits() const { return (peak_counts() + 4 * maps + 7) / 8 * 8; }
   int64_t bytes(int64_t count) const { return hits() + count * static_cast<int64_t>(sizeof(PairHit)); }
 };
@@ -83,7 +83,7 @@ class DeviceBatch {
         layout_{maps.images * skeleton.keypoints, maps.images * skeleton.parts()} {
     upload_tables();
     const int64_t room = (buffers.result.size() - layout_.bytes(0)) / static_cast<int64_t>(sizeof(PairHit));
-    hits_capacity_ = std::clamp<int64_t>(std::max(room, layout_.pieces * buffers.usual_hits), 1 << 12, kMostHits);
+    hits_capacity_ = std::clamp<int64_t>(std::max(room, layout_.segments * buffers.usual_hits), 1 << 12, kMostHits);
     enqueue();
   }
 
@@ -96,7 +96,7 @@ class DeviceBatch {
     if (ready_) return fits_;
     device_.wait(buffers_.done);
     while (total() > hits_capacity_ && total() <= kMostHits) {
-      hits_capacity_ = std::min(total() + total() / 4 + layout_.pieces, kMostHits);
+      hits_capacity_ = std::min(total() + total() / 4 + layout_.segments, kMostHits);
       enqueue();
       device_.wait(buffers_.done);
     }
@@ -123,7 +123,7 @@ class DeviceBatch {
     return static_cast<int64_t>(*result<unsigned long long>(buffers_.host_result, layout_.total()));
   }
 
-  // Parts, mirror and sizes in one piece; maps_ then points to those on the device.
+  // Parts, mirror and sizes in one copy; maps_ then points to those on the device.
   void upload_tables() {
     std::vector<int32_t> tables;
     for (size_t part = 0; part < skeleton_.from.size(); ++part) {
@@ -148,8 +148,8 @@ class DeviceBatch {
     const Buffer<Device>& out = buffers_.result;
     auto* counts = result<int32_t>(out, layout_.peak_counts());
     const PackedHits packed{{result<unsigned long long>(out, layout_.total()), 1},
-                            {result<int64_t>(out, layout_.first()), layout_.pieces},
-                            {result<int32_t>(out, layout_.hit_counts()), layout_.pieces},
+                            {result<int64_t>(out, layout_.first()), layout_.segments},
+                            {result<int32_t>(out, layout_.hit_counts()), layout_.segments},
                             {result<PairHit>(out, layout_.hits()), hits_capacity_}};
     device_.clear(out.data(), sizeof(unsigned long long));
     launch_find_peaks(device_, maps_, skeleton_.parts(), skeleton_.keypoints,
@@ -163,7 +163,7 @@ class DeviceBatch {
 
   void set_copies() {
     copied_slots_ = std::min<int64_t>(buffers_.usual_slots, settings_.max_peaks);
-    copied_hits_ = std::min(buffers_.usual_hits * layout_.pieces, hits_capacity_);
+    copied_hits_ = std::min(buffers_.usual_hits * layout_.segments, hits_capacity_);
   }
 
   void copy_back() {
@@ -183,7 +183,7 @@ class DeviceBatch {
     const int64_t hits = total();
     if (slots <= copied_slots_ && hits <= copied_hits_) return;
     if (slots > copied_slots_) buffers_.usual_slots = std::min(slots + slots / 4, kMostUsualSlots);
-    if (hits > copied_hits_) buffers_.usual_hits = std::min(hits * 5 / (layout_.pieces * 4) + 1, kMostUsualHits);
+    if (hits > copied_hits_) buffers_.usual_hits = std::min(hits * 5 / (layout_.segments * 4) + 1, kMostUsualHits);
     set_copies();
     copied_slots_ = std::max(copied_slots_, slots), copied_hits_ = std::max(copied_hits_, hits);
     copy_back();
@@ -195,9 +195,7 @@ class DeviceBatch {
   void read_peaks(int64_t image, Peaks& peaks) const {
     const auto* slots = reinterpret_cast<const float*>(buffers_.host_peaks.data());
     const auto* counts = result<int32_t>(buffers_.host_result, layout_.peak_counts());
-    peaks.x.clear(), peaks.y.clear(), peaks.score.clear(), peaks.type.clear();
-    peaks.first.assign(1, 0);
-    peaks.truncated = false;
+    peaks.clear();
     for (int type = 0; type < skeleton_.keypoints; ++type) {
       const int64_t plane = image * skeleton_.keypoints + type;
       peaks.truncated |= counts[plane] > settings_.max_peaks;
@@ -211,24 +209,19 @@ class DeviceBatch {
   }
 
   void read_candidates(int64_t image, Workspace& workspace) const {
-    CandidateParts& candidates = workspace.candidates;
-    MatchScratch& scratch = workspace.match;
-    const Peaks& peaks = workspace.peaks;
+    AcceptedPairs& accepted = workspace.match.accepted;
     const auto* hits = result<PairHit>(buffers_.host_result, layout_.hits());
-    candidates.from.clear(), candidates.to.clear(), candidates.response.clear(), candidates.score.clear();
-    candidates.first.assign(1, 0);
-    for (size_t part = 0; part < skeleton_.from.size(); ++part) {
-      const int64_t piece = image * skeleton_.parts() + static_cast<int64_t>(part);
-      const int64_t first = result<int64_t>(buffers_.host_result, layout_.first())[piece];
-      const int32_t count = result<int32_t>(buffers_.host_result, layout_.hit_counts())[piece];
-      scratch.pair.clear(), scratch.response.clear();
+    workspace.candidates.clear();
+    for (int part = 0; part < skeleton_.parts(); ++part) {
+      const int64_t segment = image * skeleton_.parts() + part;
+      const int64_t first = result<int64_t>(buffers_.host_result, layout_.first())[segment];
+      const int32_t count = result<int32_t>(buffers_.host_result, layout_.hit_counts())[segment];
+      accepted.clear();
       for (const PairHit* hit = hits + first; hit != hits + first + count; ++hit) {
-        scratch.pair.push_back(hit->pair), scratch.response.push_back(hit->response);
+        accepted.pair.push_back(hit->pair), accepted.response.push_back(hit->response);
       }
-      const auto from = static_cast<size_t>(skeleton_.from[part]), to = static_cast<size_t>(skeleton_.to[part]);
-      append_by_rank(peaks, peaks.first[from], peaks.first[to], peaks.first[to + 1] - peaks.first[to],
-                     settings_.part_score_product, candidates, scratch);
-      candidates.first.push_back(candidates.size());
+      append_by_score(workspace.peaks, part_ends(skeleton_, workspace.peaks, part), settings_.part_score_product,
+                      workspace.candidates, workspace.match);
     }
   }
 

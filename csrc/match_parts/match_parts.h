@@ -2,17 +2,17 @@
 // simplepose/reference/match_parts.py.
 //
 // `samples` evenly spaced bilinear samples, both ends included; a candidate if enough exceed the threshold and its
-// evidence is finite. Non-finite map values read as 0.
+// part score is finite. Non-finite map values read as 0.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "common/float_maths.h"
+#include "common/limits.h"
 #include "common/types.h"
 
 namespace simplepose {
-
-constexpr int kMostSamples = 64;
 
 // Pairs of peaks as lines from a to b, in arrays that a vector load may overrun by 7.
 struct PairLines {
@@ -23,24 +23,31 @@ struct PairLines {
   }
 };
 
-// What match_parts keeps from call to call, so that a steady state allocates nothing.
-struct MatchScratch {
-  PairLines all, kept;        // pairs at the first look, and those that survive it
-  std::vector<int32_t> pair;  // index of each of the latter in (from-peak, to-peak) order
-  std::vector<float> response, evidence;
-  std::vector<uint64_t> keys;
-  std::vector<uint8_t> reach;  // [height * width], and two rows to make it
+// Pairs of one part type of which enough samples exceed the threshold, in (from-peak, to-peak) order.
+struct AcceptedPairs {
+  std::vector<int32_t> pair;    // from-peak * number of to-peaks + to-peak, each counted within its type
+  std::vector<float> response;  // the mean of the samples
+
+  void clear() { pair.clear(), response.clear(); }
 };
 
-// Part maps [L, height, width], row by row.
+// What match_parts keeps from call to call, so that a steady state allocates nothing.
+struct MatchScratch {
+  AcceptedPairs accepted;
+  std::vector<float> score;        // [accepted] the part score
+  std::vector<uint64_t> keys;      // the accepted pairs with a finite score, as integers that sort by it
+  PairLines all, kept;             // AVX2: pairs at the first look, and those that pass it
+  std::vector<uint8_t> reachable;  // AVX2: [height * width] whether a sample from the cell can exceed the threshold
+};
+
+// Part maps [L, height, width], row by row. At most kMaxSamples samples.
 void match_parts(const float* maps, int height, int width, const Peaks& peaks, const Skeleton& skeleton,
                  const DecodeSettings& settings, CandidateParts& candidates, MatchScratch& scratch);
 
-// The last step for one part type, whose ends are the peaks from `from_begin` and the `to_count` peaks from `to_begin`:
-// appends the pairs in scratch.pair, in ascending order, with their scratch.response, that have finite evidence, best
-// first.
-void append_by_rank(const Peaks& peaks, int32_t from_begin, int32_t to_begin, int32_t to_count, bool product,
-                    CandidateParts& candidates, MatchScratch& scratch);
+// The last step for one part type: appends the pairs in scratch.accepted that have a finite part score, best first,
+// ties in the order of the pairs. Part types must come in order.
+void append_by_score(const Peaks& peaks, const PartEnds& ends, bool product, CandidateParts& candidates,
+                     MatchScratch& scratch);
 
 // Where sample `k` of the line from a to b lies along one axis, clamped to the map.
 SP_HD float sample_position(float a, float b, float t, float last) {
@@ -62,8 +69,8 @@ SP_HD float bilinear(const Map& map, int height, int width, float x, float y) {
   return top + fy * (bottom - top);
 }
 
-// The evidence of a pair: the product, or the paper's weighted sum.
-SP_HD float rank_evidence(float response, float score_from, float score_to, bool product) {
+// The part score of a pair: the product, or the paper's weighted sum.
+SP_HD float part_score(float response, float score_from, float score_to, bool product) {
   return product ? (response * score_from) * score_to : 0.5f * response + 0.25f * (score_from + score_to);
 }
 

@@ -44,7 +44,7 @@ struct MatchPartsKernel {
   struct Shared {
     int64_t first;
     Fixed<unsigned, kWords> accepted;  // a bit a thread
-    Fixed<float, kMostSamples> positions;
+    Fixed<float, kMaxSamples> positions;
     Fixed<PairHit, kStaged> staged;
   };
   struct Local {

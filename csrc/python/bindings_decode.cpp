@@ -80,14 +80,13 @@ Peaks read_peaks(const Decoder& decoder, const py::object& type, const py::objec
 
 py::tuple candidate_arrays(const CandidateParts& candidates) {
   std::vector<int32_t> types;
-  for (size_t part = 0; part + 1 < candidates.first.size(); ++part)
-    types.insert(types.end(), static_cast<size_t>(candidates.first[part + 1] - candidates.first[part]),
-                 static_cast<int32_t>(part));
+  for (int32_t part = 0; part + 1 < static_cast<int32_t>(candidates.first.size()); ++part)
+    types.insert(types.end(), candidates.first[part + 1] - candidates.first[part], part);
   return py::make_tuple(to_array(types), to_array(candidates.from), to_array(candidates.to),
                         to_array(candidates.response), to_array(candidates.score));
 }
 
-// maps [L, H, W] of one image -> (type, from, to, response, evidence).
+// maps [L, H, W] of one image -> (type, from, to, response, score).
 py::tuple match_parts_image(const Decoder& decoder, const py::object& maps, const py::object& type,
                             const py::object& xy, const py::object& score) {
   const py::array array = checked_array<float>("maps", maps, {decoder.skeleton.parts(), -1, -1});
@@ -102,30 +101,27 @@ py::tuple match_parts_image(const Decoder& decoder, const py::object& maps, cons
   return candidate_arrays(candidates);
 }
 
-// The pairs that a GPU accepted, [M, 2] pair and response's bits, by part type -> what match_parts_image gives.
-py::tuple rank_pairs(const Decoder& decoder, const py::object& type, const py::object& xy, const py::object& score,
-                     const py::list& pieces) {
+// The pairs that a GPU accepted, [M, 2] pair and bits of the response, by part type -> what match_parts_image gives.
+py::tuple score_pairs(const Decoder& decoder, const py::object& type, const py::object& xy, const py::object& score,
+                      const py::list& pairs) {
   const Skeleton& skeleton = decoder.skeleton;
   const Peaks peaks = read_peaks(decoder, type, xy, score);
   CandidateParts candidates;
-  candidates.first.assign(1, 0);
+  candidates.clear();
   const Borrowed workspace;
-  MatchScratch& scratch = workspace->match;
-  if (pieces.size() != skeleton.from.size()) throw py::value_error("pieces: expected one array a part type");
-  for (size_t part = 0; part < skeleton.from.size(); ++part) {
-    const py::array piece = checked_array<int32_t>("pieces", pieces[part], {-1, 2});
-    const auto* data = data_of<int32_t>(piece);
-    const auto from = static_cast<size_t>(skeleton.from[part]), to = static_cast<size_t>(skeleton.to[part]);
-    const int32_t from_count = peaks.first[from + 1] - peaks.first[from];
-    const int32_t to_count = peaks.first[to + 1] - peaks.first[to];
-    scratch.pair.clear(), scratch.response.clear();
-    for (py::ssize_t i = 0; i < piece.shape(0); ++i) {
-      if (data[2 * i] < 0 || data[2 * i] >= from_count * to_count) throw py::value_error("pieces: no such pair");
-      scratch.pair.push_back(data[2 * i]), scratch.response.push_back(bits_float(data[2 * i + 1]));
+  AcceptedPairs& accepted = workspace->match.accepted;
+  if (pairs.size() != skeleton.from.size()) throw py::value_error("pairs: expected one array a part type");
+  for (int part = 0; part < skeleton.parts(); ++part) {
+    const py::array array = checked_array<int32_t>("pairs", pairs[part], {-1, 2});
+    const auto* data = data_of<int32_t>(array);
+    const PartEnds ends = part_ends(skeleton, peaks, part);
+    accepted.clear();
+    for (py::ssize_t i = 0; i < array.shape(0); ++i) {
+      if (data[2 * i] < 0 || data[2 * i] >= int64_t{ends.from_count()} * ends.to_count())
+        throw py::value_error("pairs: no such pair");
+      accepted.pair.push_back(data[2 * i]), accepted.response.push_back(bits_float(data[2 * i + 1]));
     }
-    append_by_rank(peaks, peaks.first[from], peaks.first[to], to_count, decoder.settings.part_score_product, candidates,
-                   scratch);
-    candidates.first.push_back(candidates.size());
+    append_by_score(peaks, ends, decoder.settings.part_score_product, candidates, workspace->match);
   }
   return candidate_arrays(candidates);
 }
@@ -133,11 +129,11 @@ py::tuple rank_pairs(const Decoder& decoder, const py::object& type, const py::o
 // Peaks and candidates of one image -> (keypoints [N, J, 3], scores [N]).
 py::tuple assign_keypoints_image(const Decoder& decoder, const py::object& type, const py::object& xy,
                                  const py::object& score, const py::object& from_peak, const py::object& to_peak,
-                                 const py::object& evidence, float scale, float shift) {
+                                 const py::object& part_score, float scale, float shift) {
   const Peaks peaks = read_peaks(decoder, type, xy, score);
   const py::array from = checked_array<int32_t>("parts.from_peak", from_peak, {-1});
   const py::array to = checked_array<int32_t>("parts.to_peak", to_peak, {from.shape(0)});
-  const py::array weight = checked_array<float>("parts.evidence", evidence, {from.shape(0)});
+  const py::array weight = checked_array<float>("parts.score", part_score, {from.shape(0)});
   const auto count = static_cast<size_t>(from.shape(0));
   CandidateParts candidates;
   candidates.from.assign(data_of<int32_t>(from), data_of<int32_t>(from) + count);
@@ -169,9 +165,9 @@ void bind_decode(py::module_& module) {
       .def("decode", &decode_batch, py::arg("maps"), py::arg("scale"), py::arg("shift"), py::arg("threads"))
       .def("find_peaks", &find_peaks_batch, py::arg("maps"), py::arg("threads"))
       .def("match_parts", &match_parts_image, py::arg("maps"), py::arg("type"), py::arg("xy"), py::arg("score"))
-      .def("rank_pairs", &rank_pairs, py::arg("type"), py::arg("xy"), py::arg("score"), py::arg("pieces"))
+      .def("score_pairs", &score_pairs, py::arg("type"), py::arg("xy"), py::arg("score"), py::arg("pairs"))
       .def("assign_keypoints", &assign_keypoints_image, py::arg("type"), py::arg("xy"), py::arg("score"),
-           py::arg("from_peak"), py::arg("to_peak"), py::arg("evidence"), py::arg("scale"), py::arg("shift"));
+           py::arg("from_peak"), py::arg("to_peak"), py::arg("part_score"), py::arg("scale"), py::arg("shift"));
 }
 
 }  // namespace simplepose

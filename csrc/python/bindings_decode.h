@@ -50,7 +50,8 @@ class Borrowed {
   ~Borrowed() {
     constexpr size_t kMostLinks = 1 << 18;
     Workspace& used = **this;
-    if (used.assign.poses.links.capacity() > kMostLinks || used.match.pair.capacity() > kMostLinks) used = Workspace{};
+    if (used.assign.poses.links.capacity() > kMostLinks || used.match.accepted.pair.capacity() > kMostLinks)
+      used = Workspace{};
   }
   Borrowed(const Borrowed&) = delete;
   Borrowed& operator=(const Borrowed&) = delete;

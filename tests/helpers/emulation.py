@@ -58,7 +58,7 @@ def decode_library() -> ctypes.CDLL:
 
 def decode_library_of(csrc: Path, *flags: str) -> ctypes.CDLL:
     """The decoding kernels of a source folder."""
-    hosts = [csrc / "match_parts/match_parts.cpp", *sorted((csrc / "assign_keypoints").glob("*.cpp"))]
+    hosts = [path for op in ("match_parts", "assign_keypoints") for path in sorted((csrc / op).glob("*.cpp"))]
     return compile_library([EMULATOR / "emulate_decode.cpp", *hosts], csrc, *flags)
 
 
