@@ -1,7 +1,7 @@
 // Which vector instructions the ops may use, decided once at run time: one build serves every x86-64 processor.
 //
-// An op has one body, an always_inline function, and two clones that call it: a plain one and one marked
-// SP_AVX2, into which the compiler inlines the same lines with wider vectors. Results do not differ.
+// The AVX2 code of an op stands in <op>_avx2.cpp, generic code beside it. Functions marked SP_AVX2 are compiled for
+// AVX2; where they call an SP_INLINE function, its lines become vector code there. Results do not differ.
 #pragma once
 
 #include <cstdlib>
