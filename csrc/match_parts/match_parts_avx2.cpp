@@ -183,8 +183,8 @@ SP_AVX2 void first_look_avx2(const Part& part, int32_t first, size_t count, bool
   __m256i pair = _mm256_add_epi32(_mm256_set1_epi32(first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   for (size_t done = 0; done < count; done += 8, pair = _mm256_add_epi32(pair, _mm256_set1_epi32(8))) {
     const Lines lines = load_lines(scratch.all, done);
-    unsigned lanes =
-        use_reachable ? reachable_lanes(part, lines, looks, scratch.reachable.data()) : sampled_lanes(part, lines, looks);
+    unsigned lanes = use_reachable ? reachable_lanes(part, lines, looks, scratch.reachable.data())
+                                   : sampled_lanes(part, lines, looks);
     if (count - done < 8) lanes &= (1u << (count - done)) - 1;
     const __m256i front = front_lanes(lanes);
     store_front(scratch.accepted.pair.data() + kept, pair, front);
