@@ -11,6 +11,13 @@ PartScore = Literal["product", "weighted_sum"]
 Backend = Literal["auto", "native", "reference"]
 
 
+MAX_PEAKS = 4096
+"""Most peaks of a keypoint type; the native ops count their pairs in 32 bits."""
+
+MAX_SAMPLES = 64
+"""Most samples along a part."""
+
+
 @dataclass(frozen=True)
 class TargetConfig:
     """How `render_targets` draws. Lengths are image pixels; the defaults are the paper's at 512 x 512 input."""
@@ -60,9 +67,9 @@ class DecodeConfig:
 
     def __post_init__(self) -> None:
         _check_number(self, "peak_threshold", least=1e-6, most=1e30)  # float32 holds these limits
-        _check_count(self, "max_peaks", 1, 4096)
+        _check_count(self, "max_peaks", 1, MAX_PEAKS)
         _check_number(self, "part_threshold", least=0.0, most=1e30)
-        _check_count(self, "num_samples", 2, 64)
+        _check_count(self, "num_samples", 2, MAX_SAMPLES)
         _check_number(self, "min_sample_fraction", above=0.0, most=1.0)
         _check_choice(self, "part_score", get_args(PartScore))
         _check_number(self, "min_single_score", least=0.0, most=1e30)

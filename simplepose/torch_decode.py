@@ -12,16 +12,13 @@ from torch import Tensor, library
 
 from simplepose import native
 from simplepose.arguments import check_table
-from simplepose.config import DecodeConfig
+from simplepose.config import MAX_PEAKS, DecodeConfig
 from simplepose.poses import Poses
 from simplepose.results import CandidateParts, Peaks
 from simplepose.skeleton import Skeleton
 
-MOST_SLOTS = 4096
-"""Most peaks of one type that match_parts takes; their pairs are counted in 32 bits."""
-
-MOST_PAIRS = 1 << 24
-"""Most accepted pairs of a batch that leave the device."""
+MAX_HITS = 1 << 22
+"""Most accepted pairs of a batch that leave the device; more are noise."""
 
 
 def average_flipped(maps: Tensor, mirror: Tensor) -> Tensor:
@@ -143,7 +140,7 @@ def match_parts(
         return []
     counts = np.stack([np.bincount(p.type, minlength=skeleton.num_keypoints) for p in peaks]).astype(np.int32)
     most = int(counts.max(initial=0))
-    if most > MOST_SLOTS:
+    if most > MAX_PEAKS:
         return None
     slots = np.zeros((max(most, 1), len(peaks), skeleton.num_keypoints, 3), np.float32)
     for image, one in enumerate(peaks):
@@ -158,7 +155,7 @@ def match_parts(
         wanted = int(total)
         if wanted <= capacity:
             break
-        if wanted > MOST_PAIRS:
+        if wanted > MAX_HITS:
             return None
         capacity = wanted
     begin, size = first.cpu().numpy(), found.cpu().numpy()

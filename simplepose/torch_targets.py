@@ -21,7 +21,7 @@ from simplepose.targets import Drawing, map_shapes, render_arrays, render_native
 TYPES = (torch.float32, torch.float16, torch.bfloat16)
 """What maps can be."""
 
-FUSED_SCALES = 7
+MAX_FUSED_SCALES = 7
 """Up to so many scales the CUDA op rounds to half precision itself."""
 
 
@@ -88,7 +88,7 @@ def _render_op(
         pairs = list(zip(parts[::2], parts[1::2], strict=True))
         return _rounded(baseline.render_targets(keypoints, size, pairs, config, scales, envelope), dtype)
     if keypoints.is_cuda:
-        drawn = dtype if scales <= FUSED_SCALES else torch.float32
+        drawn = dtype if scales <= MAX_FUSED_SCALES else torch.float32
         return _rounded(_render_cuda(keypoints, size, tuple(parts), config, scales, envelope, drawn), dtype)
     index = np.array(parts, np.int32).reshape(-1, 2)
     maps = render_native(keypoints.numpy(), size, index, config, threads or None, scales, envelope)

@@ -91,7 +91,7 @@ def test_what_is_too_much_for_the_device_is_done_on_the_host(kernels, monkeypatc
             assert_same_poses(found.poses(place, 4.0, 1.5), one)
         for one, other in zip(found.all_poses(4.0, 1.5, 1), expected, strict=True):
             assert_same_poses(one, other)
-    monkeypatch.setattr(torch_decode, "MOST_SLOTS", 1)
+    monkeypatch.setattr(torch_decode, "MAX_PEAKS", 1)
     assert len(sp.match_parts(torch.from_numpy(plain), sp.find_peaks(plain))[0].type)
 
 

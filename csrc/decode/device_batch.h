@@ -11,12 +11,11 @@
 #include <mutex>
 #include <vector>
 
+#include "common/limits.h"
 #include "decode/decode.h"
 #include "decode/launch.h"
 
 namespace simplepose {
-
-constexpr int64_t kMostHits = 1 << 22;  // of a batch; one with more is noise, and decoded on the host
 
 // What comes back at once is not to grow for good after one crowded batch.
 constexpr int64_t kMostUsualSlots = 64, kMostUsualHits = 256;
@@ -34,7 +33,7 @@ class Buffer {
     if (bytes > size_) {
       Device::release(data_, host_);
       data_ = nullptr, size_ = 0;
-      data_ = static_cast<char*>(Device::allocate(static_cast<size_t>(bytes), host_));
+      data_ = static_cast<char*>(Device::allocate(bytes, host_));
       size_ = bytes;
     }
     return data_;
@@ -65,7 +64,7 @@ struct ResultLayout {
   int64_t hit_counts() const { return first() + 8 * segments; }
   int64_t peak_counts() const { return hit_counts() + 4 * segments; }
   int64_t hits() const { return (peak_counts() + 4 * maps + 7) / 8 * 8; }
-  int64_t bytes(int64_t count) const { return hits() + count * static_cast<int64_t>(sizeof(PairHit)); }
+  int64_t bytes(int64_t count) const { return hits() + count * int64_t{sizeof(PairHit)}; }
 };
 
 template <typename Device>
@@ -82,21 +81,21 @@ class DeviceBatch {
         settings_(settings),
         layout_{maps.images * skeleton.keypoints, maps.images * skeleton.parts()} {
     upload_tables();
-    const int64_t room = (buffers.result.size() - layout_.bytes(0)) / static_cast<int64_t>(sizeof(PairHit));
-    hits_capacity_ = std::clamp<int64_t>(std::max(room, layout_.segments * buffers.usual_hits), 1 << 12, kMostHits);
+    const int64_t room = (buffers.result.size() - layout_.bytes(0)) / int64_t{sizeof(PairHit)};
+    hits_capacity_ = std::clamp<int64_t>(std::max(room, layout_.segments * buffers.usual_hits), 1 << 12, kMaxHits);
     enqueue();
   }
 
   int64_t images() const { return maps_.images; }
   const Skeleton& skeleton() const { return skeleton_; }
 
-  // Waits for the device. False if the batch must be decoded on the host: more than kMostHits candidates.
+  // Waits for the device. False if the batch must be decoded on the host: more than kMaxHits candidates.
   bool wait() {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (ready_) return fits_;
     device_.wait(buffers_.done);
-    while (total() > hits_capacity_ && total() <= kMostHits) {
-      hits_capacity_ = std::min(total() + total() / 4 + layout_.segments, kMostHits);
+    while (total() > hits_capacity_ && total() <= kMaxHits) {
+      hits_capacity_ = std::min(total() + total() / 4 + layout_.segments, kMaxHits);
       enqueue();
       device_.wait(buffers_.done);
     }
@@ -119,9 +118,7 @@ class DeviceBatch {
     return reinterpret_cast<T*>(buffer.data() + offset);
   }
 
-  int64_t total() const {
-    return static_cast<int64_t>(*result<unsigned long long>(buffers_.host_result, layout_.total()));
-  }
+  int64_t total() const { return *result<unsigned long long>(buffers_.host_result, layout_.total()); }
 
   // Parts, mirror and sizes in one copy; maps_ then points to those on the device.
   void upload_tables() {
@@ -133,10 +130,10 @@ class DeviceBatch {
     if (maps_.flip) tables.insert(tables.end(), maps_.mirror, maps_.mirror + maps_.channels);
     const size_t sizes = tables.size();
     if (maps_.sizes) tables.insert(tables.end(), maps_.sizes, maps_.sizes + 2 * maps_.images);
-    const auto bytes = static_cast<int64_t>(tables.size() * sizeof(int32_t));
+    const int64_t bytes = tables.size() * sizeof(int32_t);
     char* host = buffers_.host_tables.reserve(bytes);
     auto* data = reinterpret_cast<int32_t*>(buffers_.tables.reserve(bytes));
-    if (bytes) std::memcpy(host, tables.data(), static_cast<size_t>(bytes));
+    if (bytes) std::memcpy(host, tables.data(), bytes);
     device_.copy(data, host, bytes);
     if (maps_.flip) maps_.mirror = data + mirror;
     if (maps_.sizes) maps_.sizes = data + sizes;
@@ -190,7 +187,7 @@ class DeviceBatch {
     device_.wait(buffers_.done);
   }
 
-  int64_t slot_bytes(int64_t slots) const { return slots * layout_.maps * 3 * static_cast<int64_t>(sizeof(float)); }
+  int64_t slot_bytes(int64_t slots) const { return slots * layout_.maps * 3 * int64_t{sizeof(float)}; }
 
   void read_peaks(int64_t image, Peaks& peaks) const {
     const auto* slots = reinterpret_cast<const float*>(buffers_.host_peaks.data());

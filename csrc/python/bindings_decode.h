@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "common/limits.h"
 #include "common/parallel.h"
 #include "decode/decode.h"
 #include "python/bindings.h"
@@ -16,29 +17,34 @@ struct Decoder {
 
   Decoder(int keypoints, const py::object& part_index, const py::dict& config) {
     const py::array parts = checked_array<int32_t>("part_index", part_index, {-1, 2});
+    if (keypoints < 1 || keypoints > kMaxKeypoints) throw py::value_error("keypoints: out of range");
     skeleton.keypoints = keypoints;
-    skeleton.part_between.assign(static_cast<size_t>(keypoints) * static_cast<size_t>(keypoints), -1);
+    skeleton.part_between.assign(keypoints * keypoints, -1);
     for (py::ssize_t i = 0; i < parts.shape(0); ++i) {
       const int32_t from = data_of<int32_t>(parts)[2 * i], to = data_of<int32_t>(parts)[2 * i + 1];
       if (from < 0 || to < 0 || from >= keypoints || to >= keypoints) throw py::index_error("part_index");
       skeleton.from.push_back(from), skeleton.to.push_back(to);
-      skeleton.part_between[static_cast<size_t>(from * keypoints + to)] = static_cast<int16_t>(i);
-      skeleton.part_between[static_cast<size_t>(to * keypoints + from)] = static_cast<int16_t>(i);
+      skeleton.part_between[from * keypoints + to] = static_cast<int16_t>(i);
+      skeleton.part_between[to * keypoints + from] = static_cast<int16_t>(i);
     }
     const auto number = [&config](const char* name) { return static_cast<float>(config[name].cast<double>()); };
-    const auto count = [&config](const char* name) { return config[name].cast<int>(); };
-    settings = {number("peak_threshold"),
-                number("part_threshold"),
-                number("min_single_score"),
-                number("join_distance"),
-                number("min_join_size"),
-                count("max_peaks"),
-                count("num_samples"),
-                count("min_samples"),
-                count("min_keypoints"),
-                config["part_score"].cast<std::string>() == "product",
-                config["reassign"].cast<bool>(),
-                config["allow_shared_keypoints"].cast<bool>()};
+    const auto count = [&config](const char* name, int least, int most) {
+      const int value = config[name].cast<int>();
+      if (value < least || value > most) throw py::value_error(std::string(name) + ": out of range");
+      return value;
+    };
+    settings.peak_threshold = number("peak_threshold");
+    settings.part_threshold = number("part_threshold");
+    settings.min_single_score = number("min_single_score");
+    settings.join_distance = number("join_distance");
+    settings.min_join_size = number("min_join_size");
+    settings.max_peaks = count("max_peaks", 1, kMaxPeaks);
+    settings.num_samples = count("num_samples", 2, kMaxSamples);
+    settings.min_samples = count("min_samples", 1, settings.num_samples);
+    settings.min_keypoints = config["min_keypoints"].cast<int>();
+    settings.part_score_product = config["part_score"].cast<std::string>() == "product";
+    settings.reassign = config["reassign"].cast<bool>();
+    settings.allow_shared_keypoints = config["allow_shared_keypoints"].cast<bool>();
   }
 };
 
@@ -78,8 +84,7 @@ inline py::tuple people_arrays(py::ssize_t people, int keypoints, const float* r
 
 // One image's tuple (keypoints [N, J, 3], scores [N], truncated).
 inline py::tuple people_tuple(const PeopleRows& rows, int keypoints) {
-  py::tuple people =
-      people_arrays(static_cast<py::ssize_t>(rows.scores.size()), keypoints, rows.keypoints.data(), rows.scores.data());
+  py::tuple people = people_arrays(rows.scores.size(), keypoints, rows.keypoints.data(), rows.scores.data());
   return py::make_tuple(people[0], people[1], rows.truncated);
 }
 
@@ -94,13 +99,13 @@ inline void take_people(const Workspace& workspace, float scale, float shift, Pe
 // an image.
 template <typename Decode>
 py::list decode_images(int64_t images, int keypoints, float scale, float shift, int threads, Decode&& decode) {
-  std::vector<PeopleRows> results(static_cast<size_t>(images));
+  std::vector<PeopleRows> results(images);
   {
     const py::gil_scoped_release release;
     parallel_for(images, threads, [&](int64_t image) {
       const Borrowed workspace;
       decode(image, *workspace);
-      take_people(*workspace, scale, shift, results[static_cast<size_t>(image)]);
+      take_people(*workspace, scale, shift, results[image]);
     });
   }
   py::list out(results.size());

@@ -91,7 +91,7 @@ void bound_match_parts(const py::object& maps, const py::object& parts, float th
   check_shape("slots", peaks, {peaks.shape[0], input.images, keypoints, 3});
   check_shape("counts", found, {input.images, keypoints});
   if (types > input.channels) throw py::value_error("maps: too few channels");
-  if (samples < 2 || samples > kMaxSamples) throw py::value_error("samples: expected 2 to 64");
+  if (samples < 2 || samples > kMaxSamples) throw py::value_error("samples: out of range");
   if (input.flip) {
     const DLTensor& table = borrow("mirror", mirror, {kInt32}, 1);
     check_shape("mirror", table, {input.channels});

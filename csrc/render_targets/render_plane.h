@@ -1,7 +1,7 @@
 // How the CPU draws one channel of one image, only where its shapes are, while it is in cache.
 //
-// All functions are inlined into their caller: render_plane_generic and, with wider vectors, render_plane_avx2. Results do
-// not differ.
+// All functions are inlined into their caller: render_plane_generic and, with wider vectors, render_plane_avx2. Results
+// do not differ.
 #pragma once
 
 #include <algorithm>
@@ -41,7 +41,8 @@ SP_INLINE void keypoint_factors(CellRange span, float position, const TargetRule
     factors[cell - span.first] = keypoint_factor(cell, position, rules);
 }
 
-SP_INLINE void draw_keypoint(const Plane& plane, const float* keypoint, const TargetRules& rules, RenderScratch& scratch) {
+SP_INLINE void draw_keypoint(const Plane& plane, const float* keypoint, const TargetRules& rules,
+                             RenderScratch& scratch) {
   TargetShape shape;
   if (!keypoint_shape(keypoint, rules, plane.height, plane.width, &shape)) return;
   const CellRange columns = rules.line ? shape.columns : whole_vectors(shape.columns, plane.width);
@@ -139,7 +140,7 @@ SP_INLINE void pool(const Plane& from, const Plane& to) {
 
 // Draws plane `index` (image * channels + channel) of scale 0 and pools it down to the other scales.
 SP_INLINE void render_plane(const TargetArguments& arguments, const std::vector<float*>& maps, int64_t index,
-                    RenderScratch& scratch) {
+                            RenderScratch& scratch) {
   const int64_t channels = arguments.channels();
   Plane plane{maps[0] + index * arguments.height * arguments.width, arguments.height, arguments.width};
   draw_channel(plane, arguments, index / channels, static_cast<int>(index % channels), scratch);

@@ -27,7 +27,7 @@ void render(const TargetArguments& arguments, const std::vector<Out*>& maps, voi
 
 void pool_further(const TargetArguments& arguments, const std::vector<float*>& maps, void* stream) {
   const int64_t planes = arguments.images * arguments.channels();
-  for (size_t scale = kTileScales; scale < maps.size(); ++scale) {
+  for (size_t scale = kMaxFusedScales; scale < maps.size(); ++scale) {
     const int height = arguments.height >> scale, width = arguments.width >> scale;
     const int64_t cells = planes * height * width;
     launch("render_targets", PoolKernel{{maps[scale - 1], 4 * cells}, {maps[scale], cells}, width}, stream);
@@ -38,9 +38,9 @@ void pool_further(const TargetArguments& arguments, const std::vector<float*>& m
 
 void render_targets_cuda(const TargetArguments& arguments, const std::vector<void*>& maps, MapType type, int device,
                          void* stream) {
-  if (type != MapType::kFloat32 && maps.size() > kTileScales)
-    throw std::invalid_argument("render_targets: expected at most 7 scales of half precision, got " +
-                                std::to_string(maps.size()));
+  if (type != MapType::kFloat32 && maps.size() > kMaxFusedScales)
+    throw std::invalid_argument("render_targets: expected at most " + std::to_string(kMaxFusedScales) +
+                                " scales of half precision, got " + std::to_string(maps.size()));
   const DeviceGuard guard(device);
   if (type == MapType::kFloat16) return render(arguments, typed<Half>(maps), stream);
   if (type == MapType::kBFloat16) return render(arguments, typed<BFloat>(maps), stream);

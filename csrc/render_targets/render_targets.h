@@ -44,8 +44,8 @@ struct TargetArguments {
 void render_targets(const TargetArguments& arguments, const std::vector<float*>& maps, int threads);
 
 // On the GPU `device`, all pointers there, enqueued on `stream` (a cudaStream_t): one launch, which also pools the
-// scales up to the seventh. Maps of float16 and bfloat16 are rounded from the float32 values, ties to even; they have
-// at most seven scales. Throws if the launch fails or the batch is too large for one.
+// first kMaxFusedScales scales. Maps of float16 and bfloat16 are rounded from the float32 values, ties to even; they
+// have at most kMaxFusedScales scales. Throws if the launch fails or the batch is too large for one.
 void render_targets_cuda(const TargetArguments& arguments, const std::vector<void*>& maps, MapType type, int device,
                          void* stream);
 

@@ -80,7 +80,7 @@ struct RenderKernel {
   Divisor by_tiles, by_images, by_columns;
   Writer writer;
 
-  // `maps`: one a scale, those after the first kTileScales are left to PoolKernel.
+  // `maps`: one a scale, those after the first kMaxFusedScales are left to PoolKernel.
   static RenderKernel make(const TargetArguments& arguments, const std::vector<Out*>& maps) {
     const int64_t numbers = 3 * int64_t{arguments.keypoint_types};
     if (arguments.images * arguments.people > 0x7fffffff / std::max<int64_t>(numbers, 1))

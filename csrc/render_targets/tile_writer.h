@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/half.h"
+#include "common/limits.h"
 #include "cuda/integers.h"
 #include "cuda/kernel.h"
 #include "cuda/warp.h"
@@ -13,8 +14,9 @@ namespace simplepose {
 
 constexpr int kTile = 64;               // cells a side
 constexpr int kTilePitch = kTile + 12;  // few of the cells that a warp draws at once lie in the same bank
-constexpr int kTileScales = 7;          // down to one cell a tile; further scales are pooled by PoolKernel
 constexpr int kTileThreads = 128;
+
+static_assert(kTile >> (kMaxFusedScales - 1) == 1, "the last scale that a tile writes is one cell of it");
 
 using Tile = Fixed<float, kTile * kTilePitch>;
 
@@ -44,17 +46,17 @@ struct TileWriter {
   // The cells of kWarpScale, then those of the scale after it.
   using Coarse = Fixed<float, kCoarse * kCoarse * 5 / 4>;
 
-  Fixed<Span<Out>, kTileScales> maps;
+  Fixed<Span<Out>, kMaxFusedScales> maps;
   int height, width, scales;
   bool in_fours;  // whether rows consist of whole groups of four cells that one access can write
 
   static TileWriter make(const std::vector<Out*>& maps, int64_t planes, int height, int width) {
     TileWriter writer{};
     writer.height = height, writer.width = width;
-    writer.scales = static_cast<int>(maps.size()) < kTileScales ? static_cast<int>(maps.size()) : kTileScales;
+    writer.scales = static_cast<int>(maps.size()) < kMaxFusedScales ? static_cast<int>(maps.size()) : kMaxFusedScales;
     writer.in_fours = width % 4 == 0;
     for (int scale = 0; scale < writer.scales; ++scale) {
-      Out* const data = maps[static_cast<size_t>(scale)];
+      Out* const data = maps[scale];
       writer.maps[scale] = {data, planes * (height >> scale) * (width >> scale)};
       writer.in_fours &= reinterpret_cast<uintptr_t>(data) % sizeof(Group<Out, 4>) == 0;
     }
@@ -73,7 +75,7 @@ struct TileWriter {
   // The scales of which a warp has no whole cell, one after the other: 2 x 2 cells and one.
   SP_HD void write_coarse(const TilePlace& place, int scale, int thread, Coarse& coarse) const {
     const int side = kTile >> scale, column = thread & (side - 1), pitch = 2 * side;
-    const int row = thread >> (kTileScales - 1 - scale);
+    const int row = thread >> (kMaxFusedScales - 1 - scale);
     if (row >= side) return;
     const int upper = (scale == kWarpScale + 1 ? 0 : kCoarse * kCoarse) + 2 * row * pitch + 2 * column;
     const int lower = upper + pitch;
@@ -93,7 +95,7 @@ struct TileWriter {
   SP_HD Window window(const TilePlace& place, int scale, int row, int column) const {
     const int rows = height >> scale, columns = width >> scale, size = rows * columns;
     const int y = (place.y >> scale) + row, x = (place.x >> scale) + column;
-    const auto first = static_cast<int64_t>(uint64_t{place.plane} * static_cast<unsigned>(size));
+    const int64_t first = uint64_t{place.plane} * static_cast<unsigned>(size);
     const Span<Out> map(opaque(maps.elements[scale].at(first, size)), size);
     return {map, y * columns + x, columns, x < columns ? rows - y : 0, columns - x};
   }

@@ -26,7 +26,7 @@ void render(const TargetArguments& arguments, void* const* maps, int scales, int
 }
 
 void pool(const TargetArguments& arguments, void* const* maps, int scales, Order order) {
-  for (int scale = kTileScales; scale < scales; ++scale) {
+  for (int scale = kMaxFusedScales; scale < scales; ++scale) {
     const int height = arguments.height >> scale, width = arguments.width >> scale;
     const int64_t cells = arguments.images * arguments.channels() * height * width;
     emulate(
