@@ -73,7 +73,7 @@ struct PlainMap {
   const float* cells;
   int width;
 
-  SP_HD float operator()(int y, int x) const { return cells[static_cast<int64_t>(y) * width + x]; }
+  SP_HD float operator()(int y, int x) const { return cells[int64_t{y} * width + x]; }
 };
 
 // Maps float order to unsigned integer order, descending, so that keys sort as integers: the largest first.

@@ -87,7 +87,7 @@ class DeviceBlock {
  private:
   SP_HD static int thread() {
 #if defined(__CUDA_ARCH__)
-    const int thread = static_cast<int>(threadIdx.x);
+    const int thread = threadIdx.x;
     __builtin_assume(thread >= 0 && thread < Kernel::kThreads);  // divisions by powers of two then are shifts
     return thread;
 #else
@@ -143,7 +143,7 @@ void launch(const char* op, const Kernel& kernel, void* stream) {
   if (blocks > 0x7fffffff)
     throw std::runtime_error(std::string(op) + ": the batch is too large for one launch (" + std::to_string(blocks) +
                              " blocks)");
-  const auto dynamic = static_cast<size_t>(kernel.dynamic_bytes());
+  const size_t dynamic = kernel.dynamic_bytes();
   prepare<Kernel>(op);
   run_kernel<Kernel>
       <<<static_cast<unsigned>(blocks), Kernel::kThreads, dynamic, static_cast<cudaStream_t>(stream)>>>(kernel);

@@ -33,7 +33,7 @@ struct MapView {
   }
 
   SP_HD int vectors() const { return height * (static_cast<int>(by_row.divisor) / kLanes); }
-  SP_HD int row_of(int cell) const { return static_cast<int>(by_row.quotient(static_cast<unsigned>(cell))); }
+  SP_HD int row_of(int cell) const { return by_row.quotient(cell); }
   SP_HD int column_of(int cell, int row) const { return cell - row * static_cast<int>(by_row.divisor); }
 
   // kLanes cells from `cell` on, in rows of whole vectors; those right of the image hold anything. kAligned: the caller
@@ -83,7 +83,7 @@ struct MapBatch {
   bool aligned;
 
   SP_HD MapView<Value, kFlip> view(int64_t image, int channel) const {
-    const int64_t plane = static_cast<int64_t>(rows) * columns;
+    const int64_t plane = int64_t{rows} * columns;
     MapView<Value, kFlip> map;
     map.plain = {opaque(cells.at((image * channels + channel) * plane, plane)), plane};
     if constexpr (kFlip)

@@ -21,7 +21,7 @@ struct Workspace {
 // Maps [L + J (or more), height, width]: part maps, then keypoint maps. The result is in workspace.people.
 inline void decode(const float* maps, int height, int width, const Skeleton& skeleton, const DecodeSettings& settings,
                    Workspace& workspace) {
-  const float* keypoint_maps = maps + static_cast<int64_t>(skeleton.parts()) * height * width;
+  const float* keypoint_maps = maps + int64_t{skeleton.parts()} * height * width;
   find_peaks(keypoint_maps, skeleton.keypoints, height, width, settings, workspace.peaks, workspace.peak_keys);
   match_parts(maps, height, width, workspace.peaks, skeleton, settings, workspace.candidates, workspace.match);
   assign_keypoints(workspace.peaks, workspace.candidates, skeleton, settings, workspace.people, workspace.assign);
@@ -31,10 +31,9 @@ inline void decode(const float* maps, int height, int width, const Skeleton& ske
 inline void write_people(const People& people, const Peaks& peaks, float scale, float shift, float* out) {
   const float missing = std::numeric_limits<float>::quiet_NaN();
   for (const int32_t peak : people.peak) {
-    const auto i = static_cast<size_t>(peak);
-    out[0] = peak < 0 ? missing : peaks.x[i] * scale + shift;
-    out[1] = peak < 0 ? missing : peaks.y[i] * scale + shift;
-    out[2] = peak < 0 ? 0.0f : peaks.score[i];
+    out[0] = peak < 0 ? missing : peaks.x[peak] * scale + shift;
+    out[1] = peak < 0 ? missing : peaks.y[peak] * scale + shift;
+    out[2] = peak < 0 ? 0.0f : peaks.score[peak];
     out += 3;
   }
 }

@@ -47,11 +47,9 @@ struct CudaDevice {
 
   cudaStream_t queue() const { return static_cast<cudaStream_t>(stream); }
   void copy(void* to, const void* from, int64_t bytes) {
-    if (bytes) check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, queue()), "copy");
+    if (bytes) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, queue()), "copy");
   }
-  void clear(void* data, int64_t bytes) {
-    check(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), queue()), "clear");
-  }
+  void clear(void* data, int64_t bytes) { check(cudaMemsetAsync(data, 0, bytes, queue()), "clear"); }
   void record(const Event& event) { check(cudaEventRecord(event.get(), queue()), "cudaEventRecord"); }
   void wait(const Event& event) { check(cudaEventSynchronize(event.get()), "the kernels"); }
   template <typename Kernel>

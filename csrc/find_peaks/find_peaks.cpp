@@ -20,7 +20,7 @@ void scan_map(Scan& scan, bool avx2) {
 
 // How far a peak lies from its cell.
 void subpixel(const float* map, int height, int width, int y, int x, bool avx2, float* dx, float* dy) {
-  const float* at = map + static_cast<int64_t>(y) * width + x;
+  const float* at = map + int64_t{y} * width + x;
   const bool inside_x = x > 0 && x + 1 < width, inside_y = y > 0 && y + 1 < height;
   const float samples[8] = {finite(*at),
                             inside_x ? finite(at[-1]) : 1.0f,
@@ -63,8 +63,8 @@ void find_peaks(const float* maps, int keypoints, int height, int width, const D
     std::sort(begin, end);
     for (const uint64_t* key = begin; key != end; ++key) {
       const auto cell = static_cast<uint32_t>(*key);
-      const auto y = static_cast<int>(cell / static_cast<uint32_t>(width));
-      const auto x = static_cast<int>(cell % static_cast<uint32_t>(width));
+      const int y = cell / width;
+      const int x = cell % width;
       float dx, dy;
       subpixel(map, height, width, y, x, avx2, &dx, &dy);
       peaks.x.push_back(static_cast<float>(x) + dx);

@@ -19,7 +19,7 @@ SP_AVX2 SP_INLINE __m256 beaten(__m256 value, const float* neighbour, bool wins_
 
 // Tests 8 cells of which some reach the threshold: first above and below, then left and right, then in full.
 SP_AVX2 SP_INLINE void test_vector(Scan& scan, int y, int x, __m256 value, __m256 reached) {
-  const float* at = scan.map + static_cast<int64_t>(y) * scan.width + x;
+  const float* at = scan.map + int64_t{y} * scan.width + x;
   __m256 lost = _mm256_cmp_ps(value, _mm256_set1_ps(FLT_MAX), _CMP_GT_OQ);
   if (y > 0) lost = _mm256_or_ps(lost, beaten(value, at - scan.width, true));
   if (y + 1 < scan.height) lost = _mm256_or_ps(lost, beaten(value, at + scan.width, false));
@@ -35,7 +35,7 @@ SP_AVX2 SP_INLINE void test_vector(Scan& scan, int y, int x, __m256 value, __m25
 SP_AVX2 void scan_avx2(Scan& scan) {
   const __m256 threshold = _mm256_set1_ps(scan.threshold);
   for (int y = 0; y < scan.height; ++y) {
-    const float* row = scan.map + static_cast<int64_t>(y) * scan.width;
+    const float* row = scan.map + int64_t{y} * scan.width;
     int x = 0;
     for (; x + 32 <= scan.width; x += 32) {
       _mm_prefetch(reinterpret_cast<const char*>(row + x + kPrefetch), _MM_HINT_T0);

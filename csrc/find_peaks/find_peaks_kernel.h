@@ -49,7 +49,7 @@ struct FindPeaksKernel {
 
   static int least_capacity(int max_peaks) { return max_peaks + kVectors * kMostPeaks; }
   int64_t blocks() const { return maps.images * keypoints; }
-  int64_t dynamic_bytes() const { return static_cast<int64_t>(capacity) * static_cast<int64_t>(sizeof(uint64_t)); }
+  int64_t dynamic_bytes() const { return capacity * int64_t{sizeof(uint64_t)}; }
 
   template <bool kAligned>
   SP_HD static void load(const View& map, int vector, typename View::Raw& raw) {
@@ -99,7 +99,7 @@ struct FindPeaksKernel {
       const int lane = lowest_bit(highest);
       if (!is_peak(map, map.height, map.width, y, x + lane)) continue;
       keys[fetch_add(shared.kept, 1)] =
-          static_cast<uint64_t>(descending_bits(map(y, x + lane))) << 32 | static_cast<uint32_t>(cell + lane);
+          uint64_t{descending_bits(map(y, x + lane))} << 32 | static_cast<uint32_t>(cell + lane);
     }
   }
 

@@ -19,13 +19,13 @@ struct Scan {
   // Appends the cell, which reaches the threshold, if it is a peak.
   void test(int y, int x) {
     if (!is_peak(PlainMap{map, width}, height, width, y, x)) return;
-    const int64_t cell = static_cast<int64_t>(y) * width + x;
+    const int64_t cell = int64_t{y} * width + x;
     keys[count++] = uint64_t{descending_bits(map[cell])} << 32 | cell;
   }
 
   // The cells of row y from `begin` on.
   void run_row(int y, int begin) {
-    const float* row = map + static_cast<int64_t>(y) * width;
+    const float* row = map + int64_t{y} * width;
     for (int x = begin; x < width; ++x) {
       if (row[x] >= threshold && row[x] <= FLT_MAX) test(y, x);
     }

@@ -112,9 +112,9 @@ SP_AVX2 SP_INLINE unsigned reachable_lanes(const Part& part, const Lines& lines,
   for (int i = 0; i < looks; ++i) {
     Places at;
     locate(part, lines, part.middle_out[i], &at);
-    for (int lane = 0; lane < 8; ++lane) hit |= static_cast<uint64_t>(reachable[at.cell[lane]]) << (8 * lane);
+    for (int lane = 0; lane < 8; ++lane) hit |= uint64_t{reachable[at.cell[lane]]} << (8 * lane);
   }
-  return static_cast<unsigned>(_mm_movemask_epi8(_mm_cvtsi64_si128(static_cast<int64_t>(hit))));
+  return _mm_movemask_epi8(_mm_cvtsi64_si128(hit));
 }
 
 // Lanes of which one of the first `looks` samples exceeds the threshold.
@@ -228,7 +228,7 @@ SP_AVX2 void second_look_avx2(const Part& part, MatchScratch& scratch) {
 
 void match_part_avx2(const Part& part, MatchScratch& scratch) {
   const int64_t pairs = int64_t{part.ends.from_count()} * part.ends.to_count();
-  const bool use_reachable = pairs * kCellsPerPair >= static_cast<int64_t>(part.width) * part.height;
+  const bool use_reachable = pairs * kCellsPerPair >= int64_t{part.width} * part.height;
   if (use_reachable) fill_reachable(part, scratch.reachable);
   const int32_t step = std::max(1, kPairsAtOnce / part.ends.to_count());
   for (int32_t begin = part.ends.from_begin; begin < part.ends.from_end; begin += step) {

@@ -150,8 +150,7 @@ struct MatchPartsKernel {
     block.each([&](int thread, Local&, Shared& shared) {
       if (thread != 0) return;
       shared.first = 0;
-      if (count)
-        shared.first = static_cast<int64_t>(fetch_add(packed.total[0], static_cast<unsigned long long>(count)));
+      if (count) shared.first = fetch_add(packed.total[0], static_cast<unsigned long long>(count));
       packed.first[block.index()] = shared.first;
       packed.counts[block.index()] = count;
     });

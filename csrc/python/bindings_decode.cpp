@@ -6,7 +6,7 @@ namespace {
 
 template <typename T>
 py::array_t<T> to_array(const std::vector<T>& values) {
-  return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
+  return py::array_t<T>(values.size(), values.data());
 }
 
 py::array checked_maps(const py::object& maps, int least_channels) {
@@ -34,13 +34,13 @@ py::list find_peaks_batch(const Decoder& decoder, const py::object& maps, int th
   const auto height = static_cast<int>(array.shape(2)), width = static_cast<int>(array.shape(3));
   const auto image_size = array.shape(1) * array.shape(2) * array.shape(3);
   const auto* data = data_of<float>(array);
-  std::vector<Peaks> results(static_cast<size_t>(array.shape(0)));
+  std::vector<Peaks> results(array.shape(0));
   {
     const py::gil_scoped_release release;
     parallel_for(array.shape(0), threads, [&](int64_t image) {
       const Borrowed workspace;
-      find_peaks(data + image * image_size, decoder.skeleton.keypoints, height, width, decoder.settings,
-                 results[static_cast<size_t>(image)], workspace->peak_keys);
+      find_peaks(data + image * image_size, decoder.skeleton.keypoints, height, width, decoder.settings, results[image],
+                 workspace->peak_keys);
     });
   }
   py::list out;
@@ -61,16 +61,16 @@ Peaks read_peaks(const Decoder& decoder, const py::object& type, const py::objec
   const py::array positions = checked_array<float>("peaks.xy", xy, {types.shape(0), 2});
   const py::array scores = checked_array<float>("peaks.score", score, {types.shape(0)});
   Peaks peaks;
-  const auto count = static_cast<size_t>(types.shape(0));
+  const size_t count = types.shape(0);
   peaks.type.assign(data_of<int32_t>(types), data_of<int32_t>(types) + count);
   peaks.score.assign(data_of<float>(scores), data_of<float>(scores) + count);
-  peaks.first.assign(static_cast<size_t>(decoder.skeleton.keypoints) + 1, 0);
+  peaks.first.assign(decoder.skeleton.keypoints + 1, 0);
   for (size_t i = 0; i < count; ++i) {
     const int32_t kind = peaks.type[i];
     if (kind < (i ? peaks.type[i - 1] : 0) || kind >= decoder.skeleton.keypoints) {
       throw py::value_error("peaks.type: expected ascending keypoint types");
     }
-    ++peaks.first[static_cast<size_t>(kind) + 1];
+    ++peaks.first[kind + 1];
     peaks.x.push_back(data_of<float>(positions)[2 * i]);
     peaks.y.push_back(data_of<float>(positions)[2 * i + 1]);
   }
@@ -134,7 +134,7 @@ py::tuple assign_keypoints_image(const Decoder& decoder, const py::object& type,
   const py::array from = checked_array<int32_t>("parts.from_peak", from_peak, {-1});
   const py::array to = checked_array<int32_t>("parts.to_peak", to_peak, {from.shape(0)});
   const py::array weight = checked_array<float>("parts.score", part_score, {from.shape(0)});
-  const auto count = static_cast<size_t>(from.shape(0));
+  const size_t count = from.shape(0);
   CandidateParts candidates;
   candidates.from.assign(data_of<int32_t>(from), data_of<int32_t>(from) + count);
   candidates.to.assign(data_of<int32_t>(to), data_of<int32_t>(to) + count);

@@ -42,10 +42,10 @@ struct LazyDevice {
   }
   static void release(void* data, bool) { ::operator delete(data, std::align_val_t{64}); }
   void copy(void* to, const void* from, int64_t bytes) {
-    queue->push_back([=] { std::memmove(to, from, static_cast<size_t>(bytes)); });
+    queue->push_back([=] { std::memmove(to, from, bytes); });
   }
   void clear(void* data, int64_t bytes) {
-    queue->push_back([=] { std::memset(data, 0, static_cast<size_t>(bytes)); });
+    queue->push_back([=] { std::memset(data, 0, bytes); });
   }
   void record(Event&) { ++copies; }
   void wait(Event&) {
@@ -123,12 +123,12 @@ extern "C" int emulate_decode(int order, const sp::AnyMaps* maps, int keypoints,
   return guarded(error, room, [&]() -> int {
     sp::Skeleton skeleton;
     skeleton.keypoints = keypoints;
-    skeleton.part_between.assign(static_cast<size_t>(keypoints) * static_cast<size_t>(keypoints), -1);
+    skeleton.part_between.assign(keypoints * keypoints, -1);
     for (int part = 0; part < part_types; ++part) {
       const int32_t from = parts[2 * part], to = parts[2 * part + 1];
       skeleton.from.push_back(from), skeleton.to.push_back(to);
-      skeleton.part_between[static_cast<size_t>(from * keypoints + to)] = static_cast<int16_t>(part);
-      skeleton.part_between[static_cast<size_t>(to * keypoints + from)] = static_cast<int16_t>(part);
+      skeleton.part_between[from * keypoints + to] = static_cast<int16_t>(part);
+      skeleton.part_between[to * keypoints + from] = static_cast<int16_t>(part);
     }
     LazyDevice::copies = LazyDevice::allocations = 0;
     sp::DeviceBatch<LazyDevice> batch(LazyDevice{static_cast<sp::Order>(order)}, buffers(), *maps, skeleton, *settings);

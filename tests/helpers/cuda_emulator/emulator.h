@@ -78,7 +78,7 @@ class EmulatedBlock {
   template <typename Phase>
   void each(Phase&& phase) {
     if (order_ == Order::kShuffled) std::shuffle(turns_.begin(), turns_.end(), random_);
-    for (const int thread : turns_) phase(thread, locals_[static_cast<size_t>(thread)], shared_);
+    for (const int thread : turns_) phase(thread, locals_[thread], shared_);
   }
 
   // A phase whose answers are joined by "or".
@@ -97,9 +97,9 @@ class EmulatedBlock {
   // `count` elements of the dynamic shared memory from byte `first` on.
   template <typename T>
   Span<T> dynamic(int64_t first, int64_t count) {
-    const auto bytes = static_cast<int64_t>(dynamic_.size() * sizeof dynamic_[0]);
+    const int64_t bytes = dynamic_.size() * sizeof dynamic_[0];
     auto* data = reinterpret_cast<unsigned char*>(dynamic_.data());
-    Span<unsigned char>(data, bytes).at(first, count * static_cast<int64_t>(sizeof(T)));
+    Span<unsigned char>(data, bytes).at(first, count * int64_t{sizeof(T)});
     return Span<T>(reinterpret_cast<T*>(data + first), count);
   }
 
