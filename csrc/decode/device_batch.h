@@ -144,10 +144,11 @@ class DeviceBatch {
     buffers_.result.reserve(layout_.bytes(hits_capacity_));
     const Buffer<Device>& out = buffers_.result;
     auto* counts = result<int32_t>(out, layout_.peak_counts());
-    const PackedHits packed{{result<unsigned long long>(out, layout_.total()), 1},
-                            {result<int64_t>(out, layout_.first()), layout_.segments},
-                            {result<int32_t>(out, layout_.hit_counts()), layout_.segments},
-                            {result<PairHit>(out, layout_.hits()), hits_capacity_}};
+    PackedHits packed;
+    packed.total = {result<unsigned long long>(out, layout_.total()), 1};
+    packed.first = {result<int64_t>(out, layout_.first()), layout_.segments};
+    packed.counts = {result<int32_t>(out, layout_.hit_counts()), layout_.segments};
+    packed.hits = {result<PairHit>(out, layout_.hits()), hits_capacity_};
     device_.clear(out.data(), sizeof(unsigned long long));
     launch_find_peaks(device_, maps_, skeleton_.parts(), skeleton_.keypoints,
                       {settings_.peak_threshold, settings_.max_peaks}, slots, counts);

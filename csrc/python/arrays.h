@@ -1,4 +1,5 @@
-// Arrays at the border to Python: taken as objects and checked, never converted in silence.
+// Arrays at the border to Python: taken as objects and checked, never converted in silence. The public face of the
+// package checks before it calls, so these checks guard against misuse.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -6,42 +7,51 @@
 
 #include <initializer_list>
 #include <string>
+#include <vector>
 
 namespace simplepose {
 
 namespace py = pybind11;
 
-// What Python callers see when an array is not what an op needs. The public face checks before it calls, so this
-// guards the border against misuse.
-[[noreturn]] inline void array_error(const char* name, const std::string& expected, const py::handle& got) {
-  throw py::type_error(std::string(name) + ": expected " + expected + ", got " +
-                       py::cast<std::string>(py::str(py::type::handle_of(got))));
+// "[a, b]"; a negative length is written "*".
+template <typename Lengths>
+std::string shape_text(const Lengths& lengths) {
+  std::string text;
+  for (const auto length : lengths)
+    text += (text.empty() ? "" : ", ") + (length < 0 ? std::string("*") : std::to_string(length));
+  return "[" + text + "]";
+}
+
+// Throws TypeError for what is no array, ValueError for an array of another type, shape or order.
+[[noreturn]] inline void throw_wrong_array(const char* name, const py::dtype& dtype,
+                                           std::initializer_list<py::ssize_t> shape, const py::object& got) {
+  const std::string expected = std::string(name) + ": expected a C-contiguous array of " + std::string(py::str(dtype)) +
+                               " and shape " + shape_text(shape) + ", got ";
+  if (!py::isinstance<py::array>(got)) throw py::type_error(expected + std::string(py::str(py::type::handle_of(got))));
+  const auto array = py::reinterpret_borrow<py::array>(got);
+  const std::vector<py::ssize_t> lengths(array.shape(), array.shape() + array.ndim());
+  throw py::value_error(expected + std::string(py::str(array.dtype())) + " " + shape_text(lengths));
+}
+
+inline bool has_shape(const py::array& array, std::initializer_list<py::ssize_t> shape) {
+  if (array.ndim() != static_cast<py::ssize_t>(shape.size())) return false;
+  const py::ssize_t* length = array.shape();
+  for (const py::ssize_t expected : shape) {
+    if (expected >= 0 && *length != expected) return false;
+    ++length;
+  }
+  return true;
 }
 
 // A C-contiguous array of `T` with the given shape; -1 matches any length.
 template <typename T>
 py::array checked_array(const char* name, const py::object& object, std::initializer_list<py::ssize_t> shape) {
-  const std::string expected = "a C-contiguous array of " + std::string(py::str(py::dtype::of<T>())) + " with " +
-                               std::to_string(shape.size()) + " dimensions";
-  if (!py::isinstance<py::array>(object)) array_error(name, expected, object);
-  auto array = py::reinterpret_borrow<py::array>(object);
-  bool good = array.dtype().equal(py::dtype::of<T>()) && (array.flags() & py::array::c_style) &&
-              array.ndim() == static_cast<py::ssize_t>(shape.size());
-  if (good) {
-    int axis = 0;
-    for (const py::ssize_t length : shape) {
-      good = good && (length < 0 || array.shape(axis) == length);
-      ++axis;
-    }
+  if (py::isinstance<py::array>(object)) {
+    auto array = py::reinterpret_borrow<py::array>(object);
+    const bool contiguous = array.flags() & py::array::c_style;
+    if (array.dtype().equal(py::dtype::of<T>()) && contiguous && has_shape(array, shape)) return array;
   }
-  if (!good) {
-    std::string wanted, found;
-    for (const py::ssize_t length : shape) wanted += (length < 0 ? std::string("*") : std::to_string(length)) + ",";
-    for (int axis = 0; axis < array.ndim(); ++axis) found += std::to_string(array.shape(axis)) + ",";
-    throw py::value_error(std::string(name) + ": expected " + expected + " and shape [" + wanted + "], got " +
-                          std::string(py::str(array.dtype())) + " [" + found + "]");
-  }
-  return array;
+  throw_wrong_array(name, py::dtype::of<T>(), shape, object);
 }
 
 template <typename T>

@@ -9,30 +9,24 @@
 namespace simplepose {
 namespace {
 
-MapType type_of(const DLTensor& tensor) {
-  return tensor.dtype == kFloat32   ? MapType::kFloat32
-         : tensor.dtype == kFloat16 ? MapType::kFloat16
-                                    : MapType::kBFloat16;
-}
-
 void check_shape(const char* name, const DLTensor& tensor, const std::vector<int64_t>& shape) {
   if (shape_of(tensor) == shape) return;
-  std::string expected, got;
-  for (const int64_t length : shape) expected += (expected.empty() ? "" : ", ") + std::to_string(length);
-  for (const int64_t length : shape_of(tensor)) got += (got.empty() ? "" : ", ") + std::to_string(length);
-  throw py::value_error(std::string(name) + ": expected shape [" + expected + "], got [" + got + "]");
+  throw py::value_error(std::string(name) + ": expected shape " + shape_text(shape) + ", got " +
+                        shape_text(shape_of(tensor)));
 }
 
 // [B, C, H, W], or [2 B, C, H, W] with `flip`.
 AnyMaps maps_of(const DLTensor& tensor, bool flip) {
   if (flip && tensor.shape[0] % 2 != 0) throw py::value_error("maps: expected as many mirrored images as plain ones");
-  return {data_of<char>(tensor),
-          type_of(tensor),
-          flip,
-          tensor.shape[0] / (flip ? 2 : 1),
-          static_cast<int>(tensor.shape[1]),
-          static_cast<int>(tensor.shape[2]),
-          static_cast<int>(tensor.shape[3])};
+  AnyMaps maps{};
+  maps.cells = data_of<char>(tensor);
+  maps.type = map_type(tensor);
+  maps.flip = flip;
+  maps.images = tensor.shape[0] / (flip ? 2 : 1);
+  maps.channels = static_cast<int>(tensor.shape[1]);
+  maps.rows = static_cast<int>(tensor.shape[2]);
+  maps.columns = static_cast<int>(tensor.shape[3]);
+  return maps;
 }
 
 // Tensors of one call, all on the device of the first.
@@ -105,11 +99,11 @@ void bound_match_parts(const py::object& maps, const py::object& parts, float th
   check_shape("first", begin, {input.images, types});
   check_shape("hit_counts", count, {input.images, types});
   check_shape("hits", out, {out.shape[0], 2});
-  const int64_t pieces = input.images * types;
-  const PackedHits packed{{data_of<unsigned long long>(sum), 1},
-                          {data_of<int64_t>(begin), pieces},
-                          {data_of<int32_t>(count), pieces},
-                          {data_of<PairHit>(out), out.shape[0]}};
+  PackedHits packed;
+  packed.total = {data_of<unsigned long long>(sum), 1};
+  packed.first = {data_of<int64_t>(begin), input.images * types};
+  packed.counts = {data_of<int32_t>(count), input.images * types};
+  packed.hits = {data_of<PairHit>(out), out.shape[0]};
   const py::gil_scoped_release release;
   match_parts_cuda(input, data_of<int32_t>(pairs), static_cast<int>(types), static_cast<int>(keypoints),
                    {threshold, samples, needed}, data_of<float>(peaks), data_of<int32_t>(found),

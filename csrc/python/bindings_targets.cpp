@@ -52,7 +52,9 @@ TargetArguments arguments_of(const Shape& keypoints, int64_t parts, const Shape&
 void check_map_shape(const TargetArguments& arguments, size_t scale, const std::vector<int64_t>& shape) {
   const std::vector<int64_t> expected{arguments.images, arguments.channels(), arguments.height >> scale,
                                       arguments.width >> scale};
-  if (shape != expected) throw py::value_error("maps: scale " + std::to_string(scale) + " has the wrong shape");
+  if (shape != expected)
+    throw py::value_error("maps: scale " + std::to_string(scale) + ": expected shape " + shape_text(expected) +
+                          ", got " + shape_text(shape));
 }
 
 void check_parts(const TargetArguments& arguments) {
@@ -99,10 +101,6 @@ void bound_render_targets_cuda(const py::object& keypoints, const py::object& pa
     data.push_back(data_of<char>(*tensors.back()));
     if (!(tensors.back()->dtype == tensors[1]->dtype)) throw py::value_error("maps: expected one type for all scales");
   }
-  const DLDataType type = tensors[1]->dtype;
-  const MapType map_type = type == kFloat32   ? MapType::kFloat32
-                           : type == kFloat16 ? MapType::kFloat16
-                                              : MapType::kBFloat16;
   TargetArguments arguments = arguments_of(shape_of(points), pairs.shape[0], shape_of(*tensors[1]), envelope, rules);
   arguments.keypoints = data_of<float>(points);
   arguments.parts = data_of<int32_t>(pairs);
@@ -113,7 +111,7 @@ void bound_render_targets_cuda(const py::object& keypoints, const py::object& pa
                             std::to_string(points.device.device_id) + ", got one on device " +
                             std::to_string(tensor->device.device_id));
   const py::gil_scoped_release released;
-  render_targets_cuda(arguments, data, map_type, points.device.device_id, reinterpret_cast<void*>(stream));
+  render_targets_cuda(arguments, data, map_type(*tensors[1]), points.device.device_id, reinterpret_cast<void*>(stream));
 }
 #endif
 
