@@ -285,7 +285,7 @@ def test_folders_with_content_are_refused(tmp_path: Path, dataset: Path):
 
 
 def test_an_error_takes_back_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    import simplepose.synth.dataset as synth
+    import simplepose.synth.dataset.dataset as synth
 
     def fail(seed: int, index: int, config: SynthConfig) -> Scene:
         if index == 2:

@@ -1,9 +1,9 @@
 """The float32 power of two and logarithm of every backend, operation by operation.
 
 NumPy, C++ and CUDA libraries round ``exp`` and ``log`` differently, and a last bit can move a decision. These two
-consist of correctly rounded basic operations in a stated order, so that ``csrc/hd.h``, which holds the same
-lines, gives the same bits. They agree with the exact functions to 2e-7 (power of two, relative) and 3e-7 (logarithm,
-absolute).
+consist of correctly rounded basic operations in a stated order, so that ``csrc/common/float_maths.h``, which holds the
+same lines, gives the same bits. They agree with the exact functions to 2e-7 (power of two, relative) and 3e-7
+(logarithm, absolute).
 """
 
 from __future__ import annotations

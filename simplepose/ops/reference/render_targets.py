@@ -1,6 +1,6 @@
 """Reference of render_targets: draws the training targets, one person and one keypoint or part after the other.
 
-Float32 throughout, in the order of operations written here; csrc/render_maths.h holds the same lines.
+Float32 throughout, in the order of operations written here; csrc/render_targets/shapes.h holds the same lines.
 """
 
 from __future__ import annotations
