@@ -17,7 +17,7 @@ import numpy as np
 
 import simplepose as sp
 
-SIMPLEPOSE = [sys.executable, "-m", "simplepose.cli"]
+SIMPLEPOSE = [sys.executable, "-m", "simplepose"]
 DOG = np.array([[40, -24], [20, -10], [-20, -10], [24, 22], [-22, 22], [-38, -24]])  # x, y in the order of dog.toml
 
 

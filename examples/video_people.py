@@ -19,7 +19,7 @@ import numpy as np
 
 import simplepose as sp
 
-SIMPLEPOSE = [sys.executable, "-m", "simplepose.cli"]
+SIMPLEPOSE = [sys.executable, "-m", "simplepose"]
 
 
 def read_frames(path: Path) -> Iterator[np.ndarray]:  # [H, W, 3] uint8, BGR

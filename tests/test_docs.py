@@ -15,7 +15,7 @@ import simplepose as sp
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = [DOCS / "index.md", *sorted((DOCS / "guides").glob("*.md"))]
-SIMPLEPOSE = [sys.executable, "-m", "simplepose.cli"]
+SIMPLEPOSE = [sys.executable, "-m", "simplepose"]
 NOT_HERE = re.compile(r"imhn4|clip\.mp4|pip install")
 """What needs weights or videos that the package does not make, or installs it."""
 
