@@ -39,7 +39,7 @@ BASE = replace(
     log_steps=100,
 )
 SCENES = SynthConfig(
-    size=128, people=(1, 2), person_size=(70.0, 122.0), unlabelled=0.0, crowds=0.0, shapes=(2, 8), rods=(0, 1)
+    size=128, people=(1, 2), person_size=(70.0, 122.0), unlabeled=0.0, crowds=0.0, shapes=(2, 8), rods=(0, 1)
 )
 """Few and large people before little else, so that small networks learn something in a few minutes."""
 

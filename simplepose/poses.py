@@ -18,7 +18,7 @@ class Poses:
     """The people that were found in one image, best first.
 
     Args:
-        keypoints: ``[N, J, 3]`` float32: x and y in image pixels (pixel centres at integers) and the score of each
+        keypoints: ``[N, J, 3]`` float32: x and y in image pixels (pixel centers at integers) and the score of each
             keypoint, in network order; a missing one is (NaN, NaN, 0).
         scores: ``[N]`` float32, descending.
         skeleton: what the ``J`` keypoints are.

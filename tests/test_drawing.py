@@ -1,4 +1,4 @@
-"""Drawing: shapes lie where the keypoints are, in the skeleton's colours, and odd people and images do no harm."""
+"""Drawing: shapes lie where the keypoints are, in the skeleton's colors, and odd people and images do no harm."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def change(picture: np.ndarray, image: np.ndarray = GRAY) -> np.ndarray:
 
 
 def test_colors_and_places() -> None:
-    """A part has the colour of its second keypoint, given as RGB and drawn as BGR; the image stays as it is."""
+    """A part has the color of its second keypoint, given as RGB and drawn as BGR; the image stays as it is."""
     image = GRAY.copy()
     picture = draw_poses(image, stick((30.0, 60.0, 1.0), (80.0, 60.0, 1.0), (130.0, 60.0, 1.0)))
     assert np.array_equal(image, GRAY)
@@ -39,7 +39,7 @@ def test_colors_and_places() -> None:
 
 @pytest.mark.parametrize("at", [(60.0, 60.0), (60.25, 60.5), (60.75, 59.5)])
 def test_positions_are_subpixel(at: tuple[float, float]) -> None:
-    """The middle of what a dot changes lies on the keypoint, pixel centres at integers."""
+    """The middle of what a dot changes lies on the keypoint, pixel centers at integers."""
     nan = (np.nan, np.nan, 0.0)
     weight = change(draw_poses(GRAY, stick((*at, 1.0), nan, nan), DrawConfig(min_keypoints=1, thickness=9.0)))
     y, x = np.mgrid[:120, :160]
@@ -56,7 +56,7 @@ def test_confidence_is_opacity() -> None:
 
 
 def test_overlapping_parts_do_not_add_up() -> None:
-    """Where two faint parts of a person cross, one colour is seen, not a darker one."""
+    """Where two faint parts of a person cross, one color is seen, not a darker one."""
     doubled = stick((20, 60, 0.1), (140, 60, 0.1), (20, 60, 0.1))
     picture = draw_poses(GRAY, doubled, DrawConfig(opacity=0.5, thickness=8.0)).astype(int)
     assert picture[60, 80, 0] - 128 == pytest.approx(0.5 * (0.35 + 0.65 * 0.1) * (255 - 128), abs=2)
@@ -103,7 +103,7 @@ def test_letters_and_boxes_are_drawn() -> None:
 
 
 def test_heatmaps_lie_where_their_cells_are() -> None:
-    """A single bright cell is centred at (i + 1/2) cell_size - 1/2; without cell_size the maps cover the image."""
+    """A single bright cell is centered at (i + 1/2) cell_size - 1/2; without cell_size the maps cover the image."""
     maps = np.zeros((2, 30, 40), np.float32)
     maps[1, 12, 20] = 1
     for cell, expected in (((3.5, 3.75), (71.25, 46.375)), (None, (81.5, 49.5))):
@@ -156,7 +156,7 @@ def test_wrong_arguments_are_named(call, error: type[Exception], message: str) -
 
 
 def test_every_shipped_color_is_used() -> None:
-    """Each keypoint of a whole COCO person shows in its colour."""
+    """Each keypoint of a whole COCO person shows in its color."""
     xy = np.stack([20 + 60 * (np.arange(18) % 6), 30 + 60 * (np.arange(18) // 6)], 1)
     keypoints = np.concatenate([xy, np.ones((18, 1))], 1)[None].astype(np.float32)
     picture = Poses(keypoints, np.float32([18])).draw(np.zeros((200, 360, 3), np.uint8))

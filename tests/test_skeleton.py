@@ -87,12 +87,12 @@ def test_tables_are_read_only():
         sp.COCO.part_index[0, 0] = 3
 
 
-def test_the_neck_is_the_mean_of_labelled_shoulders():
+def test_the_neck_is_the_mean_of_labeled_shoulders():
     keypoints = np.zeros((4, 17, 3))
     left, right = sp.COCO.dataset_keypoints.index("left_shoulder"), sp.COCO.dataset_keypoints.index("right_shoulder")
     keypoints[:, left] = (10, 20, 2)
     keypoints[:, right] = [(30, 40, 2), (30, 40, 1), (30, 40, 0), (50, 60, 2)]
-    keypoints[3, left] = (7, 7, 0)  # unlabelled, with a left-over position
+    keypoints[3, left] = (7, 7, 0)  # unlabeled, with a left-over position
     rows = sp.COCO.from_dataset(keypoints)
     assert rows.dtype == np.float32
     assert rows[:, 1].tolist() == [[20, 30, 2], [20, 30, 1], [0, 0, 0], [0, 0, 0]]
@@ -250,7 +250,7 @@ def test_too_many_or_no_keypoints_are_refused():
 
 
 def test_one_keypoint_is_a_skeleton():
-    ball = Skeleton("ball", ("centre",), ())
+    ball = Skeleton("ball", ("center",), ())
     assert ball.num_channels == 3
     assert ball.part_index.shape == (0, 2)
     maps = np.zeros((1, 9, 9), np.float32)

@@ -85,7 +85,7 @@ def make_scene(seed: int, size: int = 512) -> tuple[Image, Annotations]:
     from simplepose.synth.scene import SynthConfig, render_scene
 
     with usage_errors():
-        config = SynthConfig(size=size, people=(5, 8), person_size=(120.0, 400.0), unlabelled=0.0, crowds=0.0)
+        config = SynthConfig(size=size, people=(5, 8), person_size=(120.0, 400.0), unlabeled=0.0, crowds=0.0)
         scene = render_scene(seed, 0, config)
     people = [{**a, "id": i + 1, "image_id": 1, "category_id": 1} for i, a in enumerate(scene.annotations)]
     image = {"id": 1, "width": scene.width, "height": scene.height, "file_name": "scene.jpg"}

@@ -1,4 +1,4 @@
-"""Augmentation: one random affine (and colour) transform a sample, for image, masks and keypoints alike."""
+"""Augmentation: one random affine (and color) transform a sample, for image, masks and keypoints alike."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class AugmentConfig:
     flip: float = 0.5  # probability
     jitter: float = 0.2  # brightness, contrast and saturation each times 1 - jitter to 1 + jitter, uniform
     border: tuple[int, int, int] = (124, 127, 127)  # BGR outside the image
-    min_keypoints: int = 5  # a main person has as many labelled, or half of what a small skeleton has
+    min_keypoints: int = 5  # a main person has as many labeled, or half of what a small skeleton has
     min_area: float = 32.0 * 32.0  # and this area, in image pixels
-    min_distance: float = 0.3  # and a box centre further than this x the longer box side from each earlier one's
+    min_distance: float = 0.3  # and a box center further than this x the longer box side from each earlier one's
 
     def __post_init__(self) -> None:
         check_choice("frame", self.frame, get_args(Frame))
@@ -52,7 +52,7 @@ class AugmentConfig:
 
     @classmethod
     def none(cls, frame: Frame = "image", **changes: Any) -> AugmentConfig:
-        """Nothing random: whole images (or main persons, for ``frame="person"``), upright and in their colours."""
+        """Nothing random: whole images (or main persons, for ``frame="person"``), upright and in their colors."""
         plain = cls(frame=frame, scale=(1.0, 1.0), rotation=0.0, shift=0.0, flip=0.0, jitter=0.0)
         return replace(plain, **changes)
 
@@ -60,7 +60,7 @@ class AugmentConfig:
 class Transform(NamedTuple):
     """What is done to one sample."""
 
-    matrix: NDArray[np.float64]  # [2, 3] image pixels to input pixels, centres at integers
+    matrix: NDArray[np.float64]  # [2, 3] image pixels to input pixels, centers at integers
     flipped: bool  # left and right change their names
     color: NDArray[np.float64] | None  # [3, 4] BGR1 to BGR, None: as it is
 
@@ -78,7 +78,7 @@ def draw_transform(
     Args:
         config: the ranges.
         rng: the sample's own generator.
-        box: x, y, width, height (COCO's convention) of what comes to the centre of the input, or to its corner.
+        box: x, y, width, height (COCO's convention) of what comes to the center of the input, or to its corner.
         size: the input's width and height, pixels.
         side: how long the longer side of ``box`` becomes at scale 1, input pixels.
         corner: at scale 1 without shift and rotation the box comes to the upper left corner, as `Frame` places images.
@@ -92,7 +92,7 @@ def draw_transform(
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     linear = np.array([[cos, -sin], [sin, cos]])
     if flipped:
-        linear[0] *= -1  # x to width - 1 - x about the centre below
+        linear[0] *= -1  # x to width - 1 - x about the center below
     source = np.array([x + width / 2 - 0.5, y + height / 2 - 0.5])
     middle = (np.array([width, height]) * unscaled - 1) / 2 if corner else np.full(2, (size - 1) / 2)
     target = middle + config.shift * (2 * np.array([shift_x, shift_y]) - 1)
@@ -101,7 +101,7 @@ def draw_transform(
 
 
 def _color_matrix(factors: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """``[3, 4]``: saturation, then contrast about the middle grey, then brightness, in one linear map."""
+    """``[3, 4]``: saturation, then contrast about the middle gray, then brightness, in one linear map."""
     brightness, contrast, saturation = factors
     if (factors == 1).all():
         return None
@@ -178,7 +178,7 @@ def draw_outlines(
     canvas = np.zeros((size, size), np.uint8)
     polygons = [polygon for person in people for polygon in person.polygons]
     if polygons:
-        # COCO's polygons count from a pixel's corner, the matrix from its centre
+        # COCO's polygons count from a pixel's corner, the matrix from its center
         points = (np.concatenate(polygons) - 0.5) @ matrix[:, :2].T + matrix[:, 2]
         points = np.rint(np.clip(points, -16 * size, 17 * size) * (1 << POLYGON_BITS)).astype(np.int32)
         start = 0

@@ -89,7 +89,7 @@ def _panels(sample: Sample, maps: NDArray[np.float32], skeleton: Skeleton) -> li
 
 
 def _heat(image: Image, values: NDArray[np.float32]) -> Image:
-    """The map's values as colours over a faint image."""
+    """The map's values as colors over a faint image."""
     side = image.shape[0]
     # nearest, or the cells that the network sees would be smoothed away
     grown = cv2.resize(np.clip(values, 0, 1), (side, side), interpolation=cv2.INTER_NEAREST)

@@ -1,4 +1,4 @@
-"""What a batch is trained towards: target maps at every scale and the loss mask, made on the batch's device."""
+"""What a batch is trained toward: target maps at every scale and the loss mask, made on the batch's device."""
 
 from __future__ import annotations
 

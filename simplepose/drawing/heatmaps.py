@@ -23,7 +23,7 @@ def draw_heatmaps(
             ``heatmaps.maps[skeleton.num_parts:]``. The greatest value of the channels counts, cut to [0, 1].
         cell_size: image pixels of a cell in x and y, as `simplepose.predict.Heatmaps` says them; the maps' upper left
             corner lies on the image's. Default: the maps cover the image.
-        opacity: how much of the image the colours hide where the maps are 1.
+        opacity: how much of the image the colors hide where the maps are 1.
 
     Raises:
         TypeError, ValueError: an argument is not as said above; the message names it.

@@ -29,7 +29,7 @@ Image = NDArray[np.uint8]
 
 
 class Layer:
-    """A cut-out of an image's frame that holds colour times opacity, and opacity: a new shape replaces what it covers.
+    """A cut-out of an image's frame that holds color times opacity, and opacity: a new shape replaces what it covers.
 
     Shapes of one layer thus do not show through one another, whatever their opacity.
     """
@@ -50,7 +50,7 @@ class Layer:
         return cls(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
 
     def line(self, a: Point, b: Point, width: float, color: tuple[int, int, int], opacity: float) -> None:
-        """A line of ``width`` pixels with round ends from ``a`` to ``b``; colour as RGB."""
+        """A line of ``width`` pixels with round ends from ``a`` to ``b``; color as RGB."""
         radius = max(width / 2 - EDGE, 0.05)
         angle = math.atan2(b[1] - a[1], b[0] - a[0])
         cap = radius * np.stack([np.cos(CAP + angle), np.sin(CAP + angle)], 1)
@@ -58,9 +58,9 @@ class Layer:
         fixed = np.round(outline * (1 << SHIFT)).astype(np.int32)
         cv2.fillConvexPoly(self._bgra, fixed, _paint(color, opacity), cv2.LINE_AA, SHIFT)
 
-    def dot(self, centre: Point, radius: float, color: tuple[int, int, int], opacity: float) -> None:
-        """A disk; colour as RGB."""
-        self.line(centre, centre, 2 * radius, color, opacity)
+    def dot(self, center: Point, radius: float, color: tuple[int, int, int], opacity: float) -> None:
+        """A disk; color as RGB."""
+        self.line(center, center, 2 * radius, color, opacity)
 
     def blend_onto(self, image: NDArray[np.uint8]) -> None:
         """Put the layer over ``image`` ``[H, W, 3]``, in place."""

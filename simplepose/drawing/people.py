@@ -24,7 +24,7 @@ FAINTEST = 0.35
 """The share of the opacity that a keypoint of score 0 has; score 1 and above have all of it."""
 
 GOLDEN = (math.sqrt(5) - 1) / 2
-"""Steps of this share of the hue circle keep the colours of any number of people apart."""
+"""Steps of this share of the hue circle keep the colors of any number of people apart."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class DrawConfig:
     min_score: float = 0.0  # people with a lower score are left out
     opacity: float = 0.95  # of a sure keypoint and its parts; unsure ones are fainter
     thickness: float | None = None  # width of a part; None: from the size of the person and of the image
-    colors: DrawnColors = "parts"  # the skeleton's colours, or one colour for each person
+    colors: DrawnColors = "parts"  # the skeleton's colors, or one color for each person
     boxes: bool = False  # the box around each person's keypoints
     scores: bool = False  # each person's score
     names: bool = False  # the keypoints' names
@@ -52,7 +52,7 @@ class DrawConfig:
 def draw_poses(image: Image, poses: Poses, config: DrawConfig | None = None) -> Image:
     """A copy of ``image`` with the people drawn on it, the best on top.
 
-    A part has the colour of its second keypoint and the opacity of its less sure keypoint. Keypoints that are missing,
+    A part has the color of its second keypoint and the opacity of its less sure keypoint. Keypoints that are missing,
     not finite or off the image are left out; of a part that leaves the image the inner piece is drawn.
 
     Args:
@@ -79,7 +79,7 @@ def draw_poses(image: Image, poses: Poses, config: DrawConfig | None = None) -> 
 
 
 class _Person:
-    """One person on the canvas: what is drawn where, in which colour and width."""
+    """One person on the canvas: what is drawn where, in which color and width."""
 
     def __init__(self, index: int, poses: Poses, shape: tuple[int, ...], config: DrawConfig) -> None:
         self.skeleton: Skeleton = poses.skeleton

@@ -40,7 +40,7 @@ class IMHN(nn.Module):
         self.stem = PlainStem(config) if config.plain_hourglass else Stem(config)
         stacks = nn.ModuleList(Stack(config, last=i == config.stacks - 1) for i in range(config.stacks))
         self.stacks = cast(Sequence[Stack], stacks)  # what mypy cannot tell
-        self._initialise()
+        self._initialize()
 
     def forward(self, x: Tensor, all_outputs: bool = False) -> Tensor | list[list[Tensor]]:
         """The maps of a batch of images.
@@ -73,7 +73,7 @@ class IMHN(nn.Module):
                 x = x + merged[0]
         return outputs if all_outputs else outputs[-1][0]
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         """Kaiming normal convolutions; Residuals that start as their shortcut; maps that start near 0.
 
         A Residual's last norm starts at 0, so that a deep stack of them passes the signal on unchanged at first.

@@ -53,7 +53,7 @@ def optimize_for_inference(
 
 
 class InferenceModel(nn.Module):
-    """An optimised network, called as `IMHN` is; takes any float type and layout, gives contiguous float32 maps."""
+    """An optimized network, called as `IMHN` is; takes any float type and layout, gives contiguous float32 maps."""
 
     def __init__(
         self, network: IMHN, memory_format: torch.memory_format, *, compile: bool = False, cuda_graphs: bool = False

@@ -39,7 +39,7 @@ class Skeleton:
         dataset_keypoints: the keypoint order of the annotation files; default: all that are not derived.
         derived: keypoints that annotations lack, as the mean of others: ``(("neck", ("left_shoulder", ...)),)``.
         sigmas: one OKS constant for each dataset keypoint (COCO's per-keypoint standard deviation).
-        colors: one RGB colour for each keypoint; a part has the colour of its second keypoint.
+        colors: one RGB color for each keypoint; a part has the color of its second keypoint.
         drawn_parts: the parts that pictures show; default: those of the spanning tree.
 
     Raises:
@@ -145,8 +145,8 @@ class Skeleton:
             keypoints: ``[..., D, 3]`` x, y in pixels and COCO visibility, in dataset order.
 
         Returns:
-            ``[..., J, 3]`` float32. A derived keypoint is the mean of its sources when all are labelled, with the
-            lowest of their visibilities; unlabelled keypoints are (0, 0, 0).
+            ``[..., J, 3]`` float32. A derived keypoint is the mean of its sources when all are labeled, with the
+            lowest of their visibilities; unlabeled keypoints are (0, 0, 0).
         """
         keypoints = np.asarray(keypoints, np.float32)
         if keypoints.shape[-2:] != (len(self.dataset_keypoints), 3):
@@ -158,9 +158,9 @@ class Skeleton:
         out[..., self.dataset_index, :] = np.where(keypoints[..., 2:] > 0, keypoints, 0)
         for name, sources in self.derived:
             source = out[..., [self.keypoints.index(s) for s in sources], :]
-            labelled = (source[..., 2] > 0).all(-1, keepdims=True)
+            labeled = (source[..., 2] > 0).all(-1, keepdims=True)
             mean = np.concatenate([source[..., :2].mean(-2), source[..., 2].min(-1, keepdims=True)], -1)
-            out[..., self.keypoints.index(name), :] = np.where(labelled, mean, 0)
+            out[..., self.keypoints.index(name), :] = np.where(labeled, mean, 0)
         return out
 
     def spanning_tree(self) -> Skeleton:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from simplepose.synth.body import SurfaceList
 from simplepose.synth.looks import SKIN, Material, Painter, sample_cloth
-from simplepose.synth.renderer import Camera, Floats, Layer, place, rasterise, shade
+from simplepose.synth.renderer import Camera, Floats, Layer, place, rasterize, shade
 
 Image = NDArray[np.uint8]
 
@@ -80,10 +80,10 @@ def _box(image: Image, rng: np.random.Generator, color: Any) -> None:
 
 def _disc(image: Image, rng: np.random.Generator, color: Any) -> None:
     height, width = image.shape[:2]
-    centre = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
+    center = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
     size = 0.5 * min(height, width)
     axes = (int(rng.uniform(0.03, 0.3) * size) + 1, int(rng.uniform(0.03, 0.3) * size) + 1)
-    cv2.ellipse(image, centre, axes, float(rng.uniform(0, 180)), 0, 360, color, -1, cv2.LINE_AA)
+    cv2.ellipse(image, center, axes, float(rng.uniform(0, 180)), 0, 360, color, -1, cv2.LINE_AA)
 
 
 def _polygon(image: Image, rng: np.random.Generator, color: Any) -> None:
@@ -142,7 +142,7 @@ def _paint_rods(image: Image, rng: np.random.Generator, rods: int) -> None:
     camera = Camera(np.eye(3), 20.0, float(height), (width / 2, height / 2))
     surfaces = chains.pack()
     quadrics = place(surfaces, camera)
-    layer = rasterise(quadrics, height, width)
+    layer = rasterize(quadrics, height, width)
     if layer is not None:
         pixels = np.flatnonzero(layer.surface >= 0)
         colors = shade(layer, pixels, quadrics, Painter(surfaces, materials, None), sample_light(rng), 0.5)
@@ -150,7 +150,7 @@ def _paint_rods(image: Image, rng: np.random.Generator, rods: int) -> None:
 
 
 def blend(image: Image, layer: Layer, pixels: NDArray[np.intp], colors: Floats) -> None:
-    """Put colours ``[F, 3]`` at raster indices ``[F]`` of a layer's patch into the image, soft at the outline."""
+    """Put colors ``[F, 3]`` at raster indices ``[F]`` of a layer's patch into the image, soft at the outline."""
     share = cv2.blur((layer.surface >= 0).astype(np.float32), (3, 3)).ravel().take(pixels)[:, None]
     share = np.minimum(share * 1.3, 1)
     patch = np.ascontiguousarray(image[layer.window])
@@ -165,7 +165,7 @@ def blend(image: Image, layer: Layer, pixels: NDArray[np.intp], colors: Floats) 
 
 
 def sample_light(rng: np.random.Generator) -> NDArray[np.float64]:
-    """A unit vector towards the light in camera space: from above, not from behind."""
+    """A unit vector toward the light in camera space: from above, not from behind."""
     light = np.array([rng.uniform(-0.8, 0.8), -rng.uniform(0.2, 0.9), rng.uniform(0.4, 1.0)])
     return light / np.linalg.norm(light)
 

@@ -51,8 +51,8 @@ class Surfaces:
     part: NDArray[np.intp]  # [N] index into PARTS
     material: tuple[str, ...]  # N names
     cone: NDArray[np.bool_]  # [N]
-    start: NDArray[np.float64]  # [N, 3] the centre of an ellipsoid, the first end of a cone
-    end: NDArray[np.float64]  # [N, 3] the centre again, or the second end
+    start: NDArray[np.float64]  # [N, 3] the center of an ellipsoid, the first end of a cone
+    end: NDArray[np.float64]  # [N, 3] the center again, or the second end
     axes: NDArray[np.float64]  # [N, 3, 3] whose columns carry local coordinates to the body frame
     size: NDArray[np.float64]  # [N, 3] semi-axes; of a cone the radii at its ends, and its depth over its width
     """A local position is in semi-axes for ellipsoids. For cones its second coordinate runs from 0 to 1 between the
@@ -66,14 +66,14 @@ class SurfaceList:
         self._items: list[tuple[int, str, bool, Vector, Vector, Matrix, tuple[float, float, float]]] = []
 
     def ellipsoid(
-        self, part: str, material: str, centre: Vector, frame: Matrix, semi: tuple[float, float, float]
+        self, part: str, material: str, center: Vector, frame: Matrix, semi: tuple[float, float, float]
     ) -> None:
         """Add an ellipsoid with the semi-axes ``semi`` along the columns of ``frame``."""
-        self._items.append((PART_ID[part], material, False, centre, centre, frame, semi))
+        self._items.append((PART_ID[part], material, False, center, center, frame, semi))
 
-    def ball(self, part: str, material: str, centre: Vector, radius: float) -> None:
+    def ball(self, part: str, material: str, center: Vector, radius: float) -> None:
         """Add a sphere."""
-        self._items.append((PART_ID[part], material, False, centre, centre, _UPRIGHT, (radius, radius, radius)))
+        self._items.append((PART_ID[part], material, False, center, center, _UPRIGHT, (radius, radius, radius)))
 
     def rod(
         self, part: str, material: str, ends: tuple[Vector, Vector], radii: tuple[float, float], frame: Matrix,
@@ -204,11 +204,11 @@ _ON_SKULL: dict[str, tuple[tuple[float, float, float], tuple[float, float, float
     "tail": ((0, -0.3, -1.2), (0.35, 0.85, 0.35)),
     "cap": ((0, 0.45, 0.75), (0.85, 0.12, 0.85)),
 }
-"""Centres and semi-axes of the pieces of the head, in semi-axes of the skull."""
+"""Centers and semi-axes of the pieces of the head, in semi-axes of the skull."""
 
 
 def _add_head(surfaces: SurfaceList, bones: Bones, build: Build, hair: str) -> None:
-    centre, frame = bones.points["skull"], bones.frames["head"]
+    center, frame = bones.points["skull"], bones.frames["head"]
     skull = HEAD_SEMI * build.head
     for piece, (offset, semi) in _ON_SKULL.items():
         if piece in ("long", "tail", "cap"):
@@ -218,7 +218,7 @@ def _add_head(surfaces: SurfaceList, bones: Bones, build: Build, hair: str) -> N
         else:
             part, material = piece, piece.removeprefix("left_").removeprefix("right_")
         wide, tall, deep = (skull * semi).tolist()
-        surfaces.ellipsoid(part, material, centre + frame @ (skull * offset), frame, (wide, tall, deep))
+        surfaces.ellipsoid(part, material, center + frame @ (skull * offset), frame, (wide, tall, deep))
 
 
 def _add_arm(surfaces: SurfaceList, bones: Bones, build: Build, side: str) -> None:
@@ -264,7 +264,7 @@ def _turn(flexion: float, side: float, twist: float) -> Matrix:
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> Matrix:
-    """From the body frame to the camera's (x right, y up, z towards the camera), degrees.
+    """From the body frame to the camera's (x right, y up, z toward the camera), degrees.
 
     At 0, 0, 0 the person faces the camera; ``yaw`` turns the person to its left, ``pitch`` lifts the camera, ``roll``
     turns the picture.

@@ -1,4 +1,4 @@
-"""Synthetic datasets in COCO format: pictures of drawn people with keypoints, masks, crowds and unlabelled people."""
+"""Synthetic datasets in COCO format: pictures of drawn people with keypoints, masks, crowds and unlabeled people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What synthetic people wear and how their faces look: colours of the body's surfaces."""
+"""What synthetic people wear and how their faces look: colors of the body's surfaces."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ HAIR: tuple[Color, ...] = ((24, 26, 30), (36, 48, 66), (48, 78, 118), (100, 160,
 
 @dataclass(frozen=True)
 class Material:
-    """The colours of one kind of surface."""
+    """The colors of one kind of surface."""
 
     base: Color
-    split: float = 2.0  # local second coordinate from which on it has the colour ``beyond``
+    split: float = 2.0  # local second coordinate from which on it has the color ``beyond``
     beyond: Color = (0, 0, 0)
-    panel: Color = (0, 0, 0)  # the colour of the front's middle
+    panel: Color = (0, 0, 0)  # the color of the front's middle
     panel_width: float = 0.0  # half width of the panel in statures; 0 without one
     panel_height: float = 2.0  # the panel reaches so far in the local second coordinate, both ways
     stripes: float = 0.0  # stripes per stature, upwards; 0 without
@@ -137,7 +137,7 @@ def _clothes(rng: np.random.Generator, face: Face, skirt: bool) -> dict[str, Mat
 
 
 class Painter:
-    """Gives the surfaces of one person their colours; called by `simplepose.synth.renderer.shade`."""
+    """Gives the surfaces of one person their colors; called by `simplepose.synth.renderer.shade`."""
 
     def __init__(self, surfaces: Surfaces, materials: dict[str, Material], face: Face | None) -> None:
         rows = {name: (*m.base, *m.beyond, *m.panel, *m.stripe, m.split, m.panel_width, m.panel_height, m.stripes)
@@ -154,7 +154,7 @@ class Painter:
         self._face = face
 
     def __call__(self, index: NDArray[np.intp], local: Floats) -> Floats:
-        """Colours ``[F, 3]`` of surfaces ``[F]`` at local positions ``[3, F]``."""
+        """Colors ``[F, 3]`` of surfaces ``[F]`` at local positions ``[3, F]``."""
         x, y, z = local
         colors = self._base.take(index, 0)
         beyond = np.flatnonzero(y >= self._split.take(index))
@@ -176,7 +176,7 @@ class Painter:
 
 
 def _paint_face(face: Face, x: Floats, y: Floats, z: Floats) -> Floats:
-    """Colours of points on the skull's unit sphere; ``x`` is the distance from the middle plane."""
+    """Colors of points on the skull's unit sphere; ``x`` is the distance from the middle plane."""
     colors = np.empty((len(x), 3), np.float32)
     colors[:] = face.skin
     front = z > 0
@@ -200,9 +200,9 @@ EYE = (0.38, 0.04)
 
 
 def sample_cloth(rng: np.random.Generator) -> Color:
-    """Draw the colour of a piece of clothing."""
-    hue, grey, dark = rng.random(3).tolist()
-    red, green, blue = colorsys.hsv_to_rgb(hue, grey**1.4, 0.1 + 0.87 * dark)
+    """Draw the color of a piece of clothing."""
+    hue, gray, dark = rng.random(3).tolist()
+    red, green, blue = colorsys.hsv_to_rgb(hue, gray**1.4, 0.1 + 0.87 * dark)
     return (255 * blue, 255 * green, 255 * red)
 
 

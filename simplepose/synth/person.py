@@ -12,7 +12,7 @@ from simplepose.skeleton.skeleton import COCO
 from simplepose.synth.body import HEAD_SEMI, PART_ID, Bones, Build, Surfaces, body_surfaces, pose_bones, rotation
 from simplepose.synth.looks import EYE, Look, Painter, sample_look
 from simplepose.synth.pose import Angles, sample_pose
-from simplepose.synth.renderer import Camera, Floats, Layer, Quadrics, place, rasterise, shade
+from simplepose.synth.renderer import Camera, Floats, Layer, Quadrics, place, rasterize, shade
 
 _DEPTHS = {"nose": 0.022, "eye": 0.022, "ear": 0.022, "shoulder": 0.09, "elbow": 0.055, "wrist": 0.045, "hip": 0.12,
            "knee": 0.07, "ankle": 0.06}  # fmt: skip
@@ -42,7 +42,7 @@ class Person:
     look: Look
     surfaces: Surfaces
     quadrics: Quadrics
-    keypoints: NDArray[np.float64]  # [17, 3] in COCO order: x, y in pixels, z in pixels towards the camera
+    keypoints: NDArray[np.float64]  # [17, 3] in COCO order: x, y in pixels, z in pixels toward the camera
     stature: float  # pixels
 
     @property
@@ -53,7 +53,7 @@ class Person:
         return left, top, right, bottom
 
     def moved(self, scale: float, x: float, y: float) -> Person:
-        """The same person ``scale`` times as large, its box centred at (x, y)."""
+        """The same person ``scale`` times as large, its box centered at (x, y)."""
         left, top, right, bottom = self.box
         shift = np.array([x - scale * (left + right) / 2, y - scale * (top + bottom) / 2, 0.0])
         return replace(
@@ -64,7 +64,7 @@ class Person:
         )
 
     def paint(self, layer: Layer, pixels: NDArray[np.intp], light: NDArray[np.float64], ambient: float) -> Floats:
-        """Colours of covered pixels of the person's layer, as `simplepose.synth.renderer.shade` gives them."""
+        """Colors of covered pixels of the person's layer, as `simplepose.synth.renderer.shade` gives them."""
         painter = Painter(self.surfaces, self.look.materials, self.look.face)
         return shade(layer, pixels, self.quadrics, painter, light, ambient)
 
@@ -170,7 +170,7 @@ def label_keypoints(
     seen, rows, columns = inside[own], y[own] - layer.top, x[own] - layer.left
     build = person.look.build
     thick = np.where(_ON_HEAD[seen], build.head, max(build.limbs, build.torso))
-    limits = _DEPTH_OF[seen] * thick * person.stature + 0.7  # and some, as a pixel's centre is not the keypoint
+    limits = _DEPTH_OF[seen] * thick * person.stature + 0.7  # and some, as a pixel's center is not the keypoint
     near = layer.depth[rows, columns] - person.keypoints[seen, 2] <= limits
     shown = _SHOWN_BY[seen, person.surfaces.part[layer.surface[rows, columns]]]
     out = np.zeros((len(xy), 3))
@@ -180,7 +180,7 @@ def label_keypoints(
 
 
 def _nearest_own(owner: NDArray[np.int16], number: int, x: int, y: int) -> tuple[int, int]:
-    """The pixel of the person nearest to (x, y) among its 8 neighbours, or (x, y) itself if there is none."""
+    """The pixel of the person nearest to (x, y) among its 8 neighbors, or (x, y) itself if there is none."""
     for dx, dy in ((0, -1), (-1, 0), (1, 0), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1)):
         if 0 <= x + dx < owner.shape[1] and 0 <= y + dy < owner.shape[0] and owner[y + dy, x + dx] == number:
             return x + dx, y + dy
@@ -189,5 +189,5 @@ def _nearest_own(owner: NDArray[np.int16], number: int, x: int, y: int) -> tuple
 
 def cover(person: Person, height: int, width: int) -> Layer | None:
     """What the person covers of an image; None if nothing."""
-    layer = rasterise(person.quadrics, height, width)
+    layer = rasterize(person.quadrics, height, width)
     return layer if layer is not None and bool((layer.surface >= 0).any()) else None

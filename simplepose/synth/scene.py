@@ -1,4 +1,4 @@
-"""Scenes of synthetic people with COCO annotations: who stands where, who hides whom, and what is labelled."""
+"""Scenes of synthetic people with COCO annotations: who stands where, who hides whom, and what is labeled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOBODY = -1
 # nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles
 GUESSED = np.array([0.1] * 5 + [0.75] * 2 + [0.4] * 2 + [0.3] * 2 + [0.7] * 2 + [0.4] * 4)
 """How often an annotator labels a keypoint that is hidden, about as often as COCO's do: a hip hardly ever shows and is
-labelled, an eye at the back of a head is not."""
+labeled, an eye at the back of a head is not."""
 
 Range = tuple[float, float]
 
@@ -34,7 +34,7 @@ class SynthConfig:
     people: tuple[int, int] = (1, 8)  # people in an image besides crowds; fewer where there is no room for them
     person_size: Range = (40.0, 300.0)  # the longer side of a person's whole outline, also where the image cuts it
     min_visible: float = 0.35  # the least share of a person's outline in the image that no one hides
-    unlabelled: float = 0.06  # the share of people without keypoints
+    unlabeled: float = 0.06  # the share of people without keypoints
     crowds: float = 0.08  # the share of images with a crowd
     shapes: tuple[int, int] = (4, 16)  # flat shapes in the background
     rods: tuple[int, int] = (0, 4)  # chains in the background that look like arms and legs
@@ -52,7 +52,7 @@ class SynthConfig:
         check_range("people", self.people, int, 1, 64)
         check_range("person_size", self.person_size, float, 16, 4096)
         check_range("jpeg_quality", self.jpeg_quality, int, 1, 100)
-        for name in ("min_visible", "unlabelled", "crowds"):
+        for name in ("min_visible", "unlabeled", "crowds"):
             check_number(name, getattr(self, name), least=0, most=1)
 
     @property
@@ -134,8 +134,8 @@ def render_scene(seed: int, index: int, config: SynthConfig | None = None) -> Sc
         blend(image, one.layer, np.flatnonzero(one.visible), one.colors)
     annotations = []
     for i, one in enumerate(drawn[:people]):
-        unlabelled, guessed = rng.random() < config.unlabelled, rng.random(len(GUESSED)) < GUESSED
-        annotations.append(_annotate(one, owner, i, unlabelled, guessed))
+        unlabeled, guessed = rng.random() < config.unlabeled, rng.random(len(GUESSED)) < GUESSED
+        annotations.append(_annotate(one, owner, i, unlabeled, guessed))
     crowd = owner >= people
     if crowd.any():
         annotations.append(_region(crowd) | {"iscrowd": 1, "num_keypoints": 0, "keypoints": [0] * 51})
@@ -165,7 +165,7 @@ def _place_people(rng: np.random.Generator, config: SynthConfig) -> list[Person]
         left, top, right, bottom = person.box
         patience = rng.uniform(0.1, 0.75)
         for _ in range(6):
-            x, y = _sample_centre(rng, person, size, config)
+            x, y = _sample_center(rng, person, size, config)
             box = (x + size * left, y + size * top, x + size * right, y + size * bottom)
             if all(_overlap(box, other) < patience for other in boxes):
                 boxes.append(box)
@@ -174,8 +174,8 @@ def _place_people(rng: np.random.Generator, config: SynthConfig) -> list[Person]
     return [person for _, person in sorted(placed, key=lambda item: -item[0])]
 
 
-def _sample_centre(rng: np.random.Generator, person: Person, size: float, config: SynthConfig) -> tuple[float, float]:
-    """The box's centre: mostly with the whole person in the image, else cut by a border, heads kept more often."""
+def _sample_center(rng: np.random.Generator, person: Person, size: float, config: SynthConfig) -> tuple[float, float]:
+    """The box's center: mostly with the whole person in the image, else cut by a border, heads kept more often."""
     height, width = config.shape
     left, top, right, bottom = (size * side for side in person.box)
     half_width, half_height = (right - left) / 2, (bottom - top) / 2
@@ -248,10 +248,10 @@ def _draw(
 
 
 def _annotate(
-    one: _Drawn, owner: NDArray[np.int16], number: int, unlabelled: bool, guessed: NDArray[np.bool_]
+    one: _Drawn, owner: NDArray[np.int16], number: int, unlabeled: bool, guessed: NDArray[np.bool_]
 ) -> dict[str, Any]:
     keypoints = label_keypoints(one.person, one.layer, owner, number, NOBODY)
-    keypoints[unlabelled | ((keypoints[:, 2] == 1) & ~guessed)] = 0
+    keypoints[unlabeled | ((keypoints[:, 2] == 1) & ~guessed)] = 0
     mask = np.zeros(owner.shape, np.bool_)
     mask[one.layer.window] = one.visible
     return _region(mask) | {

@@ -40,7 +40,7 @@ class TrainConfig:
     sigma: float = 1.0  # widths of the targets, relative to the paper's at this input size
     l2_epochs: int = 0  # so many epochs at first have plain L2, whatever the loss
     epochs: int = 60
-    batch: int = 32  # samples of an optimiser step, over all processes
+    batch: int = 32  # samples of an optimizer step, over all processes
     accumulate: int = 1  # forward and backward passes that share a step's batch
     optimizer: Optimizer = "sgd"
     lr: float = 1e-4
@@ -151,7 +151,7 @@ class TrainConfig:
 
 
 def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
-    """The learning rate of optimiser step ``step``, the first being 0."""
+    """The learning rate of optimizer step ``step``, the first being 0."""
     total = config.epochs * steps_per_epoch
     rise = min(1.0, (step + 1) / (config.warmup_steps + 1))
     if config.schedule == "cosine":

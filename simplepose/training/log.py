@@ -34,7 +34,7 @@ LOG = "log.jsonl"
 PANELS = ("annotated", "keypoint targets", "keypoints predicted", "part targets", "parts predicted")
 
 CURVES = {"loss": (180, 90, 20), "AP": (30, 130, 30)}
-"""What the picture of curves shows, one below the other, with its colours (BGR)."""
+"""What the picture of curves shows, one below the other, with its colors (BGR)."""
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 

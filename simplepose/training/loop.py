@@ -42,7 +42,7 @@ from simplepose.training.state import (
     average_of,
     checkpoints,
     heal_buffers,
-    initialise_from,
+    initialize_from,
     load_state,
     publish,
     save_state,
@@ -241,7 +241,7 @@ def _start(config: TrainConfig, skeleton: Skeleton, process: Process, init: str 
     model = IMHN(config.model)
     if init:
         source = load_checkpoint(init)
-        anew = initialise_from(model, source, skeleton)
+        anew = initialize_from(model, source, skeleton)
         if anew and process.first:
             print(f"start anew, since {init} knows other maps: {', '.join(anew)}", file=sys.stderr)
     model = model.to(process.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]

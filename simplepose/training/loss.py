@@ -150,7 +150,7 @@ def target_pyramid(targets: Tensor | Sequence[Tensor], sizes: Sequence[tuple[int
 
 
 def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """``[B, 1, H, W]`` to ``[B, 1, *size]``: bilinear between pixel centres, then 0 below `MASK_CUT`."""
+    """``[B, 1, H, W]`` to ``[B, 1, *size]``: bilinear between pixel centers, then 0 below `MASK_CUT`."""
     resized = F.interpolate(mask, size, mode="bilinear", align_corners=False)
     return torch.where(resized < MASK_CUT, 0.0, resized)
 

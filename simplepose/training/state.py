@@ -24,7 +24,7 @@ from simplepose.skeleton.skeleton import Skeleton
 WEIGHTS = "model.safetensors"
 AVERAGE = "average.safetensors"
 REST = "training.pt"
-"""The files of one checkpoint: the weights, their moving average, and the optimiser with the counts."""
+"""The files of one checkpoint: the weights, their moving average, and the optimizer with the counts."""
 
 
 @dataclass
@@ -36,7 +36,7 @@ class TrainState:
     optimizer: Optimizer
     scaler: torch.amp.GradScaler  # of float16; otherwise switched off
     window: Tensor  # [2 + scales] sums since the last line of the log: steps, loss, loss of each scale
-    step: int = 0  # optimiser steps done
+    step: int = 0  # optimizer steps done
     skipped: int = 0  # steps in a row that float16 overflowed in
     best: float = -1.0  # the best AP so far
     best_step: int = 0  # when it was measured
@@ -149,7 +149,7 @@ def remove_leftovers(run: Path) -> None:
         path.unlink()
 
 
-def initialise_from(model: IMHN, source: Checkpoint, skeleton: Skeleton) -> list[str]:
+def initialize_from(model: IMHN, source: Checkpoint, skeleton: Skeleton) -> list[str]:
     """Give ``model`` the weights of another network, also one of another skeleton.
 
     Layers that make or take maps start anew where the skeletons differ, even if their sizes fit: their channels mean

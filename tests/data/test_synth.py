@@ -17,7 +17,7 @@ from simplepose.synth.renderer import BEHIND
 from simplepose.synth.scene import GUESSED, Scene, SynthConfig, encode_rle, render_scene
 
 NAMES = COCO.dataset_keypoints
-SMALL = SynthConfig(size=96, people=(1, 3), person_size=(40.0, 110.0), crowds=0.5, unlabelled=0.3)
+SMALL = SynthConfig(size=96, people=(1, 3), person_size=(40.0, 110.0), crowds=0.5, unlabeled=0.3)
 
 
 def decode(segmentation: dict[str, Any]) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_file_is_the_image_of_the_scene(dataset: Path):
 def test_pycocotools_reads_masks_and_boxes(dataset: Path):
     coco = pytest.importorskip("pycocotools.coco").COCO(str(dataset / "annotations.json"))
     mask_tools = pytest.importorskip("pycocotools.mask")
-    crowds = unlabelled = 0
+    crowds = unlabeled = 0
     assert len(coco.getImgIds()) == 12
     for annotation in coco.loadAnns(coco.getAnnIds()):
         mask = coco.annToMask(annotation)
@@ -92,16 +92,16 @@ def test_pycocotools_reads_masks_and_boxes(dataset: Path):
         assert mask.sum() == annotation["area"]
         assert mask_tools.toBbox(coco.annToRLE(annotation)).tolist() == annotation["bbox"]
         crowds += annotation["iscrowd"]
-        unlabelled += annotation["num_keypoints"] == 0 and not annotation["iscrowd"]
+        unlabeled += annotation["num_keypoints"] == 0 and not annotation["iscrowd"]
     assert crowds >= 2
-    assert unlabelled >= 2
+    assert unlabeled >= 2
 
 
 def test_perfect_detections_have_ap_1(dataset: Path):
     coco = pytest.importorskip("pycocotools.coco").COCO(str(dataset / "annotations.json"))
     evaluation = pytest.importorskip("pycocotools.cocoeval")
-    labelled = [a for a in coco.loadAnns(coco.getAnnIds()) if a["num_keypoints"]]
-    results = [{k: a[k] for k in ("image_id", "category_id", "keypoints")} | {"score": 0.9} for a in labelled]
+    labeled = [a for a in coco.loadAnns(coco.getAnnIds()) if a["num_keypoints"]]
+    results = [{k: a[k] for k in ("image_id", "category_id", "keypoints")} | {"score": 0.9} for a in labeled]
     judge = evaluation.COCOeval(coco, coco.loadRes(results), "keypoints")
     judge.evaluate()
     judge.accumulate()
@@ -135,7 +135,7 @@ def test_annotations_are_within_the_image(scenes: list[Scene]):
             assert (points[:, :2] <= [scene.width - 1, scene.height - 1]).all()
 
 
-def test_keypoints_off_the_image_are_unlabelled_and_hidden_ones_are_guessed_as_often_as_said(scenes: list[Scene]):
+def test_keypoints_off_the_image_are_unlabeled_and_hidden_ones_are_guessed_as_often_as_said(scenes: list[Scene]):
     missing = 0
     hidden, guessed = np.zeros(17), np.zeros(17)
     for scene in scenes:
@@ -243,7 +243,7 @@ def test_sizes_keep_to_the_config():
         ({"blur": (0.0, float("nan"))}, ValueError, "blur"),
         ({"jpeg_quality": (50, 101)}, ValueError, "jpeg_quality"),
         ({"crowds": 1.5}, ValueError, "crowds"),
-        ({"unlabelled": True}, TypeError, "unlabelled"),
+        ({"unlabeled": True}, TypeError, "unlabeled"),
     ],
 )
 def test_wrong_config_is_refused_by_name(changes: dict[str, Any], error: type[Exception], message: str):

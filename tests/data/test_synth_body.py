@@ -10,7 +10,7 @@ from simplepose.synth.body import Build, SurfaceList, body_surfaces, pose_bones,
 from simplepose.synth.looks import sample_look
 from simplepose.synth.person import Person, cover, label_keypoints, make_person
 from simplepose.synth.pose import GESTURE_WEIGHTS, GESTURES, LIMITS, PAIRED, POSES, limits_of, sample_pose
-from simplepose.synth.renderer import BEHIND, Camera, place, rasterise
+from simplepose.synth.renderer import BEHIND, Camera, place, rasterize
 
 NAMES = COCO.dataset_keypoints
 
@@ -61,7 +61,7 @@ def test_what_is_visible_from_the_front_the_back_and_the_side(number: int):
 
 
 def test_faces_are_drawn_in_front_and_hair_behind():
-    """The skull's middle has the colour of skin from the front and of hair from behind."""
+    """The skull's middle has the color of skin from the front and of hair from behind."""
     person, _ = standing(0, 1)
     face = person.look.face
     for yaw, expected in ((0, face.skin), (180, face.crown)):
@@ -122,7 +122,7 @@ def test_depth_of_a_ball_and_a_rod_is_exact():
     surfaces.ball("torso", "top", np.array([0.0, 0.0, 0.0]), 20.3)
     surfaces.rod("torso", "top", (np.array([40.0, 25.4, 3.0]), np.array([40.0, -25.4, 3.0])), (8.3, 8.3), np.eye(3))
     camera = Camera(np.eye(3), 1e9, 1.0, (50.0, 50.0))  # so far away that nothing is foreshortened
-    layer = rasterise(place(surfaces.pack(), camera), 100, 100)
+    layer = rasterize(place(surfaces.pack(), camera), 100, 100)
     assert layer is not None
     depth, surface = np.full((100, 100), BEHIND), np.full((100, 100), -1)
     depth[layer.window], surface[layer.window] = layer.depth, layer.surface

@@ -194,7 +194,7 @@ def test_folding_changes_nothing_but_rounding(name):
         assert worst_error(folded(image, all_outputs=True), model(image, all_outputs=True)) < 1e-12
 
 
-def test_an_optimised_network_answers_as_the_plain_one():
+def test_an_optimized_network_answers_as_the_plain_one():
     model = random_model()
     fast = optimize_for_inference(model)
     with torch.inference_mode():

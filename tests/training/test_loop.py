@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def people(tmp_path_factory):
     """Twelve pictures of 64 pixels with people."""
     out = tmp_path_factory.mktemp("people") / "data"
-    config = SynthConfig(size=64, people=(1, 2), person_size=(30.0, 60.0), unlabelled=0.0, crowds=0.0)
+    config = SynthConfig(size=64, people=(1, 2), person_size=(30.0, 60.0), unlabeled=0.0, crowds=0.0)
     write_dataset(out, 12, 5, config, progress=False)
     return out
 

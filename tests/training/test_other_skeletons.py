@@ -16,7 +16,7 @@ from simplepose.network.config import ModelConfig
 from simplepose.network.imhn import IMHN
 from simplepose.training.config import TrainConfig
 from simplepose.training.loop import train
-from simplepose.training.state import initialise_from
+from simplepose.training.state import initialize_from
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -84,9 +84,9 @@ def test_init_keeps_heads_of_the_same_skeleton_only():
     twisted = Skeleton("twisted", ("wrist", "elbow", "shoulder"), (("shoulder", "elbow"), ("elbow", "wrist")))
     source = IMHN(config)
     checkpoint = Checkpoint(config, ARM, source.state_dict())
-    assert initialise_from(IMHN(config), checkpoint, ARM) == []
-    anew = initialise_from(IMHN(config), checkpoint, twisted)
+    assert initialize_from(IMHN(config), checkpoint, ARM) == []
+    anew = initialize_from(IMHN(config), checkpoint, twisted)
     assert anew
     assert all(".predict." in name for name in anew)
     with pytest.raises(ValueError, match="init: expected a network with width 32, as is trained, got 16"):
-        initialise_from(IMHN(replace(config, width=32)), checkpoint, ARM)
+        initialize_from(IMHN(replace(config, width=32)), checkpoint, ARM)

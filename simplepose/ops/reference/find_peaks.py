@@ -13,7 +13,7 @@ LOG_FLOOR = f32(1e-3)
 """Samples below it count as it before their logarithm is taken."""
 
 EARLIER = [(-1, -1), (-1, 0), (-1, 1), (0, -1)]
-"""(dy, dx) of the neighbours that come first in raster order; the other four are their opposites."""
+"""(dy, dx) of the neighbors that come first in raster order; the other four are their opposites."""
 
 
 def find_peaks(maps: NDArray[np.float32], config: DecodeConfig) -> Peaks:
@@ -45,20 +45,20 @@ def find_peaks(maps: NDArray[np.float32], config: DecodeConfig) -> Peaks:
 
 
 def is_peak(heatmap: NDArray[np.float32], threshold: np.float32) -> NDArray[np.bool_]:
-    """``[H, W]``: whether a cell reaches the threshold and beats its neighbours under (value, lower raster index).
+    """``[H, W]``: whether a cell reaches the threshold and beats its neighbors under (value, lower raster index).
 
-    An earlier neighbour wins a tie, so it must be smaller; a later one may be equal. Cells outside do not count.
+    An earlier neighbor wins a tie, so it must be smaller; a later one may be equal. Cells outside do not count.
     """
     height, width = heatmap.shape
     padded = np.pad(heatmap, 1, constant_values=-np.inf)
 
-    def neighbour(dy: int, dx: int) -> NDArray[np.float32]:
+    def neighbor(dy: int, dx: int) -> NDArray[np.float32]:
         return padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
 
     peak = heatmap >= threshold
     for dy, dx in EARLIER:
-        peak &= heatmap > neighbour(dy, dx)
-        peak &= heatmap >= neighbour(-dy, -dx)
+        peak &= heatmap > neighbor(dy, dx)
+        peak &= heatmap >= neighbor(-dy, -dx)
     return peak
 
 

@@ -81,13 +81,13 @@ def render_targets(
     areas = np.zeros((len(parts), height, width), f32)
     points = np.zeros((keypoints.shape[1], height, width), f32)
     with np.errstate(over="ignore", under="ignore"):
-        labelled = (keypoints[..., 2] > 0) & np.isfinite(keypoints[..., :2]).all(-1)
+        labeled = (keypoints[..., 2] > 0) & np.isfinite(keypoints[..., :2]).all(-1)
         for kind, channel in enumerate(points):
-            for person in np.nonzero(labelled[:, kind])[0]:
+            for person in np.nonzero(labeled[:, kind])[0]:
                 x, y = keypoints[person, kind, :2]
                 draw_keypoint(channel, x, y, rules)
         for (a, b), channel in zip(parts, areas, strict=True):
-            people = keypoints[labelled[:, a] & labelled[:, b]]
+            people = keypoints[labeled[:, a] & labeled[:, b]]
             if rules.line:
                 average_lines(channel, people[:, a, :2], people[:, b, :2], rules)
                 continue
@@ -118,13 +118,13 @@ def draw_keypoint(channel: NDArray[np.float32], x: np.float32, y: np.float32, ru
 
 def window(position: np.float32, cells: int, rules: TargetRules) -> NDArray[np.bool_]:
     """``[cells]``: within ``rules.window`` cells of position / stride, rounded half to even."""
-    centre = np.rint(position / f32(rules.stride))
+    center = np.rint(position / f32(rules.stride))
     cell = np.arange(cells, dtype=f32)
-    return (cell >= centre - f32(rules.window)) & (cell <= centre + f32(rules.window))
+    return (cell >= center - f32(rules.window)) & (cell <= center + f32(rules.window))
 
 
 class Axis(NamedTuple):
-    """A part's centre, its unit axis and its length, float32."""
+    """A part's center, its unit axis and its length, float32."""
 
     cx: np.float32
     cy: np.float32
@@ -137,7 +137,7 @@ class Axis(NamedTuple):
         return (gx - self.cx) * (self.uy * scale) - ((gy - self.cy) * (self.ux * scale))[:, None]
 
     def along(self, gx: NDArray[np.float32], gy: NDArray[np.float32], scale: np.float32) -> NDArray[np.float32]:
-        """``[H, W]`` signed distance of the cells from the centre, along the line, in the same units."""
+        """``[H, W]`` signed distance of the cells from the center, along the line, in the same units."""
         return (gx - self.cx) * (self.ux * scale) + ((gy - self.cy) * (self.uy * scale))[:, None]
 
 
