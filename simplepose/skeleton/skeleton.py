@@ -299,4 +299,4 @@ def _read_only(array: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 COCO = Skeleton.from_toml(SHIPPED / "coco.toml")
-"""The COCO keypoint skeleton with the paper's neck and 30 redundant parts (DESIGN section 3)."""
+"""The COCO keypoint skeleton with the paper's neck and 30 redundant parts (docs/design.md, Skeleton)."""
