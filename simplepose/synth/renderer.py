@@ -1,4 +1,4 @@
-"""A small software renderer: quadric surfaces to a depth buffer, then one shading pass over the pixels they cover."""
+"""A small software renderer: quadric surfaces to a depth buffer, then one shading pass over the covered pixels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from simplepose.synth.body import Surfaces
 
 Floats = NDArray[np.float32]
 Albedo = Callable[[NDArray[np.intp], Floats], Floats]
-"""Colors [F, 3] BGR from the surface index [F] and the local position [3, F] of each pixel."""
+"""A function from surface indices ``[F]`` and local positions ``[3, F]`` of pixels to BGR colors ``[F, 3]``."""
 
 BEHIND = np.float32(-1e6)
-"""The depth of a pixel that nothing covers."""
+"""The depth of a pixel that no surface covers."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Camera:
 
 
 def place(surfaces: Surfaces, camera: Camera) -> Quadrics:
-    """The surfaces as the camera sees them."""
+    """Project the surfaces into camera space."""
     count, cone, size = len(surfaces.part), surfaces.cone, surfaces.size
     ends, magnification = camera.project(np.concatenate([surfaces.start, surfaces.end]))
     start, end = ends[:count], ends[count:]
@@ -99,12 +99,12 @@ def place(surfaces: Surfaces, camera: Camera) -> Quadrics:
 
 @dataclass(frozen=True)
 class Layer:
-    """What the surfaces cover of an image, as a patch of it."""
+    """The pixels that surfaces cover, as a patch of the image."""
 
     left: int
     top: int
-    depth: Floats  # [h, w] toward the camera, BEHIND where nothing is
-    surface: NDArray[np.int16]  # [h, w] index of the surface in front, -1 where nothing is
+    depth: Floats  # [h, w] in pixels toward the camera, BEHIND where no surface is
+    surface: NDArray[np.int16]  # [h, w] index of the frontmost surface, -1 where none is
 
     @property
     def window(self) -> tuple[slice, slice]:
@@ -114,7 +114,7 @@ class Layer:
 
 
 def rasterize(quadrics: Quadrics, height: int, width: int) -> Layer | None:
-    """Find the front surface of every pixel of an image of ``height`` x ``width``; None if all lies off the image."""
+    """The frontmost surface of each pixel of a ``height`` x ``width`` image; None if all surfaces are off the image."""
     limit = np.array([width, height])
     low = np.clip(np.ceil(quadrics.low), 0, limit).astype(int)
     high = np.clip(np.floor(quadrics.high) + 1, 0, limit).astype(int)
@@ -131,7 +131,7 @@ def rasterize(quadrics: Quadrics, height: int, width: int) -> Layer | None:
     boxes = np.concatenate([low[seen] - [left, top], high[seen] - [left, top]], 1).tolist()
     cones = quadrics.cone[seen].tolist()
     slope = quadrics.local[seen, 1, 2].astype(np.float32)
-    with np.errstate(invalid="ignore"):  # the root is NaN where a ray misses, and NaN lies in front of nothing
+    with np.errstate(invalid="ignore"):  # the root is NaN where a ray misses; comparisons with NaN are false
         for k, (index, (x0, y0, x1, y1)) in enumerate(zip(seen.tolist(), boxes, strict=True)):
             columns, rows = slice(x0, x1), slice(y0, y1)
             z = rays.root_y[k, rows] @ rays.root_x[k, :, columns]
@@ -153,11 +153,11 @@ _HALF = np.float32(0.5)
 
 
 class _Rays(NamedTuple):
-    """The terms of depth and local second coordinate that depend on the column or the row only.
+    """The terms of the depth and of the local second coordinate that depend on the column or the row only.
 
     Along a ray a surface is ``a z^2 + 2 b z + c = 0`` with ``b`` linear and ``c`` quadratic in x and y, so that
-    ``z = -b / a + sqrt((b^2 - a c) / a^2)``. The root's argument is a matrix product of row and column terms. The
-    second coordinate is counted from the middle of a cone.
+    ``z = -b / a + sqrt((b^2 - a c) / a^2)``. The argument of the root is a matrix product of row and column terms. The
+    second coordinate is measured from the middle of a cone.
     """
 
     root_x: Floats  # [N, 3, w]
@@ -197,7 +197,7 @@ def shade(
     light: NDArray[np.float64],
     ambient: float,
 ) -> Floats:
-    """The colors of pixels that a layer covers.
+    """Diffuse shading of covered pixels of a layer.
 
     Args:
         layer: from `rasterize`, of the same ``quadrics``.
@@ -205,7 +205,7 @@ def shade(
         quadrics: the surfaces.
         albedo: the color of a surface at a local position.
         light: unit vector toward the light in camera space.
-        ambient: the share of light that comes from everywhere, 0 to 1.
+        ambient: the fraction of ambient light, 0 to 1.
 
     Returns:
         ``[F, 3]`` float32 BGR, not clipped.
@@ -222,7 +222,7 @@ def shade(
     y = (down + layer.top).astype(np.float32)
     z = layer.depth.ravel().take(pixels)
     values = np.empty((6, len(pixels)), np.float32)
-    for i, out in enumerate(values):  # gathering numbers one by one is the fastest way here
+    for i, out in enumerate(values):  # gathering single coefficients is the fastest variant measured
         np.multiply(plane[i, 0].take(index), x, out=out)
         out += plane[i, 1].take(index) * y
         out += plane[i, 2].take(index) * z
