@@ -47,7 +47,7 @@ class Poses:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, index: int | slice | NDArray[Any]) -> Poses:
+    def __getitem__(self, index: int | slice | NDArray[np.bool_] | NDArray[np.integer[Any]]) -> Poses:
         """A selection of the people as Poses; an integer selects one person."""
         if isinstance(index, int | np.integer):
             if not -len(self) <= index < len(self):

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from simplepose.checks import check_count, check_number, describe, is_tensor
 from simplepose.drawing.layer import FONT, OUTLINE_COLOR, Image, check_image
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 def draw_heatmaps(
-    image: Image, maps: Any, *, cell_size: tuple[float, float] | None = None, opacity: float = 0.75
+    image: Image,
+    maps: NDArray[np.floating[Any]] | Tensor,
+    *,
+    cell_size: tuple[float, float] | None = None,
+    opacity: float = 0.75,
 ) -> Image:
     """A copy of ``image`` blended with the colored maximum of ``maps``: dark at 0, bright yellow at 1.
 
@@ -33,7 +41,7 @@ def draw_heatmaps(
     """
     check_image("image", image)
     check_number("opacity", opacity, least=0, most=1)
-    array = maps.detach().float().cpu().numpy() if is_tensor(maps) else maps
+    array = cast("Tensor", maps).detach().float().cpu().numpy() if is_tensor(maps) else maps
     if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or array.dtype.kind != "f" or not array.size:
         raise TypeError(f"maps: expected floats [K, h, w] or [h, w], got {describe(maps)}")
     maximum = array if array.ndim == 2 else array.max(0)
