@@ -101,13 +101,13 @@ def _check_left_right(skeleton: SkeletonFields, names: set[str]) -> None:
                 )
         seen.update(pair)
     for name in sorted(names - seen):
-        for side, other in (("left_", "right_"), ("right_", "left_")):
-            twin = other + name.removeprefix(side)
-            if name.startswith(side) and twin in names:
-                raise SkeletonError(f"left_right: {name!r} and {twin!r} are not paired", "left_right", (name,))
+        for side, opposite in (("left_", "right_"), ("right_", "left_")):
+            mirrored = opposite + name.removeprefix(side)
+            if name.startswith(side) and mirrored in names:
+                raise SkeletonError(f"left_right: {name!r} and {mirrored!r} are not paired", "left_right", (name,))
     mirror = mirror_names(skeleton.left_right)
     known = {frozenset(part) for part in skeleton.parts}
     for part in skeleton.parts:
-        twin_part = [mirror.get(k, k) for k in part]
-        if frozenset(twin_part) not in known:
-            raise SkeletonError(f"parts: {list(part)} has no mirrored part {twin_part}", "parts", part)
+        mirrored_part = [mirror.get(k, k) for k in part]
+        if frozenset(mirrored_part) not in known:
+            raise SkeletonError(f"parts: {list(part)} has no mirrored part {mirrored_part}", "parts", part)

@@ -11,7 +11,7 @@ from simplepose.network.config import ModelConfig
 from simplepose.training.config import PRESETS, TrainConfig, learning_rate
 
 
-def test_learning_rates_are_counted_in_steps():
+def test_learning_rate_of_each_step():
     config = TrainConfig(lr=1.0, schedule="step", warmup_steps=3, decay_epochs=2, decay=0.2, epochs=5)
     rates = [learning_rate(config, step, 4) for step in range(20)]
     assert rates[:5] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
@@ -22,7 +22,7 @@ def test_learning_rates_are_counted_in_steps():
     assert 0 < learning_rate(cosine, 19, 4) < 0.01
 
 
-def test_settings_survive_json():
+def test_settings_round_trip_through_json():
     for name in PRESETS:
         config = TrainConfig.preset(name, data="x")
         assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
@@ -37,7 +37,7 @@ def test_settings_survive_json():
     ]
 
 
-def test_settings_that_are_right_together_are_taken_together():
+def test_settings_that_are_valid_only_together_are_applied_together():
     config = TrainConfig.preset("tiny").with_values({"accumulate": 3, "batch": 12})
     assert (config.accumulate, config.batch) == (3, 12)
     plain = {"model.plain_hourglass": True, "model.growth": 0}
@@ -48,7 +48,7 @@ def test_settings_that_are_right_together_are_taken_together():
 @pytest.mark.parametrize(
     ("name", "value"), [("compile", "False"), ("sigma", "wide"), ("lr", "fast"), ("augment.rotation", "left")]
 )
-def test_values_of_another_type_are_named(name, value):
+def test_values_of_the_wrong_type_are_named(name, value):
     with pytest.raises(TypeError, match=f"{name.rpartition('.')[2]}: expected .*, got '{value}'"):
         TrainConfig().with_values({name: value})
 
