@@ -14,10 +14,10 @@ from pycocotools import mask as coco_mask
 from simplepose import COCO, Skeleton, TargetConfig
 from simplepose.data.annotations import find_data, read_annotations
 from simplepose.data.augment import AugmentConfig, draw_outlines, draw_transform, warp_image
-from simplepose.data.contact_sheet import inspect_data
 from simplepose.data.dataset import COCODataset, collate, main_people, make_loader
 from simplepose.data.targets import erode, make_targets
 from simplepose.inference.frame import Frame
+from simplepose.training.contact_sheet import inspect_data
 
 TOY = Skeleton(
     "toy",
