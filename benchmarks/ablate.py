@@ -57,7 +57,7 @@ class Variant:
 VARIANTS = {
     "IMHN, focal L2": Variant(),
     "L2": Variant({"loss": LossConfig.l2()}),
-    "focal L2 with the paper's gamma, alpha, beta": Variant({"loss": LossConfig.paper()}),
+    "focal L2 with the paper's gamma, alpha, beta": Variant({"loss": LossConfig()}),
     "focal L2 on the keypoint maps alone": Variant({"loss": LossConfig.released(focal_on="keypoints")}),
     "no spatial attention (heads at one scale)": Variant({"model.spatial_attention": False}),
     "no channel attention": Variant({"model.channel_attention": False}),

@@ -51,7 +51,7 @@ def make_case(args: argparse.Namespace) -> tuple[list[list[Tensor]], list[Tensor
 
 def make_form(name: str) -> Callable[..., PoseLoss]:
     """The loss as a function of (predictions, pyramid, mask)."""
-    config = LossConfig.paper()
+    config = LossConfig()
     if name == "fused":
         return lambda p, t, m: pose_loss(p, t, m, config=config, fused=True)
 

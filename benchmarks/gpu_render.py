@@ -57,7 +57,7 @@ def run(bench: Bench, report: Report) -> None:
         drawn = report.rows[f"render_targets {form}, {goal} people"]["ms"]
         report.add(f"{name} over the maps alone", None, ratio=drawn / native, **wanted)
     keypoints = [keypoints_of(goal, batch, side, bench)]
-    compare(bench, report, f"vectorized torch, {goal} people", _baseline(size), keypoints, native)
+    compare(bench, report, f"vectorized torch, {goal} people", _vectorized(size), keypoints, native)
 
 
 def run_compiled(bench: Bench, report: Report) -> None:
@@ -67,7 +67,7 @@ def run_compiled(bench: Bench, report: Report) -> None:
     keypoints = [keypoints_of(goal, batch, side, bench, seed) for seed in range(SETS)]
     native = bench.device_ms([lambda points=points: sp.render_targets(points, size) for points in keypoints])
     report.add(f"render_targets float32, {goal} people", native)
-    compiled = torch.compile(_baseline(size), dynamic=False, backend="aot_eager" if bench.smoke else "inductor")
+    compiled = torch.compile(_vectorized(size), dynamic=False, backend="aot_eager" if bench.smoke else "inductor")
     compare(bench, report, f"torch.compile of vectorized torch, {goal} people", compiled, keypoints[:1], native.median)
 
 
@@ -134,7 +134,7 @@ def _pixels(maps: Tensor) -> tuple[int, int]:
     return 4 * maps.shape[2], 4 * maps.shape[3]
 
 
-def _baseline(size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
+def _vectorized(size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
     def draw(keypoints: Tensor) -> Tensor:
         return pytorch_render_targets(keypoints, size, PARTS, sp.TargetConfig())[0]
 

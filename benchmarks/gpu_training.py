@@ -83,7 +83,7 @@ def make_step(
         truth = make_targets(batch, COCO, targets, scales=model.config.num_scales)
         with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             maps = model(batch.inputs(), all_outputs=True)
-        loss = pose_loss(maps, truth.targets, truth.mask, config=LossConfig.paper()).total
+        loss = pose_loss(maps, truth.targets, truth.mask, config=LossConfig()).total
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

@@ -111,7 +111,7 @@ def test_imports_go_down(module):
     ("module", "source"),
     [
         ("ops.config", "from simplepose.ops.decode import decode"),
-        ("io.atomic", "def f():\n    import simplepose.skeleton.skeleton"),
+        ("io.atomic", "def f():\n    import simplepose.skeleton.skeleton.skeleton"),
         ("data.images", "from simplepose.network import config"),
         ("skeleton.names", "import simplepose"),
     ],

@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from simplepose.data.augment import AugmentConfig
-    from simplepose.data.contact_sheet import inspect_data
     from simplepose.data.dataset import COCODataset
+    from simplepose.training.contact_sheet import inspect_data
 
     skeleton = chosen_skeleton(options)
     with usage_errors():

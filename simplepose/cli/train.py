@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from simplepose.training.config import WHERE
+    from simplepose.training.config import CHANGEABLE_ON_RESUME
     from simplepose.training.loop import train
     from simplepose.training.run_folder import read_run
 
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         with usage_errors():
             changed = config.with_values({**given, **chosen_values(options.set)})
         unlike = config.differences(changed)
-        if any(line.split(":")[0] not in WHERE for line in unlike):
+        if any(line.split(":")[0] not in CHANGEABLE_ON_RESUME for line in unlike):
             raise UsageError(f"--resume: a run keeps its settings; changed here: {'; '.join(unlike)}")
         config = changed
     else:

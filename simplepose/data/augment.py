@@ -1,4 +1,4 @@
-"""Augmentation: one random affine (and colour) transform a sample, for image, masks and keypoints alike."""
+"""Augmentation: one random affine and color transform per sample, applied to image, masks and keypoints."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ GRAY = np.array([0.114, 0.587, 0.299])
 """The weights of blue, green and red in the luma of ITU-R BT.601."""
 
 POLYGON_BITS = 4
-"""Polygons are drawn at 1/16 pixel."""
+"""Fractional bits of polygon coordinates: polygons are filled with a precision of 1/16 pixel."""
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How samples are chosen and transformed; the defaults are the paper's training (DESIGN section 7)."""
+    """The selection and transform of samples; the defaults are the paper's (docs/design.md, Training)."""
 
-    frame: Frame = "person"  # "person": a sample for each main person; "image": for each image, all of it in view
-    person_size: float = 0.6  # frame="person": the longer side of the main person's box, as a share of the input
-    scale: tuple[float, float] = (0.7, 1.3)  # random factor, uniform
-    rotation: float = 40.0  # degrees either way, uniform
-    shift: float = 50.0  # input pixels either way on each axis, uniform
-    flip: float = 0.5  # probability
-    jitter: float = 0.2  # brightness, contrast and saturation each times 1 - jitter to 1 + jitter, uniform
-    border: tuple[int, int, int] = (124, 127, 127)  # BGR outside the image
-    min_keypoints: int = 5  # a main person has as many labelled, or half of what a small skeleton has
-    min_area: float = 32.0 * 32.0  # and this area, in image pixels
-    min_distance: float = 0.3  # and a box centre further than this x the longer box side from each earlier one's
+    frame: Frame = "person"  # "person": one sample per main person; "image": one sample per image, which it shows whole
+    person_size: float = 0.6  # frame="person": longer side of the main person's box, as a fraction of the input
+    scale: tuple[float, float] = (0.7, 1.3)  # range of the scale factor, uniform
+    rotation: float = 40.0  # maximum rotation in degrees in both directions, uniform
+    shift: float = 50.0  # maximum shift in input pixels along each axis, uniform
+    flip: float = 0.5  # probability of mirroring
+    jitter: float = 0.2  # brightness, contrast and saturation are multiplied by 1 - jitter to 1 + jitter, uniform
+    border: tuple[int, int, int] = (124, 127, 127)  # BGR outside of the image
+    min_keypoints: int = 5  # labeled keypoints of a main person (at most half of the skeleton's)
+    min_area: float = 32.0 * 32.0  # area of a main person, in image pixels
+    min_distance: float = 0.3  # distance of a main person's box center from earlier ones, in longer box sides
 
     def __post_init__(self) -> None:
         check_choice("frame", self.frame, get_args(Frame))
@@ -53,17 +53,17 @@ class AugmentConfig:
 
     @classmethod
     def none(cls, frame: Frame = "image", **changes: Any) -> AugmentConfig:
-        """Nothing random: whole images (or main persons, for ``frame="person"``), upright and in their colours."""
+        """No random transform: whole images, or main persons with ``frame="person"``, upright and unflipped."""
         plain = cls(frame=frame, scale=(1.0, 1.0), rotation=0.0, shift=0.0, flip=0.0, jitter=0.0)
         return replace(plain, **changes)
 
 
 class Transform(NamedTuple):
-    """What is done to one sample."""
+    """The transform of one sample."""
 
-    matrix: NDArray[np.float64]  # [2, 3] image pixels to input pixels, centres at integers
-    flipped: bool  # left and right change their names
-    color: NDArray[np.float64] | None  # [3, 4] BGR1 to BGR, None: as it is
+    matrix: NDArray[np.float64]  # [2, 3] image pixels to input pixels, pixel centers at integers
+    flipped: bool  # whether left and right keypoints are swapped
+    color: NDArray[np.float64] | None  # [3, 4] matrix from (B, G, R, 1) to BGR; None: colors unchanged
 
 
 def draw_transform(
@@ -74,15 +74,16 @@ def draw_transform(
     side: float,
     corner: bool = False,
 ) -> Transform:
-    """Draw one transform; the same number of random values whatever the settings.
+    """Sample one transform. It consumes 8 random numbers, whatever the settings.
 
     Args:
         config: the ranges.
-        rng: the sample's own generator.
-        box: x, y, width, height (COCO's convention) of what comes to the centre of the input, or to its corner.
-        size: the input's width and height, pixels.
-        side: how long the longer side of ``box`` becomes at scale 1, input pixels.
-        corner: at scale 1 without shift and rotation the box comes to the upper left corner, as `Frame` places images.
+        rng: the generator of this sample.
+        box: x, y, width, height (COCO's convention) of the region that is moved to the center of the input.
+        size: width and height of the input in pixels.
+        side: length in input pixels of the longer side of ``box`` at scale 1.
+        corner: move the box to the upper left corner of the input instead (at scale 1 without shift and rotation), as
+            `simplepose.inference.frame.Frame` does.
     """
     factor, turn, shift_x, shift_y, flip, *color = rng.random(8)
     x, y, width, height = box
@@ -93,7 +94,7 @@ def draw_transform(
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     linear = np.array([[cos, -sin], [sin, cos]])
     if flipped:
-        linear[0] *= -1  # x to width - 1 - x about the centre below
+        linear[0] *= -1  # x to width - 1 - x about the center below
     source = np.array([x + width / 2 - 0.5, y + height / 2 - 0.5])
     middle = (np.array([width, height]) * unscaled - 1) / 2 if corner else np.full(2, (size - 1) / 2)
     target = middle + config.shift * (2 * np.array([shift_x, shift_y]) - 1)
@@ -102,7 +103,7 @@ def draw_transform(
 
 
 def _color_matrix(factors: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """``[3, 4]``: saturation, then contrast about the middle grey, then brightness, in one linear map."""
+    """``[3, 4]`` matrix of saturation, then contrast around gray level 128, then brightness; None if all are 1."""
     brightness, contrast, saturation = factors
     if (factors == 1).all():
         return None
@@ -114,14 +115,14 @@ def _color_matrix(factors: NDArray[np.float64]) -> NDArray[np.float64] | None:
 def warp_image(
     image: NDArray[np.uint8], transform: Transform, size: int, border: Sequence[int], reduced: int = 1
 ) -> NDArray[np.uint8]:
-    """The input image ``[size, size, 3]`` of an image ``[H, W, 3]``, bilinear.
+    """The network input ``[size, size, 3]`` from an image ``[H, W, 3]``, bilinear; uint8 BGR.
 
     Args:
         image: BGR, decoded at ``1 / reduced`` of its size.
-        transform: maps pixels of the image at full size.
-        size: the output's side.
-        border: BGR outside the image.
-        reduced: pixel ``i`` of ``image`` is the mean of pixels ``reduced * i`` to ``reduced * (i + 1) - 1``.
+        transform: from pixels of the image at full size to pixels of the input.
+        size: width and height of the input in pixels.
+        border: BGR outside of the image.
+        reduced: pixel ``i`` of ``image`` averages the pixels ``reduced * i`` to ``reduced * (i + 1) - 1`` at full size.
     """
     matrix = transform.matrix.copy()
     matrix[:, 2] += matrix[:, :2].sum(1) * (reduced - 1) / 2
@@ -133,7 +134,7 @@ def warp_image(
     matrix[:, 2] += matrix[:, :2] @ (x0, y0)
     if transform.color is not None:
         window = cv2.transform(window, transform.color)
-    # OpenCV warps four channels more than twice as fast as three
+    # OpenCV warps four channels more than twice as fast as three.
     window = cv2.cvtColor(window, cv2.COLOR_BGR2BGRA)
     warped = cv2.warpAffine(
         window, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(*border, 0)
@@ -142,7 +143,7 @@ def warp_image(
 
 
 def _source_window(matrix: NDArray[np.float64], size: int, width: int, height: int) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 of the image's pixels that the output needs."""
+    """x0, y0, x1, y1 of the image region that the output depends on."""
     corners = np.array([[-1, -1], [size, -1], [-1, size], [size, size]], np.float64)
     points = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
     low, high = np.floor(points.min(0)) - 1, np.ceil(points.max(0)) + 2
@@ -155,7 +156,7 @@ def _source_window(matrix: NDArray[np.float64], size: int, width: int, height: i
 def transform_keypoints(
     keypoints: NDArray[np.float32], transform: Transform, flip: NDArray[np.int32]
 ) -> NDArray[np.float32]:
-    """``[P, J, 3]`` in image pixels to input pixels; ``flip [J]`` renames them in a mirrored sample."""
+    """Move keypoints ``[P, J, 3]`` from image pixels to input pixels; mirrored ones are permuted by ``flip [J]``."""
     moved = keypoints.copy()
     moved[..., :2] = keypoints[..., :2] @ transform.matrix[:, :2].T + transform.matrix[:, 2]
     moved = np.where(moved[..., 2:] > 0, moved, 0).astype(np.float32)
@@ -165,30 +166,30 @@ def transform_keypoints(
 def draw_outlines(
     people: Iterable[Person], matrix: NDArray[np.float64], size: int, image_size: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """The union of the people's outlines in the input, ``[size, size]``, 255 inside and 0 outside.
+    """The union of the people's segmentation masks in the input: ``[size, size]`` uint8, 255 inside and 0 outside.
 
-    Polygons are moved and then drawn; run-length masks are united and warped, to the nearest pixel.
+    Polygons are transformed, then filled. Run-length masks are merged, then warped with nearest-neighbor resampling.
 
     Args:
-        people: who to draw.
+        people: the annotated people.
         matrix: ``[2, 3]`` image pixels to input pixels.
-        size: the input's side.
-        image_size: height and width of the image.
+        size: width and height of the input in pixels.
+        image_size: height and width of the image in pixels.
     """
     people = list(people)
     canvas = np.zeros((size, size), np.uint8)
     polygons = [polygon for person in people for polygon in person.polygons]
     if polygons:
-        # COCO's polygons count from a pixel's corner, the matrix from its centre
+        # COCO's polygon coordinates start at the corner of the first pixel, those of the matrix at its center.
         points = (np.concatenate(polygons) - 0.5) @ matrix[:, :2].T + matrix[:, 2]
         points = np.rint(np.clip(points, -16 * size, 17 * size) * (1 << POLYGON_BITS)).astype(np.int32)
         start = 0
-        for polygon in polygons:  # one at a time: drawn together, they would cut holes where they overlap
+        for polygon in polygons:  # one at a time: filled together, overlapping polygons would leave holes
             cv2.fillPoly(canvas, [points[start : start + len(polygon)]], 255, shift=POLYGON_BITS)
             start += len(polygon)
     encoded = [person.rle for person in people if person.rle is not None]
     if encoded:
-        # the mask comes column by column: warped as its transpose it needs no copy
+        # The decoded mask is stored by columns; warping its transpose avoids a copy.
         transposed = decode_masks(encoded, image_size).T
         warped = cv2.warpAffine(transposed, matrix[:, [1, 0, 2]], (size, size), flags=cv2.INTER_NEAREST)
         canvas[warped > 0] = 255
@@ -196,7 +197,11 @@ def draw_outlines(
 
 
 def decode_masks(encoded: Sequence[RunLengths], image_size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The union ``[H, W]`` (0 and 1, columns contiguous) of COCO run-length masks, compressed or as counts."""
+    """The union ``[H, W]`` uint8 (0 and 1, stored by columns) of COCO run-length masks, compressed or uncompressed.
+
+    Raises:
+        ValueError: a mask has another size than the image.
+    """
     from pycocotools import mask as coco_mask
 
     compressed = [

@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors with skeleton and settings in the header; ``.pth`` files of the released layout load too."""
+"""Checkpoints: safetensors files with skeleton and settings in the header, and ``.pth`` files of the released code."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ __all__ = [
 
 FORMAT_VERSION = 1
 HEADER = "simplepose"
-"""The key of the JSON header in the file's metadata."""
+"""The key of the JSON header in the safetensors metadata."""
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 SHIPPED = ("tiny",)
-"""The names whose weights come with the package."""
+"""The names of the weights that ship with the package."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds: enough to build the network and to read its maps."""
+    """The content of a checkpoint: settings, skeleton and weights of a network."""
 
     config: ModelConfig
     skeleton: Skeleton
-    state: Mapping[str, Tensor]  # by this package's names, floats as float32
-    notes: Mapping[str, Any] = field(default_factory=dict)  # whatever JSON values the writer added
+    state: Mapping[str, Tensor]  # by the names of `IMHN.state_dict`, floats as float32
+    notes: Mapping[str, Any] = field(default_factory=dict)  # additional JSON values of the writer
 
     def build(self, device: str | torch.device = "cpu") -> IMHN:
         """The network with these weights on ``device``, in eval mode."""
@@ -68,14 +68,17 @@ def save_checkpoint(
     half: bool = False,
     notes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write ``model`` atomically: ``path`` is either what it was before or the whole new checkpoint.
+    """Write ``model`` as a checkpoint, atomically: ``path`` never holds a partial file.
 
     Args:
-        half: store floats as float16, half the size and 4 digits.
-        notes: JSON values to keep with the weights, such as the training command.
+        path: the file, ``*.safetensors``.
+        model: the network.
+        skeleton: defines the meaning of the channels.
+        half: store floats as float16: half the size, 11 significant bits.
+        notes: JSON values to store with the weights, such as the training command.
 
     Raises:
-        ValueError: the skeleton's channels are not the network's, or a value does not fit into float16.
+        ValueError: the numbers of channels of skeleton and network differ, or a value exceeds the range of float16.
         OSError: the file cannot be written.
     """
     checkpoint = Checkpoint(model.config, skeleton, model.state_dict(), notes or {})
@@ -83,7 +86,7 @@ def save_checkpoint(
 
 
 def write_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = False) -> None:
-    """`save_checkpoint` for weights that are in no network."""
+    """`save_checkpoint` of weights that are not loaded into a network."""
     _check_channels(checkpoint.config, checkpoint.skeleton)
     header = {
         "format_version": FORMAT_VERSION,
@@ -98,38 +101,38 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = F
 
 
 def load_checkpoint(name_or_path: str | Path, *, skeleton: Skeleton = COCO, input_size: int = 512) -> Checkpoint:
-    """Read a checkpoint of this package or of the released layout, told apart by their content.
+    """Read a checkpoint of this package or of the released code; the content of the file decides which.
 
-    A ``.pth`` file is read with ``weights_only``: no code in it runs.
+    A ``.pth`` file is read with ``weights_only=True``: no code in it runs.
 
     Args:
-        name_or_path: weights that come with the package, or a file.
-        skeleton: what the channels of the released layout mean; a checkpoint of this package says it itself.
-        input_size: image height in pixels that weights in the released layout were trained for; likewise.
+        name_or_path: the name of shipped weights, or a file.
+        skeleton: the skeleton of a released checkpoint; a checkpoint of this package contains its own.
+        input_size: the image height in pixels that a released checkpoint was trained for; likewise.
 
     Raises:
-        FileNotFoundError: there is no such file, nor shipped weights of that name.
-        CheckpointError: the file is corrupt, foreign or refused; the message says what is wrong.
+        FileNotFoundError: there is neither such a file nor shipped weights of that name.
+        CheckpointError: the file is damaged, of an unknown format or unsafe to load; the message names the cause.
     """
     path = find_checkpoint(name_or_path)
-    with _named(path):
+    with _errors_with_path(path):
         return _read_safetensors(path) if _is_safetensors(path) else _read_released(path, skeleton, input_size)
 
 
 def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> IMHN:
-    """The network of a checkpoint in eval mode; `load_checkpoint` says which there are and what can be wrong."""
+    """The network of a checkpoint on ``device``, in eval mode; arguments and errors as in `load_checkpoint`."""
     return load_checkpoint(name_or_path).build(device)
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:
-    """The file of shipped weights' name or of a path; raises as `load_checkpoint` does."""
+    """The path of a checkpoint given by name or path; raises as `load_checkpoint` does."""
     name = str(name_or_path)
     if name in SHIPPED:
         path = WEIGHTS / f"{name}.safetensors"
         if not path.is_file():
             raise CheckpointError(
-                f"checkpoint: this build of simplepose carries no {name!r} weights ({path} is missing); "
-                "give a checkpoint file, docs/weights.md says how to get one"
+                f"checkpoint: this build of simplepose contains no {name!r} weights ({path} is missing); "
+                "pass a checkpoint file; docs/weights.md explains where to get one"
             )
         return path
     path = Path(name_or_path)
@@ -138,13 +141,14 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
     if not path.is_file():
         message = f"checkpoint: no file {name!r} and no weights of that name (known: {', '.join(SHIPPED)})"
         if name in PRESETS:
-            message += f"; {name} is a network whose weights are not shipped, docs/weights.md says how to get them"
+            message += f"; {name} is a preset whose weights are not shipped; docs/weights.md explains how to get them"
         raise FileNotFoundError(message)
     return path
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _errors_with_path(path: Path) -> Iterator[None]:
+    """Put the path in front of the message of a CheckpointError."""
     try:
         yield
     except CheckpointError as error:
@@ -152,7 +156,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """By content: safetensors has 8 bytes of length, then JSON; PyTorch writes zip files, long ago bare pickles."""
+    """Whether the file is safetensors (8 bytes of length, then JSON) and not PyTorch (a zip file or a bare pickle)."""
     with path.open("rb") as file:
         start = file.read(9)
     if not start:
@@ -168,11 +172,11 @@ def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except SafetensorError as error:
         raise CheckpointError(f"damaged or cut short ({error})") from None
     if HEADER not in metadata:
-        raise CheckpointError(f"a safetensors file without the {HEADER!r} header, not one that simplepose wrote")
+        raise CheckpointError(f"a safetensors file without the {HEADER!r} header, not written by simplepose")
     try:
         header = json.loads(metadata[HEADER])
         version = header["format_version"]
@@ -195,17 +199,17 @@ def _read_safetensors(path: Path) -> Checkpoint:
 def _read_released(path: Path, skeleton: Skeleton, input_size: int) -> Checkpoint:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols of files that are refused anyway
+            warnings.simplefilter("ignore")  # warnings about pickle protocols; such files are rejected below
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        if named:
+        forbidden = re.search(r"GLOBAL (\S+)", str(error))
+        if forbidden:
             raise CheckpointError(
-                f"refused: its pickle asks for {named[1]}, and only tensors and plain values are read, "
-                "since anything else could run code"
+                f"rejected: its pickle refers to {forbidden[1]}; only tensors and plain values are loaded, "
+                "because other objects can run code"
             ) from None
-        raise CheckpointError("damaged, or a pickle of something else than tensors; nothing in it was run") from None
-    except Exception as error:  # a damaged pickle can fail in any way
+        raise CheckpointError("damaged, or a pickle of other objects than tensors; no code in it was run") from None
+    except Exception as error:  # a damaged pickle can raise any exception
         reason = (str(error) or repr(error)).splitlines()[0]
         raise CheckpointError(f"damaged or cut short ({reason})") from None
     weights = content.get("weights", content) if isinstance(content, dict) else None

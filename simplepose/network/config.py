@@ -1,4 +1,4 @@
-"""The network's settings and its presets; imports no torch, so that commands can list the presets at once."""
+"""The settings of the network and its presets; imports no torch, so that commands can list the presets quickly."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from simplepose.checks import check_count
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 ORDER = 4
-"""How often an hourglass halves its maps: feature maps at strides 4, 8, 16, 32 and 64."""
+"""The number of times that an hourglass halves its maps: strides 4, 8, 16, 32 and 64."""
 
 STRIDES = tuple(4 << k for k in range(ORDER + 1))
-"""Image pixels between two cells, for each supervised scale."""
+"""Image pixels between the centers of two cells, for each supervised scale."""
 
 SQUEEZE = 16
-"""Squeeze-and-excitation has ``width / SQUEEZE`` hidden values."""
+"""Reduction ratio of squeeze-and-excitation: its hidden layer has ``width / SQUEEZE`` units."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What an IMHN is made of (DESIGN section 5); the variants of the paper's Table 1 are values, not classes."""
+    """The architecture of an IMHN (docs/design.md, Network); the variants of the paper's Table 1 are values of it."""
 
-    stacks: int = 4  # hourglasses one after the other, 1 to 16
+    stacks: int = 4  # number of stacked hourglasses, 1 to 16
     width: int = 256  # channels at stride 4, a multiple of 16; the stem has width/4 and width/2
     growth: int = 128  # channels that each depth of an hourglass adds, an even number
-    channels: int = COCO.num_channels  # maps: L + J + 2 of the skeleton
-    spatial_attention: bool = True  # heads, and so supervision, at all five scales, not at stride 4 alone
+    channels: int = COCO.num_channels  # output maps: L + J + 2 of the skeleton
+    spatial_attention: bool = True  # heads and supervision at all five scales; False: at stride 4 only
     channel_attention: bool = True  # squeeze-and-excitation in the heads
-    plain_hourglass: bool = False  # the baseline: plain stem and heads, no convolution after upsampling
-    input_size: int = 512  # image height in pixels the weights are made for, a multiple of 64
+    plain_hourglass: bool = False  # the paper's baseline: plain stem and heads, no convolution after upsampling
+    input_size: int = 512  # image height in pixels that the weights are trained for, a multiple of 64
 
     def __post_init__(self) -> None:
         check_count("stacks", self.stacks, 1, 16)
@@ -43,7 +43,7 @@ class ModelConfig:
                 raise TypeError(f"{name}: expected True or False, got {getattr(self, name)!r}")
         if self.plain_hourglass and (self.growth or self.spatial_attention or self.channel_attention):
             raise ValueError(
-                "plain_hourglass: expected growth 0, spatial_attention False and channel_attention False beside it, "
+                "plain_hourglass: expected growth 0, spatial_attention False and channel_attention False with it, "
                 f"got {self.growth}, {self.spatial_attention} and {self.channel_attention}"
             )
 
@@ -54,15 +54,15 @@ class ModelConfig:
 
     @property
     def num_scales(self) -> int:
-        """How many scales of each stack have a head: 5, or 1 without spatial attention."""
+        """The number of supervised scales of a stack: 5, or 1 without spatial attention."""
         return len(STRIDES) if self.spatial_attention else 1
 
     @classmethod
     def preset(cls, name: str, skeleton: Skeleton = COCO, **changes: Any) -> ModelConfig:
-        """The settings of that name with the channels of ``skeleton``.
+        """The preset ``name`` with the channels of ``skeleton`` and with ``changes``.
 
         Raises:
-            ValueError: there is no such preset; the message lists those there are.
+            ValueError: unknown preset; the message lists the known ones.
         """
         if name not in PRESETS:
             raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
@@ -70,17 +70,22 @@ class ModelConfig:
 
     @classmethod
     def baseline(cls, skeleton: Skeleton = COCO, **changes: Any) -> ModelConfig:
-        """The plain stacked hourglass the paper starts from: constant width, one scale, no attention."""
+        """The paper's baseline, a plain stacked hourglass: constant width, one scale, no attention."""
         plain = cls(growth=0, spatial_attention=False, channel_attention=False, plain_hourglass=True)
         return replace(plain, **{"channels": skeleton.num_channels, **changes})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values by name, as JSON holds them; ``from_dict`` reads it back."""
+        """The settings as JSON values by name; ``from_dict`` is the inverse."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ModelConfig:
-        """The settings that ``to_dict`` wrote; every field must be there and no other."""
+        """The settings that ``to_dict`` wrote.
+
+        Raises:
+            ValueError: a field is missing, unknown or invalid.
+            TypeError: a value has the wrong type.
+        """
         known = {f.name for f in fields(cls)}
         if missing := sorted(known - data.keys()):
             raise ValueError(f"model settings: missing {', '.join(missing)}")
@@ -93,7 +98,7 @@ PRESETS = {
     "imhn3-384": ModelConfig(stacks=3, input_size=384),
     "imhn4-384": ModelConfig(stacks=4, input_size=384),
     "imhn4-512": ModelConfig(stacks=4, input_size=512),
-    # One stack learns most in a given time on a CPU, where it has to be trained.
+    # Trained on a CPU: in a given time one stack reaches the highest AP.
     "tiny": ModelConfig(stacks=1, width=64, growth=32, input_size=256),
 }
-"""The networks that have a name: those of the paper, and a small one that ships with its weights."""
+"""The named networks: those of the paper, and a small one whose weights ship with the package."""

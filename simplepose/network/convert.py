@@ -1,4 +1,4 @@
-"""The released checkpoints, rewritten as this package's safetensors files."""
+"""Conversion of released ``.pth`` checkpoints to this package's safetensors files."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ def convert_checkpoint(
     input_size: int = 512,
     half: bool = False,
 ) -> Checkpoint:
-    """Write the network of ``source`` to ``target``, whole or not at all.
+    """Write the network of ``source`` to ``target``, atomically.
 
     Args:
-        source: a ``.pth`` file of the released layout, as published or with ``module.`` before its names, or the bare
-            tensors; or a checkpoint of this package, to store it in half precision.
-        skeleton: what the channels of the released layout mean; a checkpoint of this package says it itself.
-        input_size: image height in pixels that released weights were trained for; likewise.
+        source: a ``.pth`` file of the released code, as published, with the prefix ``module.`` or as a bare dictionary
+            of tensors; or a checkpoint of this package, to store it in half precision.
+        target: the safetensors file to write.
+        skeleton: the skeleton of a released checkpoint; a checkpoint of this package contains its own.
+        input_size: the image height in pixels that a released checkpoint was trained for; likewise.
         half: store floats as float16.
 
     Returns:
-        What was written; ``.config`` are the settings that the tensors' shapes tell.
+        The written checkpoint; its ``config`` is inferred from the shapes of the tensors.
 
     Raises:
-        FileNotFoundError: there is no ``source``, or no folder for ``target``.
-        CheckpointError: ``source`` is damaged or not of that layout; every missing, unknown and misshapen tensor is
-            listed.
+        FileNotFoundError: ``source`` or the folder of ``target`` does not exist.
+        CheckpointError: ``source`` is damaged or has another layout; the message lists every missing, unknown and
+            misshapen tensor.
     """
-    found = load_checkpoint(source, skeleton=skeleton, input_size=input_size)
-    converted = replace(found, notes={**found.notes, "converted_from": Path(source).name})
+    checkpoint = load_checkpoint(source, skeleton=skeleton, input_size=input_size)
+    converted = replace(checkpoint, notes={**checkpoint.notes, "converted_from": Path(source).name})
     write_checkpoint(target, converted, half=half)
     return converted

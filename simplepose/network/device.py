@@ -1,4 +1,4 @@
-"""Devices by name."""
+"""The selection of torch devices by name."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import torch
 
 
 def find_device(device: str | torch.device) -> torch.device:
-    """The device of that name; "auto" is the first CUDA device (under torchrun: the process's own) or else the CPU.
+    """The device called ``device``; "auto" is a CUDA device if there is one, else the CPU.
+
+    Under torchrun "auto" selects the CUDA device of the process's LOCAL_RANK, otherwise the first one.
 
     Raises:
-        ValueError: torch knows no such name.
+        ValueError: the name is invalid.
         RuntimeError: torch finds no such CUDA device.
     """
     if device == "auto":
@@ -19,9 +21,9 @@ def find_device(device: str | torch.device) -> torch.device:
             return torch.device("cpu")
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     try:
-        found = torch.device(device)
+        chosen = torch.device(device)
     except RuntimeError:
         raise ValueError(f"device: expected 'auto', 'cpu', 'cuda' or 'cuda:N', got {device!r}") from None
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise RuntimeError(f"device: {device!r} is not there, torch finds {torch.cuda.device_count()} CUDA devices")
-    return found
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise RuntimeError(f"device: {device!r} does not exist, torch finds {torch.cuda.device_count()} CUDA devices")
+    return chosen

@@ -1,4 +1,4 @@
-"""The network as an ONNX file, for runtimes without torch."""
+"""Export of the network to ONNX, for runtimes without torch."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ OUTPUT_NAME = "heatmaps"
 
 
 def export_onnx(model: IMHN, path: str | Path, skeleton: Skeleton = COCO) -> None:
-    """Write ``model`` as one ONNX file, whole or not at all.
+    """Write ``model`` as one ONNX file, atomically.
 
-    Its input ``image`` is ``[B, 3, H, W]`` float32 in [0, 1], BGR, of any batch size and any H and W that are multiples
-    of 64; its output ``heatmaps`` is ``[B, channels, H/4, W/4]``, the last stack's maps. Batch norms are folded into
-    the convolutions. The skeleton and the settings stand as JSON in its metadata.
+    The input ``image`` is ``[B, 3, H, W]`` float32 in [0, 1], BGR, with any batch size and any multiples of 64 as H and
+    W. The output ``heatmaps`` is ``[B, channels, H/4, W/4]``, the maps of the last stack. BatchNorm is folded into
+    the convolutions. The metadata contain the skeleton and the settings as JSON.
 
     Raises:
-        ModuleNotFoundError: the packages of ``pip install 'simplepose[export]'`` are missing.
+        ModuleNotFoundError: onnx or onnxscript is missing (``pip install 'simplepose[export]'``).
         OSError: the file cannot be written.
     """
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
@@ -37,9 +37,11 @@ def export_onnx(model: IMHN, path: str | Path, skeleton: Skeleton = COCO) -> Non
     multiple = STRIDES[-1]
     batch = torch.export.Dim("batch", min=1)
     height, width = (multiple * torch.export.Dim(name, min=1) for name in ("height_64", "width_64"))
-    example = torch.zeros(2, 3, 2 * multiple, 3 * multiple)  # sizes that differ, so that none is taken for another
+    example = torch.zeros(
+        2, 3, 2 * multiple, 3 * multiple
+    )  # all sizes differ, so that the exporter confuses no dimensions
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the exporter's own insides, of no use to a caller
+        warnings.simplefilter("ignore")  # warnings about the exporter's internals
         program = torch.onnx.export(
             fold_network(model).cpu(),
             (example,),

@@ -1,4 +1,4 @@
-"""IMHN, the identity mapping hourglass network: an image in, keypoint and body-part heatmaps out (DESIGN section 5)."""
+"""IMHN, the identity mapping hourglass network: image to keypoint and part heatmaps (docs/design.md, Network)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from simplepose.network.layers import SLOPE, Head, Hourglass, Merge, PlainStem, 
 __all__ = ["IMHN", "PRESETS", "STRIDES", "ModelConfig"]
 
 MAP_STD = 1e-3
-"""Standard deviation of the initial weights of the convolutions that give the maps, which so start near 0."""
+"""Standard deviation of the initial weights of the output convolutions: the initial maps are near 0."""
 
 
 class Stack(nn.Module):
-    """One hourglass with its heads and, where another stack follows, its merges, one a scale each."""
+    """One hourglass with one head per scale and, unless it is the last stack, one merge per scale."""
 
     def __init__(self, config: ModelConfig, *, last: bool) -> None:
         super().__init__()
@@ -28,10 +28,10 @@ class Stack(nn.Module):
 
 
 class IMHN(nn.Module):
-    """The network: a stem, then stacks that each predict all maps and hand features and maps on to the next.
+    """The network: a stem, then stacks that each predict all maps and pass features and maps on to the next stack.
 
     Attributes:
-        config: its `ModelConfig`.
+        config: the `ModelConfig` of the architecture.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -39,16 +39,16 @@ class IMHN(nn.Module):
         self.config = config
         self.stem = PlainStem(config) if config.plain_hourglass else Stem(config)
         stacks = nn.ModuleList(Stack(config, last=i == config.stacks - 1) for i in range(config.stacks))
-        self.stacks = cast(Sequence[Stack], stacks)  # what mypy cannot tell
-        self._initialise()
+        self.stacks = cast(Sequence[Stack], stacks)  # nn.ModuleList is not generic
+        self._initialize()
 
     def forward(self, x: Tensor, all_outputs: bool = False) -> Tensor | list[list[Tensor]]:
         """The maps of a batch of images.
 
         Args:
             x: ``[B, 3, H, W]`` in [0, 1], BGR, H and W multiples of 64.
-            all_outputs: give the maps of every stack and supervised scale, as training needs them. Otherwise only the
-                stride-4 way is computed: the smaller scales' heads and merges feed one another but never that way.
+            all_outputs: return the maps of every stack and supervised scale, for training. Otherwise only the heads and
+                merges of stride 4 are computed, because those of the other strides do not influence them.
 
         Returns:
             The last stack's ``[B, channels, H/4, W/4]``, or ``[stack][scale]`` of
@@ -60,23 +60,23 @@ class IMHN(nn.Module):
         _check_input(x)
         scales = self.config.num_scales if all_outputs else 1
         outputs: list[list[Tensor]] = []
-        merged: list[Tensor] = []  # from the stack before, one a scale: [B, width + k * growth, h/2^k, w/2^k]
+        merged: list[Tensor] = []  # merges of the previous stack, one per scale: [B, width + k * growth, h/2^k, w/2^k]
         x = self.stem(x)  # [B, width, h, w] with h = H/4
         for stack in self.stacks:
-            features = stack.hourglass(x)[:scales]  # as merged
+            features = stack.hourglass(x)[:scales]  # shapes as merged
             if merged:
                 features = [f + m for f, m in zip(features, merged, strict=True)]
-            heads = [head(f) for head, f in zip(stack.heads, features, strict=False)]  # one a scale asked for
+            heads = [head(f) for head, f in zip(stack.heads, features, strict=False)]  # one per requested scale
             outputs.append([maps for _, maps in heads])
             merged = [merge(*head) for merge, head in zip(stack.merges, heads, strict=False)]
             if merged:
                 x = x + merged[0]
         return outputs if all_outputs else outputs[-1][0]
 
-    def _initialise(self) -> None:
-        """Kaiming normal convolutions; Residuals that start as their shortcut; maps that start near 0.
+    def _initialize(self) -> None:
+        """Initialize convolutions by Kaiming normal, and the last BatchNorm of each Residual and the output maps to 0.
 
-        A Residual's last norm starts at 0, so that a deep stack of them passes the signal on unchanged at first.
+        A Residual then starts as its shortcut, so that a deep network passes the signal on unchanged at first.
         """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""The building blocks of the network, from one convolution to an hourglass (DESIGN section 5)."""
+"""The building blocks of the network, from one convolution to an hourglass (docs/design.md, Network)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch.nn import functional
 from simplepose.network.config import ORDER, SQUEEZE, ModelConfig
 
 SLOPE = 0.01
-"""Of LeakyReLU, everywhere."""
+"""The negative slope of every LeakyReLU."""
 
 DILATIONS = (3, 3, 4, 4, 5, 5)
-"""Of the stem's 3x3 convolutions, one after the other."""
+"""The dilations of the stem's chain of 3x3 convolutions."""
 
 
 def activate(x: Tensor) -> Tensor:
-    """LeakyReLU, in place, except under the compiler and exporter, which do better with whole operations."""
+    """LeakyReLU; in place, except under torch.compile and export, which optimize out-of-place operations better."""
     return functional.leaky_relu(x, SLOPE, inplace=not torch.compiler.is_compiling())
 
 
 class ConvBlock(nn.Module):
-    """Convolution without bias, batch norm, LeakyReLU unless ``activate`` is off; stride 1 keeps the map size."""
+    """Convolution without bias, BatchNorm and, if ``activate`` is set, LeakyReLU; stride 1 keeps the map size."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class ConvBlock(nn.Module):
 
 
 class Residual(nn.Module):
-    """The bottleneck: 1x1 to half the outputs, 3x3, 1x1; plus the input, through a 1x1 where the channels change."""
+    """Bottleneck block: 1x1 to half the outputs, 3x3, 1x1; plus the input, through a 1x1 if the channels differ."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Residual(nn.Module):
 
 
 class Stem(nn.Module):
-    """The image to stride 4: narrow at first, then a chain of dilated convolutions beside its own input."""
+    """The image to stride 4; a chain of dilated convolutions is concatenated with its own input."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Stem(nn.Module):
 
 
 class PlainStem(nn.Module):
-    """The baseline's stem: a third Residual in place of the dilated convolutions."""
+    """The stem of the baseline: a third Residual instead of the dilated convolutions."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class PlainStem(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest 2x upsampling, followed by a 3x3 block except in the baseline."""
+    """Nearest-neighbor 2x upsampling, followed by a 3x3 block except in the baseline."""
 
     def __init__(self, channels: int, *, plain: bool) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class Upsample(nn.Module):
 
 
 class Depth(nn.Module):
-    """What an hourglass has at one depth: the skip way, and both ends of the lower way."""
+    """The layers of an hourglass at one depth: the skip branch, and both ends of the lower branch."""
 
     def __init__(self, outer: int, inner: int, *, plain: bool) -> None:
         super().__init__()
@@ -116,14 +116,14 @@ class Depth(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Down to stride 64 and up again, with more channels the deeper it goes."""
+    """An hourglass: down to stride 64 and up again; each depth adds ``growth`` channels."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         widths = config.scale_channels
         plain = config.plain_hourglass
         depths = nn.ModuleList(Depth(widths[k], widths[k + 1], plain=plain) for k in range(ORDER))
-        self.depths = cast(Sequence[Depth], depths)  # what mypy cannot tell
+        self.depths = cast(Sequence[Depth], depths)  # nn.ModuleList is not generic
         self.deepest = Residual(widths[-1], widths[-1])
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -141,7 +141,7 @@ class Hourglass(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Channel attention: every channel times a factor in (0, 1) that follows from all channels' means."""
+    """Channel attention: each channel is scaled by a factor in (0, 1) computed from the means of all channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class Head(nn.Module):
-    """Features and maps of one scale of one stack."""
+    """The head of one scale of one stack: refined features, and the maps predicted from them."""
 
     def __init__(self, inputs: int, config: ModelConfig) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ class Head(nn.Module):
 
 
 class Merge(nn.Module):
-    """What one stack hands on to the next at one scale: its head's features and its maps, brought to that width."""
+    """The input of the next stack at one scale: the sum of 1x1 convolutions of the head's features and of its maps."""
 
     def __init__(self, outputs: int, config: ModelConfig) -> None:
         super().__init__()

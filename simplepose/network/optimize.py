@@ -1,4 +1,4 @@
-"""Inference speed-ups: what a trained network computes anyway, in fewer operations and a better layout."""
+"""Inference speed-ups: BatchNorm folding, fused upsampling, memory layout, reduced precision and compilation."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ def optimize_for_inference(
     compile: bool = False,
     cuda_graphs: bool = False,
 ) -> InferenceModel:
-    """A copy of ``model`` on its device that gives the same maps faster; docs/weights.md says how much faster.
+    """A copy of ``model`` on its device that computes the same maps faster; docs/weights.md lists measured times.
 
     Args:
-        fold: put batch norms, and upsampling before a convolution, into the convolutions' weights (`fold_network`).
-        channels_last: keep activations as NHWC in memory, which the convolutions of oneDNN and cuDNN prefer.
-        precision: type of weights and activations. bfloat16 rounds to 3 digits and float16 to 4. On a CPU bfloat16
-            pays only where `cpu_has_bfloat16` is true, and float16 does not.
-        compile: run through ``torch.compile``; a minute or more at the first call of each input shape.
-        cuda_graphs: with ``compile`` on a CUDA device, replay each shape's kernels as one CUDA graph.
+        model: the trained network; it is not modified.
+        fold: fold BatchNorm and upsampling into the weights of the convolutions (`fold_network`).
+        channels_last: keep activations in NHWC memory format, which oneDNN and cuDNN convolutions prefer.
+        precision: of weights and activations. bfloat16 has 8 significant bits, float16 has 11. On a CPU, bfloat16 is
+            faster only where `cpu_has_bfloat16` is true, and float16 is not.
+        compile: use ``torch.compile``; the first call of each input shape takes a minute or more.
+        cuda_graphs: with ``compile`` on a CUDA device, replay the kernels of each shape as one CUDA graph.
 
     Raises:
         ValueError: an unknown precision, or ``cuda_graphs`` without ``compile`` or on another device.
@@ -53,7 +54,7 @@ def optimize_for_inference(
 
 
 class InferenceModel(nn.Module):
-    """An optimised network, called as `IMHN` is; takes any float type and layout, gives contiguous float32 maps."""
+    """An optimized network with the call of `IMHN`; input of any float type and layout, contiguous float32 output."""
 
     def __init__(
         self, network: IMHN, memory_format: torch.memory_format, *, compile: bool = False, cuda_graphs: bool = False
@@ -63,13 +64,13 @@ class InferenceModel(nn.Module):
         self.network = network
         self._memory_format = memory_format
         self._dtype = next(network.parameters()).dtype
-        self._copy = cuda_graphs  # a graph's next replay overwrites its outputs
+        self._copy = cuda_graphs  # the next replay of a CUDA graph overwrites its outputs
         mode = "reduce-overhead" if cuda_graphs else "default"
         self._run: Any = torch.compile(network, mode=mode) if compile else network
 
     @torch.inference_mode()
     def forward(self, x: Tensor, all_outputs: bool = False) -> Tensor | list[list[Tensor]]:
-        """See `IMHN.forward`."""
+        """As `IMHN.forward`, without gradients."""
         result = self._run(x.to(self._dtype, memory_format=self._memory_format), all_outputs)
         if all_outputs:
             return [[self._finish(maps) for maps in stack] for stack in result]
@@ -80,10 +81,13 @@ class InferenceModel(nn.Module):
 
 
 def fold_network(model: IMHN, *, upsampling: bool = True) -> IMHN:
-    """A copy in eval mode without batch norms: each norm, and each upsampling, is in its convolution's weights.
+    """A copy in eval mode with BatchNorm and upsampling folded into the weights of the convolutions.
 
-    ``upsampling=False`` folds the norms alone. Equal to ``model.eval()`` up to rounding; it can no longer be trained,
-    saved or loaded as a checkpoint.
+    Its maps equal those of ``model.eval()`` up to rounding. It cannot be trained, saved as a checkpoint or loaded.
+
+    Args:
+        model: the network; it is not modified.
+        upsampling: False folds BatchNorm only.
     """
     folded = copy.deepcopy(model).eval()
     for module in folded.modules():
@@ -97,19 +101,19 @@ def fold_network(model: IMHN, *, upsampling: bool = True) -> IMHN:
 
 
 class UpsampledConv(nn.Module):
-    """A folded `Upsample`: nearest 2x upsampling, 3x3 convolution and activation, as one 4x4 transposed convolution.
+    """A folded `Upsample`: 2x upsampling, 3x3 convolution and activation as one 4x4 transposed convolution.
 
-    Nearest upsampling is a transposed convolution of stride 2 with a 2x2 kernel of ones, so both together have the full
-    convolution of the two kernels. Each output cell then meets four taps instead of nine.
+    Nearest-neighbor upsampling is a transposed convolution of stride 2 with a 2x2 kernel of ones. The composition is a
+    transposed convolution with the full convolution of both kernels; an output cell uses 4 taps instead of 9.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         if conv.bias is None:
-            raise ValueError("conv: expected a convolution with its norm folded in, got one without bias")
+            raise ValueError("conv: expected a convolution with BatchNorm folded into it, got one without bias")
         flipped = conv.weight.detach().transpose(0, 1).flip(2, 3)  # [inputs, outputs, 3, 3]
-        wide = functional.pad(flipped, (1, 1, 1, 1))
-        kernel = wide[..., 1:, 1:] + wide[..., 1:, :-1] + wide[..., :-1, 1:] + wide[..., :-1, :-1]
+        padded = functional.pad(flipped, (1, 1, 1, 1))
+        kernel = padded[..., 1:, 1:] + padded[..., 1:, :-1] + padded[..., :-1, 1:] + padded[..., :-1, :-1]
         self.weight = nn.Parameter(kernel.contiguous())  # [inputs, outputs, 4, 4]
         self.bias = nn.Parameter(conv.bias.detach().clone())
 
@@ -118,8 +122,8 @@ class UpsampledConv(nn.Module):
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware (AVX-512 BF16, AMX or Arm BF16); False where that is unknown."""
+    """Whether this CPU has bfloat16 instructions (AVX-512 BF16, AMX or Arm BF16); False where it is unknown."""
     if platform.system() != "Linux":
         return False
-    words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
-    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
+    flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
+    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})

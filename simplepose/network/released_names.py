@@ -1,4 +1,4 @@
-"""Names and shapes of a network's tensors, here and in the layout of the paper's released checkpoints."""
+"""Names and shapes of the network's tensors, in this package and in the checkpoints of the released code."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from simplepose.network.imhn import IMHN
 Shapes = dict[str, tuple[int, ...]]
 
 RELEASED_PREFIX = "posenet."
-_WRAPPERS = ("module.", RELEASED_PREFIX)  # what training wrappers put before a name
+_WRAPPERS = ("module.", RELEASED_PREFIX)  # prefixes that training wrappers add to a name
 
-# Where a module stands: (this package's name, as a pattern; the released name).
-_PLACES = [
+# Modules: (regular expression of this package's name, released name).
+_MODULES = [
     (r"stem\.conv\.conv", "pre.conv1"),
     (r"stem\.conv\.norm", "pre.bn1"),
     (r"stem\.widen", "pre.res1"),
@@ -39,8 +39,8 @@ _PLACES = [
     (r"stacks\.(\d+)\.merges\.(\d+)\.maps", r"merge_preds.\1.\2.conv"),
 ]
 
-# The inside of a module, tried after its place.
-_INSIDES = [
+# Layers within a module, translated after the module.
+_LAYERS = [
     (r"\.reduce\.conv\.", ".convBlock.0."),
     (r"\.reduce\.norm\.", ".convBlock.1."),
     (r"\.spatial\.conv\.", ".convBlock.3."),
@@ -54,7 +54,7 @@ _INSIDES = [
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message names the file and what is wrong with it."""
+    """A checkpoint that cannot be loaded; the message names the file and the cause."""
 
 
 @lru_cache(maxsize=4)
@@ -64,15 +64,15 @@ def _expected(config: ModelConfig) -> Shapes:
 
 
 def expected_names(config: ModelConfig) -> Shapes:
-    """Name and shape of every tensor of the network, as this package saves them."""
+    """The name and the shape of every tensor of the network, with this package's names."""
     return dict(_expected(config))
 
 
 def expected_released_names(config: ModelConfig) -> Shapes:
-    """The same under the names that the released checkpoints use.
+    """The same with the names of the released checkpoints.
 
     Raises:
-        ValueError: ``config`` is the plain hourglass, which that layout does not have.
+        ValueError: ``config`` is the plain hourglass, which the released code does not have.
     """
     if config.plain_hourglass:
         raise ValueError("plain_hourglass: the released layout has no names for it")
@@ -80,88 +80,95 @@ def expected_released_names(config: ModelConfig) -> Shapes:
 
 
 def released_name(name: str) -> str:
-    """What the released checkpoints call the tensor ``name``."""
-    for pattern, released in _PLACES:
-        place, count = re.subn(f"^{pattern}(?=\\.)", released, name)
+    """The released name of this package's tensor ``name``.
+
+    Raises:
+        ValueError: the released code has no such tensor.
+    """
+    for pattern, released in _MODULES:
+        translated, count = re.subn(f"^{pattern}(?=\\.)", released, name)
         if count:
             break
     else:
         raise ValueError(f"name: the released layout has no {name!r}")
-    for pattern, released in _INSIDES:
-        place, count = re.subn(pattern, released, place)
+    for pattern, released in _LAYERS:
+        translated, count = re.subn(pattern, released, translated)
         if count:
             break
-    return RELEASED_PREFIX + place
+    return RELEASED_PREFIX + translated
 
 
 def from_released(weights: Mapping[str, Any], input_size: int = 512) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """Settings and tensors of a network given in the released layout.
+    """The settings and the renamed tensors of a released checkpoint.
 
     Args:
-        weights: tensors by name, with or without the prefixes ``posenet.`` and ``module.``.
-        input_size: image height the weights were trained for, which their shapes do not tell.
+        weights: tensors by released name, with or without the prefixes ``posenet.`` and ``module.``.
+        input_size: image height in pixels that the weights were trained for; the shapes do not reveal it.
+
+    Returns:
+        The inferred settings, and the tensors by this package's names.
 
     Raises:
         CheckpointError: a tensor is missing, unknown or of another shape; the message lists all of them.
     """
-    found: dict[str, Any] = {}
+    tensors: dict[str, Any] = {}
     for name, value in weights.items():
-        bare = RELEASED_PREFIX + _unwrapped(str(name))
-        if bare in found:
-            raise CheckpointError(f"two tensors are called {bare} once their prefixes are off")
-        found[bare] = value
-    config = replace(_infer_config(found), input_size=input_size)
-    check_tensors(expected_released_names(config), found)
-    return config, {name: found[released_name(name)] for name in _expected(config)}
+        canonical = RELEASED_PREFIX + _without_prefixes(str(name))
+        if canonical in tensors:
+            raise CheckpointError(f"two tensors have the name {canonical} without their prefixes")
+        tensors[canonical] = value
+    config = replace(_infer_config(tensors), input_size=input_size)
+    check_tensors(expected_released_names(config), tensors)
+    return config, {name: tensors[released_name(name)] for name in _expected(config)}
 
 
-def check_tensors(expected: Shapes, found: Mapping[str, Any]) -> None:
-    """Pass when ``found`` has exactly the expected tensors.
+def check_tensors(expected: Shapes, tensors: Mapping[str, Any]) -> None:
+    """Check that ``tensors`` has exactly the expected names and shapes.
 
     Raises:
-        CheckpointError: it has not; one line for each missing, unknown or misshapen tensor.
+        CheckpointError: it has not; the message has one line for each missing, unknown or misshapen tensor.
     """
-    missing = [f"  missing {name} {list(shape)}" for name, shape in expected.items() if name not in found]
-    unknown = [f"  unknown {name} {_shape(value)}" for name, value in found.items() if name not in expected]
+    missing = [f"  missing {name} {list(shape)}" for name, shape in expected.items() if name not in tensors]
+    unknown = [f"  unknown {name} {_shape(value)}" for name, value in tensors.items() if name not in expected]
     misshapen = [
-        f"  misshapen {name}: expected {list(shape)}, got {_shape(found[name])}"
+        f"  misshapen {name}: expected {list(shape)}, got {_shape(tensors[name])}"
         for name, shape in expected.items()
-        if name in found and _shape(found[name]) != list(shape)
+        if name in tensors and _shape(tensors[name]) != list(shape)
     ]
     if missing or unknown or misshapen:
         counts = f"{len(missing)} missing, {len(unknown)} unknown and {len(misshapen)} misshapen tensors"
         raise CheckpointError("\n".join([counts, *missing, *unknown, *misshapen]))
 
 
-def _infer_config(found: Mapping[str, Any]) -> ModelConfig:
-    """The settings that the sizes of a few telling tensors amount to; whether all others fit is checked afterwards."""
+def _infer_config(tensors: Mapping[str, Any]) -> ModelConfig:
+    """The settings inferred from the shapes of a few tensors; `check_tensors` then checks all others."""
     skip = "posenet.hourglass.0.hg.0.0.convBlock.6.weight"
     widen = "posenet.hourglass.0.hg.0.1.convBlock.6.weight"
     predict = "posenet.outs.0.0.conv.weight"
-    lacking = [
-        name for name in (skip, widen, predict) if not (isinstance(found.get(name), Tensor) and found[name].ndim)
+    missing = [
+        name for name in (skip, widen, predict) if not (isinstance(tensors.get(name), Tensor) and tensors[name].ndim)
     ]
-    if lacking:
-        raise CheckpointError(f"not in the released layout: {', '.join(lacking)} missing")
-    width = len(found[skip])
+    if missing:
+        raise CheckpointError(f"not in the released layout: {', '.join(missing)} missing")
+    width = len(tensors[skip])
     try:
         return ModelConfig(
-            stacks=1 + max(_indices(found, r"posenet\.hourglass\.(\d+)\.")),
+            stacks=1 + max(_indices(tensors, r"posenet\.hourglass\.(\d+)\.")),
             width=width,
-            growth=len(found[widen]) - width,
-            channels=len(found[predict]),
-            spatial_attention=any(_indices(found, r"posenet\.outs\.0\.(\d+)\.")),
-            channel_attention=any(".fc." in name for name in found),
+            growth=len(tensors[widen]) - width,
+            channels=len(tensors[predict]),
+            spatial_attention=any(_indices(tensors, r"posenet\.outs\.0\.(\d+)\.")),
+            channel_attention=any(".fc." in name for name in tensors),
         )
     except ValueError as error:
-        raise CheckpointError(f"no network has these shapes: {error}") from None
+        raise CheckpointError(f"the shapes do not fit any settings: {error}") from None
 
 
 def _indices(names: Iterable[str], pattern: str) -> list[int]:
     return [int(match[1]) for name in names if (match := re.match(pattern, name))]
 
 
-def _unwrapped(name: str) -> str:
+def _without_prefixes(name: str) -> str:
     while name.startswith(_WRAPPERS):
         name = name.split(".", 1)[1]
     return name

@@ -1,4 +1,4 @@
-"""Tables by keypoint name: mirrored names, connected keypoints, the spanning tree; and the error of a skeleton."""
+"""Name-level operations on skeletons: mirrored names, connectivity, the spanning tree; and their error."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ NamePair = tuple[str, str]
 
 
 class SkeletonError(ValueError):
-    """A skeleton that contradicts itself; ``field`` and ``names`` say where."""
+    """An invalid skeleton; ``field`` and ``names`` locate the error."""
 
     def __init__(self, message: str, field: str, names: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -15,22 +15,22 @@ class SkeletonError(ValueError):
 
 
 def mirror_names(left_right: tuple[NamePair, ...]) -> dict[str, str]:
-    """Each left name by its right one and the other way round."""
+    """The mirrored name of each paired keypoint: left to right and right to left."""
     return {a: b for pair in left_right for a, b in (pair, pair[::-1])}
 
 
 def connected(keypoints: tuple[str, ...], parts: tuple[NamePair, ...]) -> set[str]:
-    """The keypoints that parts connect with the first one."""
+    """The keypoints that are connected to the first one by a chain of parts."""
     reached = {keypoints[0]}
     while True:
-        further = {k for part in parts if reached & set(part) for k in part}
-        if further <= reached:
+        neighbors = {k for part in parts if reached & set(part) for k in part}
+        if neighbors <= reached:
             return reached
-        reached |= further
+        reached |= neighbors
 
 
 def tree_parts(keypoints: tuple[str, ...], parts: tuple[NamePair, ...]) -> tuple[NamePair, ...]:
-    """The parts, in order, that do not close a cycle with those before them."""
+    """The parts of a spanning tree: in order, every part that closes no cycle with the chosen ones."""
     group = {k: k for k in keypoints}
     tree = []
     for part in parts:

@@ -1,4 +1,4 @@
-"""Skeletons: which keypoints and body parts there are, and every table that follows from their names."""
+"""The skeleton: keypoints, body parts and symmetry by name, and the index tables derived from the names."""
 
 from __future__ import annotations
 
@@ -17,34 +17,35 @@ from simplepose.skeleton.toml_file import line_of, read_toml
 from simplepose.skeleton.validate import check_skeleton
 
 EXTRA_CHANNELS = 2
-"""The person mask and the keypoint envelope, which follow the part and keypoint channels in training."""
+"""The person mask and the keypoint envelope: the channels after the part and keypoint channels."""
 
 SHIPPED = Path(__file__).parent / "files"
-"""The skeleton files of the package."""
+"""The folder of the skeleton files that ship with the package."""
 
 Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True, repr=False)
 class Skeleton:
-    """The contract that rendering, the loss, decoding, evaluation and drawing share.
+    """The definition of a skeleton, which rendering, loss, decoding, evaluation and drawing share.
 
-    Every name is given once; index tables, flip permutations and the spanning tree are derived from names.
+    Keypoints and parts are given by name. Index tables, flip permutations and the spanning tree are derived.
 
     Args:
-        name: what the skeleton is called in files and messages.
+        name: the name of the skeleton in files and messages.
         keypoints: the ``J`` keypoint types in network order.
         parts: the ``L`` body parts in network order, each a (from, to) pair of keypoint names.
-        left_right: pairs (left, right) of keypoints that change places in a mirrored image.
-        dataset_keypoints: the keypoint order of the annotation files; default: all that are not derived.
-        derived: keypoints that annotations lack, as the mean of others: ``(("neck", ("left_shoulder", ...)),)``.
-        sigmas: one OKS constant for each dataset keypoint (COCO's per-keypoint standard deviation).
-        colors: one RGB colour for each keypoint; a part has the colour of its second keypoint.
-        drawn_parts: the parts that pictures show; default: those of the spanning tree.
+        left_right: (left, right) pairs of keypoints that are swapped in a mirrored image.
+        dataset_keypoints: the keypoint order of annotation files; default: all keypoints that are not derived.
+        derived: keypoints that are not annotated but computed as the mean of others, with their sources:
+            ``(("neck", ("left_shoulder", "right_shoulder")),)``.
+        sigmas: the OKS constant of each dataset keypoint (COCO's per-keypoint standard deviation).
+        colors: the RGB color of each keypoint, 0 to 255; a part has the color of its second keypoint.
+        drawn_parts: the parts that drawing shows; default: those of the spanning tree.
 
     Raises:
-        SkeletonError: a name is unknown or doubled, a part is a loop or repeats, left and right do not pair up,
-            a part lacks its mirrored part, or the parts do not connect all keypoints.
+        SkeletonError: a name is unknown or repeated, a part joins a keypoint to itself or is repeated, a left or right
+            name has no counterpart, a part has no mirrored part, or the parts do not connect all keypoints.
     """
 
     name: str
@@ -75,7 +76,7 @@ class Skeleton:
         object.__setattr__(self, name, value)
 
     def __hash__(self) -> int:
-        return self._hash  # skeletons key the caches of compiled tables, once a decode call
+        return self._hash  # computed once: skeletons are the cache keys of every decode call
 
     def __repr__(self) -> str:
         return f"Skeleton({self.name!r}, {self.num_keypoints} keypoints, {self.num_parts} parts)"
@@ -102,18 +103,18 @@ class Skeleton:
 
     @cached_property
     def drawn_index(self) -> NDArray[np.int32]:
-        """``[D, 2]`` keypoint indices of the parts that pictures show."""
+        """``[D, 2]`` keypoint indices (from, to) of the parts that drawing shows."""
         return _read_only(np.array(self._pairs(self.drawn_parts), np.int32).reshape(-1, 2))
 
     @cached_property
     def keypoint_flip(self) -> NDArray[np.int32]:
-        """``[J]``: keypoint type ``j`` of a mirrored image is type ``keypoint_flip[j]`` of the image."""
+        """``[J]`` flip permutation: type ``j`` in a mirrored image is type ``keypoint_flip[j]`` in the original."""
         mirror = mirror_names(self.left_right)
         return _read_only(np.array([self.keypoints.index(mirror.get(k, k)) for k in self.keypoints], np.int32))
 
     @cached_property
     def part_flip(self) -> NDArray[np.int32]:
-        """``[L]``, the same for parts; a part has no direction in its map."""
+        """``[L]`` flip permutation of the parts; the direction of a part does not matter in its map."""
         mirror = mirror_names(self.left_right)
         index = {frozenset(part): i for i, part in enumerate(self.parts)}
         flipped = [index[frozenset(mirror.get(k, k) for k in part)] for part in self.parts]
@@ -121,32 +122,28 @@ class Skeleton:
 
     @cached_property
     def channel_flip(self) -> NDArray[np.int32]:
-        """``[L + J + 2]``, the same for all channels of the network."""
+        """``[L + J + 2]`` flip permutation of the network's channels."""
         first = self.num_parts
         extra = np.arange(EXTRA_CHANNELS) + first + self.num_keypoints
         return _read_only(np.concatenate([self.part_flip, self.keypoint_flip + first, extra]).astype(np.int32))
 
     @cached_property
     def dataset_index(self) -> NDArray[np.int32]:
-        """``[D]``: the keypoint type of each dataset keypoint."""
+        """``[D]`` keypoint type of each dataset keypoint."""
         return _read_only(np.array([self.keypoints.index(k) for k in self.dataset_keypoints], np.int32))
 
-    @cached_property
-    def dataset_flip(self) -> NDArray[np.int32]:
-        """``[D]``: the flip permutation in dataset order."""
-        mirror = mirror_names(self.left_right)
-        order = self.dataset_keypoints
-        return _read_only(np.array([order.index(mirror.get(k, k)) for k in order], np.int32))
-
     def from_dataset(self, keypoints: NDArray[Any]) -> NDArray[np.float32]:
-        """Annotated keypoints in network order, derived ones filled in.
+        """Convert annotated keypoints from dataset order to network order, and compute the derived ones.
 
         Args:
             keypoints: ``[..., D, 3]`` x, y in pixels and COCO visibility, in dataset order.
 
         Returns:
-            ``[..., J, 3]`` float32. A derived keypoint is the mean of its sources when all are labelled, with the
-            lowest of their visibilities; unlabelled keypoints are (0, 0, 0).
+            ``[..., J, 3]`` float32. A derived keypoint is the mean of its sources if all are labeled, with the lowest
+            of their visibilities. Unlabeled keypoints are (0, 0, 0).
+
+        Raises:
+            ValueError: the shape is wrong.
         """
         keypoints = np.asarray(keypoints, np.float32)
         if keypoints.shape[-2:] != (len(self.dataset_keypoints), 3):
@@ -158,22 +155,22 @@ class Skeleton:
         out[..., self.dataset_index, :] = np.where(keypoints[..., 2:] > 0, keypoints, 0)
         for name, sources in self.derived:
             source = out[..., [self.keypoints.index(s) for s in sources], :]
-            labelled = (source[..., 2] > 0).all(-1, keepdims=True)
+            labeled = (source[..., 2] > 0).all(-1, keepdims=True)
             mean = np.concatenate([source[..., :2].mean(-2), source[..., 2].min(-1, keepdims=True)], -1)
-            out[..., self.keypoints.index(name), :] = np.where(labelled, mean, 0)
+            out[..., self.keypoints.index(name), :] = np.where(labeled, mean, 0)
         return out
 
     def spanning_tree(self) -> Skeleton:
-        """The same keypoints with the parts that connect them without a cycle, taken in part order.
+        """The skeleton reduced to the parts of a spanning tree, chosen in part order.
 
-        This is the "w/ MST" row of the paper's Table 1; the other parts are redundant on purpose.
+        This is the "w/ MST" row of the paper's Table 1. The paper's method gains accuracy from the redundant parts.
         """
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
         values.update(name=f"{self.name}-tree", parts=tree_parts(self.keypoints, self.parts))
         return Skeleton(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and strings, as TOML and JSON hold them; ``from_dict`` reads it back."""
+        """The skeleton as lists, strings and numbers for TOML or JSON; ``from_dict`` is the inverse."""
         return {
             "name": self.name,
             "keypoints": list(self.keypoints),
@@ -188,7 +185,11 @@ class Skeleton:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Skeleton:
-        """A skeleton from what ``to_dict`` or a TOML file holds; unknown or missing fields are refused."""
+        """A skeleton from the content of ``to_dict`` or of a TOML file.
+
+        Raises:
+            SkeletonError: a field is unknown, missing or invalid.
+        """
         known = {f.name for f in fields(cls) if f.init}
         for key in data:
             if key not in known:
@@ -215,10 +216,11 @@ class Skeleton:
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Skeleton:
-        """Load a skeleton file; see ``simplepose/skeleton/files/`` for examples.
+        """Load a skeleton from a TOML file; ``simplepose/skeleton/files/`` holds examples.
 
         Raises:
-            SkeletonError: the file is no TOML or its skeleton is wrong; the message begins with path and line.
+            SkeletonError: the file is not TOML or its skeleton is invalid; the message begins with path and line.
+            OSError: the file cannot be read.
         """
         text, data = read_toml(Path(path))
         try:
@@ -235,7 +237,7 @@ def load_skeleton(name_or_path: str | Path) -> Skeleton:
     """A skeleton that ships with the package (``coco``, ``crowdpose14``, ``hand21``) or a TOML file.
 
     Raises:
-        ValueError: no skeleton has that name and no file that path; the message lists the names.
+        ValueError: there is neither a shipped skeleton nor a file of that name; the message lists the names.
     """
     name = str(name_or_path)
     if name == COCO.name:
@@ -297,4 +299,4 @@ def _read_only(array: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 COCO = Skeleton.from_toml(SHIPPED / "coco.toml")
-"""The COCO keypoint skeleton with the paper's neck and 30 redundant parts (DESIGN section 3)."""
+"""The COCO keypoint skeleton with the paper's neck and 30 redundant parts (docs/design.md, Skeleton)."""

@@ -1,4 +1,4 @@
-"""TOML files of skeletons: reading, and the line that an error is about."""
+"""Skeleton files in TOML: reading, and the line number of an error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ else:
 
 
 def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
-    """The text and the content of a TOML file.
+    """The text and the parsed content of a TOML file.
 
     Raises:
         SkeletonError: the file is not TOML; the message begins with the path.
@@ -25,16 +25,16 @@ def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
         text = path.read_text(encoding="utf-8")
         return text, tomllib.loads(text)
     except UnicodeDecodeError:
-        raise SkeletonError(f"{path}: not a TOML file, its bytes are no text", "toml") from None
+        raise SkeletonError(f"{path}: not a TOML file, it is not UTF-8 text", "toml") from None
     except tomllib.TOMLDecodeError as error:
         raise SkeletonError(f"{path}: {error}", "toml") from None
 
 
 def line_of(text: str, label: str, names: tuple[str, ...]) -> int:
-    """The line of ``text`` where field ``label`` lists ``names`` in a row; the field's first line if it does not.
+    """The line number where field ``label`` lists ``names`` one after the other; else the first line of the field.
 
-    Names that repeat (a, a or a, b, a, b) are doubled: the second place counts. A field that is not there is the
-    whole text.
+    A sequence of the form (a, a) or (a, b, a, b) stands for a repeated entry: the line of its second occurrence is
+    returned. If the field does not exist, the whole text is searched.
     """
     text = re.sub("#.*", "", text)
     head = re.search(rf"^[ \t]*(\[?){re.escape(label)}[ \t]*[=\]]", text, re.MULTILINE)
@@ -56,7 +56,7 @@ def line_of(text: str, label: str, names: tuple[str, ...]) -> int:
 
 
 def _in_a_row(names: tuple[str, ...]) -> str:
-    """A pattern for names with commas between them, quoted or, as keys and numbers are, bare."""
+    """A regular expression for comma-separated names, quoted or bare (as keys and numbers are)."""
     items = []
     for name in map(re.escape, names):
         bare = rf"|(?<![\w\"']){name}(?![\w\"'])" if name else ""

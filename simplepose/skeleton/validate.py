@@ -1,4 +1,4 @@
-"""What makes a skeleton valid."""
+"""The validation of skeletons."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Protocol
 from simplepose.skeleton.names import NamePair, SkeletonError, connected, mirror_names
 
 MAX_KEYPOINTS = 256
-"""The grouping keeps the keypoint types of a pose in a bit set of this many bits."""
+"""The native grouping stores the keypoint types of a pose in a bit set of this many bits."""
 
 
 class SkeletonFields(Protocol):
-    """What of a skeleton is checked."""
+    """The fields that `check_skeleton` reads."""
 
     @property
     def keypoints(self) -> tuple[str, ...]: ...
@@ -32,7 +32,7 @@ class SkeletonFields(Protocol):
 
 
 def check_skeleton(skeleton: SkeletonFields) -> None:
-    """Raise SkeletonError at the first thing that is wrong."""
+    """Raise SkeletonError for the first error found."""
     names = set(skeleton.keypoints)
     if not 1 <= len(skeleton.keypoints) <= MAX_KEYPOINTS:
         raise SkeletonError(f"keypoints: expected 1 to {MAX_KEYPOINTS}, got {len(skeleton.keypoints)}", "keypoints")
@@ -48,7 +48,9 @@ def check_skeleton(skeleton: SkeletonFields) -> None:
     _check_names("dataset_keypoints", skeleton.dataset_keypoints, names - set(derived))
     missing = names - set(derived) - set(skeleton.dataset_keypoints)
     if missing:
-        raise SkeletonError(f"dataset_keypoints: {sorted(missing)} are neither there nor derived", "dataset_keypoints")
+        raise SkeletonError(
+            f"dataset_keypoints: {sorted(missing)} are neither dataset keypoints nor derived", "dataset_keypoints"
+        )
     for label, values, count in (
         ("sigmas", skeleton.sigmas, len(skeleton.dataset_keypoints)),
         ("colors", skeleton.colors, len(names)),
@@ -60,15 +62,15 @@ def check_skeleton(skeleton: SkeletonFields) -> None:
     _check_parts("drawn_parts", skeleton.drawn_parts, names)
     reached = connected(skeleton.keypoints, skeleton.parts)
     if reached != names:
-        lost = tuple(k for k in skeleton.keypoints if k not in reached)
-        raise SkeletonError(f"parts: they do not connect {list(lost)} with the other keypoints", "parts")
+        unconnected = tuple(k for k in skeleton.keypoints if k not in reached)
+        raise SkeletonError(f"parts: they do not connect {list(unconnected)} with the other keypoints", "parts")
 
 
 def _check_names(label: str, given: tuple[str, ...], known: set[str]) -> None:
     seen: set[str] = set()
     for name in given:
         if name in seen:
-            raise SkeletonError(f"{label}: {name!r} is doubled", label, (name, name))
+            raise SkeletonError(f"{label}: {name!r} is repeated", label, (name, name))
         if not name or name not in known:
             raise SkeletonError(f"{label}: unknown keypoint {name!r}", label, (name,))
         seen.add(name)
@@ -81,9 +83,9 @@ def _check_parts(label: str, parts: tuple[NamePair, ...], names: set[str]) -> No
             if name not in names:
                 raise SkeletonError(f"{label}: unknown keypoint {name!r} in {list(part)}", label, (name,))
         if part[0] == part[1]:
-            raise SkeletonError(f"{label}: {list(part)} is a loop", label, part)
+            raise SkeletonError(f"{label}: {list(part)} joins a keypoint to itself", label, part)
         if frozenset(part) in seen:
-            raise SkeletonError(f"{label}: {list(part)} is doubled", label, (*part, *part))
+            raise SkeletonError(f"{label}: {list(part)} is repeated", label, (*part, *part))
         seen.add(frozenset(part))
 
 
@@ -94,16 +96,18 @@ def _check_left_right(skeleton: SkeletonFields, names: set[str]) -> None:
             if name not in names:
                 raise SkeletonError(f"left_right: unknown keypoint {name!r} in {list(pair)}", "left_right", (name,))
             if name in seen or pair[0] == pair[1]:
-                raise SkeletonError(f"left_right: {name!r} stands in more than one place", "left_right", pair)
+                raise SkeletonError(
+                    f"left_right: {name!r} must be in one pair only, with another keypoint", "left_right", pair
+                )
         seen.update(pair)
     for name in sorted(names - seen):
-        for side, other in (("left_", "right_"), ("right_", "left_")):
-            twin = other + name.removeprefix(side)
-            if name.startswith(side) and twin in names:
-                raise SkeletonError(f"left_right: {name!r} and {twin!r} are not paired", "left_right", (name,))
+        for side, opposite in (("left_", "right_"), ("right_", "left_")):
+            mirrored = opposite + name.removeprefix(side)
+            if name.startswith(side) and mirrored in names:
+                raise SkeletonError(f"left_right: {name!r} and {mirrored!r} are not paired", "left_right", (name,))
     mirror = mirror_names(skeleton.left_right)
     known = {frozenset(part) for part in skeleton.parts}
     for part in skeleton.parts:
-        twin_part = [mirror.get(k, k) for k in part]
-        if frozenset(twin_part) not in known:
-            raise SkeletonError(f"parts: {list(part)} lacks its mirrored part {twin_part}", "parts", part)
+        mirrored_part = [mirror.get(k, k) for k in part]
+        if frozenset(mirrored_part) not in known:
+            raise SkeletonError(f"parts: {list(part)} has no mirrored part {mirrored_part}", "parts", part)

@@ -1,4 +1,4 @@
-"""What is around synthetic people: cluttered backgrounds with limb-like things, and what a camera does to a picture."""
+"""Backgrounds of synthetic images: clutter with limb-like objects; light, blending, and camera blur and noise."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from simplepose.synth.body import SurfaceList
 from simplepose.synth.looks import SKIN, Material, Painter, sample_cloth
-from simplepose.synth.renderer import Camera, Floats, Layer, place, rasterise, shade
+from simplepose.synth.renderer import Camera, Floats, Layer, place, rasterize, shade
 
 Image = NDArray[np.uint8]
 
 
 def paint_background(rng: np.random.Generator, height: int, width: int, shapes: int, rods: int) -> Image:
-    """A picture of no one.
+    """An image without people.
 
     Args:
-        rng: drawn from.
-        height, width: pixels.
-        shapes: how many flat shapes: boxes, discs, polygons and lines.
-        rods: how many chains of shaded rods and balls, which look like arms and legs but belong to no person.
+        rng: the random generator.
+        height, width: in pixels.
+        shapes: number of flat shapes: boxes, disks, polygons, lines and grids.
+        rods: number of chains of shaded rods and balls, which resemble arms and legs.
 
     Returns:
         ``[height, width, 3]`` uint8 BGR.
@@ -37,7 +37,7 @@ def paint_background(rng: np.random.Generator, height: int, width: int, shapes: 
 
 
 def _ground(rng: np.random.Generator, height: int, width: int) -> Image:
-    """Large soft patches, fine texture, and half of the time a floor."""
+    """Large smooth patches and fine texture; with probability 1/2 also a floor."""
     cells = rng.integers(2, 7, 2).tolist()
     coarse = rng.uniform(0, 50, (*cells, 1)) + rng.uniform(0, 20, (*cells, 3)) + np.array(sample_cloth(rng)) * 0.72
     image: Any = cv2.resize(np.clip(coarse, 0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
@@ -53,9 +53,10 @@ def _ground(rng: np.random.Generator, height: int, width: int) -> Image:
 def _add_noise(
     rng: np.random.Generator, image: Image, cells: tuple[int, int], channels: int, deviation: float
 ) -> Image:
-    """Add to all channels alike, or to each of 3, independent noise for ``cells`` (rows, columns) of the image.
+    """Add noise that is independent for each of ``cells`` (rows, columns) and interpolated between them.
 
-    The mean of two random bytes has a triangular distribution of standard deviation 52 levels.
+    ``channels`` is 1 (the same noise in all color channels) or 3. The mean of two random bytes has a triangular
+    distribution with a standard deviation of 52 levels.
     """
     height, width = image.shape[:2]
     count = cells[0] * cells[1] * channels
@@ -80,10 +81,10 @@ def _box(image: Image, rng: np.random.Generator, color: Any) -> None:
 
 def _disc(image: Image, rng: np.random.Generator, color: Any) -> None:
     height, width = image.shape[:2]
-    centre = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
+    center = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
     size = 0.5 * min(height, width)
     axes = (int(rng.uniform(0.03, 0.3) * size) + 1, int(rng.uniform(0.03, 0.3) * size) + 1)
-    cv2.ellipse(image, centre, axes, float(rng.uniform(0, 180)), 0, 360, color, -1, cv2.LINE_AA)
+    cv2.ellipse(image, center, axes, float(rng.uniform(0, 180)), 0, 360, color, -1, cv2.LINE_AA)
 
 
 def _polygon(image: Image, rng: np.random.Generator, color: Any) -> None:
@@ -95,7 +96,7 @@ def _polygon(image: Image, rng: np.random.Generator, color: Any) -> None:
 
 
 def _line(image: Image, rng: np.random.Generator, color: Any) -> None:
-    """A pole, a rail or a branch: a thick line with a lit side."""
+    """A pole, a rail or a branch: a line with a highlight on one side."""
     height, width = image.shape[:2]
     start = rng.uniform(0, [width, height])
     angle = rng.choice([0.0, math.pi / 2, rng.uniform(0, math.pi)])
@@ -109,7 +110,7 @@ def _line(image: Image, rng: np.random.Generator, color: Any) -> None:
 
 
 def _grid(image: Image, rng: np.random.Generator, color: Any) -> None:
-    """Windows, shelves, a fence: boxes side by side."""
+    """Windows, shelves or a fence: a grid of boxes."""
     height, width = image.shape[:2]
     cell = rng.uniform(0.04, 0.12, 2) * [width, height]
     corner = rng.uniform(0, 0.8, 2) * [width, height]
@@ -142,7 +143,7 @@ def _paint_rods(image: Image, rng: np.random.Generator, rods: int) -> None:
     camera = Camera(np.eye(3), 20.0, float(height), (width / 2, height / 2))
     surfaces = chains.pack()
     quadrics = place(surfaces, camera)
-    layer = rasterise(quadrics, height, width)
+    layer = rasterize(quadrics, height, width)
     if layer is not None:
         pixels = np.flatnonzero(layer.surface >= 0)
         colors = shade(layer, pixels, quadrics, Painter(surfaces, materials, None), sample_light(rng), 0.5)
@@ -150,28 +151,28 @@ def _paint_rods(image: Image, rng: np.random.Generator, rods: int) -> None:
 
 
 def blend(image: Image, layer: Layer, pixels: NDArray[np.intp], colors: Floats) -> None:
-    """Put colours ``[F, 3]`` at raster indices ``[F]`` of a layer's patch into the image, soft at the outline."""
-    share = cv2.blur((layer.surface >= 0).astype(np.float32), (3, 3)).ravel().take(pixels)[:, None]
-    share = np.minimum(share * 1.3, 1)
+    """Blend colors ``[F, 3]`` into the image at raster indices ``[F]`` of a layer's patch; soft at the outline."""
+    alpha = cv2.blur((layer.surface >= 0).astype(np.float32), (3, 3)).ravel().take(pixels)[:, None]
+    alpha = np.minimum(alpha * 1.3, 1)
     patch = np.ascontiguousarray(image[layer.window])
     flat = patch.reshape(-1, 3)
     behind = flat.take(pixels, 0)
     mixed = np.minimum(colors, 255)
     mixed -= behind
-    mixed *= share
+    mixed *= alpha
     mixed += behind
     flat[pixels] = mixed
     image[layer.window] = patch
 
 
 def sample_light(rng: np.random.Generator) -> NDArray[np.float64]:
-    """A unit vector towards the light in camera space: from above, not from behind."""
+    """A random unit vector toward the light in camera space: above the scene and in front of it."""
     light = np.array([rng.uniform(-0.8, 0.8), -rng.uniform(0.2, 0.9), rng.uniform(0.4, 1.0)])
     return light / np.linalg.norm(light)
 
 
 def expose(rng: np.random.Generator, image: Image, blur: float, noise: float) -> Image:
-    """What a camera does: blur of standard deviation ``blur`` px, then noise of standard deviation ``noise`` levels."""
+    """Apply camera blur (standard deviation ``blur`` in pixels), then sensor noise (``noise`` in gray levels)."""
     blurred: Any = cv2.GaussianBlur(image, (0, 0), blur) if blur > 0.2 else image
     height, width = image.shape[:2]
     image = _add_noise(rng, blurred, (height, width), 1, 0.85 * noise)

@@ -1,4 +1,4 @@
-"""The body of a synthetic person: bones by forward kinematics, and the quadric surfaces that clothe them."""
+"""The body of a synthetic person: bones by forward kinematics, and the quadric surfaces around them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 SIDES = (("left", 1.0), ("right", -1.0))
-"""The body frame is x to the person's left, y up, z to the front; the unit is the stature."""
+"""The sides and their signs. Body frame: x to the person's left, y up, z to the front; unit: the stature."""
 
 PARTS = (
     "torso", "pelvis", "skirt", "neck", "head", "hair", "nose", "left_ear", "right_ear", "left_upper_arm",
     "right_upper_arm", "left_forearm", "right_forearm", "left_hand", "right_hand", "left_thigh", "right_thigh",
     "left_shank", "right_shank", "left_foot", "right_foot",
 )  # fmt: skip
-"""The pieces of a body that hide one another."""
+"""The body pieces, which occlude one another."""
 
 PART_ID = {name: i for i, name in enumerate(PARTS)}
 
-# Lengths and radii in statures: segment lengths after Drillis and Contini (1966), radii by eye and by the areas of
-# annotated people (see tests/test_synth.py).
+# Lengths and radii in statures. Segment lengths: Drillis and Contini (1966). Radii: chosen to match the areas of
+# annotated people (tests/data/test_synth.py).
 SPINE_LOW, SPINE_HIGH = 0.10, 0.195
 SHOULDER_HALF, HIP_HALF = 0.112, 0.062
 UPPER_ARM, FOREARM, THIGH, SHANK = 0.178, 0.146, 0.245, 0.246
@@ -35,58 +35,58 @@ HEAD_SEMI = np.array([0.047, 0.067, 0.058])
 
 @dataclass(frozen=True)
 class Build:
-    """The proportions that differ between people; 1 is the mean adult."""
+    """Body proportions relative to the mean adult."""
 
-    torso: float = 1.0  # thickness of the trunk, clothes included
-    limbs: float = 1.0  # thickness of arms and legs, clothes included
-    head: float = 1.0  # size of the head; large in children
-    legs: float = 1.0  # length of arms and legs; short in children
-    shoulders: float = 1.0  # width
+    torso: float = 1.0  # thickness of the trunk with clothes
+    limbs: float = 1.0  # thickness of arms and legs with clothes
+    head: float = 1.0  # size of the head; larger in children
+    legs: float = 1.0  # length of arms and legs; shorter in children
+    shoulders: float = 1.0  # width of the shoulders
 
 
 @dataclass(frozen=True)
 class Surfaces:
-    """Quadric surfaces in the body frame: ellipsoids, and slices of cones."""
+    """N quadric surfaces in the body frame: ellipsoids and truncated cones."""
 
     part: NDArray[np.intp]  # [N] index into PARTS
     material: tuple[str, ...]  # N names
     cone: NDArray[np.bool_]  # [N]
-    start: NDArray[np.float64]  # [N, 3] the centre of an ellipsoid, the first end of a cone
-    end: NDArray[np.float64]  # [N, 3] the centre again, or the second end
-    axes: NDArray[np.float64]  # [N, 3, 3] whose columns carry local coordinates to the body frame
+    start: NDArray[np.float64]  # [N, 3] the center of an ellipsoid, the first end of a cone
+    end: NDArray[np.float64]  # [N, 3] the center again, or the second end
+    axes: NDArray[np.float64]  # [N, 3, 3] matrices from local coordinates to the body frame
     size: NDArray[np.float64]  # [N, 3] semi-axes; of a cone the radii at its ends, and its depth over its width
-    """A local position is in semi-axes for ellipsoids. For cones its second coordinate runs from 0 to 1 between the
-    ends, and the others are in statures."""
+    """Local coordinates: in units of the semi-axes for ellipsoids. For cones the second coordinate runs from 0 to 1
+    between the ends, and the others are in statures."""
 
 
 class SurfaceList:
-    """Collects surfaces one by one."""
+    """Builds `Surfaces` one surface at a time."""
 
     def __init__(self) -> None:
         self._items: list[tuple[int, str, bool, Vector, Vector, Matrix, tuple[float, float, float]]] = []
 
     def ellipsoid(
-        self, part: str, material: str, centre: Vector, frame: Matrix, semi: tuple[float, float, float]
+        self, part: str, material: str, center: Vector, frame: Matrix, semi: tuple[float, float, float]
     ) -> None:
         """Add an ellipsoid with the semi-axes ``semi`` along the columns of ``frame``."""
-        self._items.append((PART_ID[part], material, False, centre, centre, frame, semi))
+        self._items.append((PART_ID[part], material, False, center, center, frame, semi))
 
-    def ball(self, part: str, material: str, centre: Vector, radius: float) -> None:
+    def ball(self, part: str, material: str, center: Vector, radius: float) -> None:
         """Add a sphere."""
-        self._items.append((PART_ID[part], material, False, centre, centre, _UPRIGHT, (radius, radius, radius)))
+        self._items.append((PART_ID[part], material, False, center, center, _UPRIGHT, (radius, radius, radius)))
 
     def rod(
         self, part: str, material: str, ends: tuple[Vector, Vector], radii: tuple[float, float], frame: Matrix,
         depth: float = 1.0,
     ) -> None:  # fmt: skip
-        """Add a cone between two points, which is ``radii`` wide along the first column of ``frame``.
+        """Add a truncated cone between two points with ``radii`` along the first column of ``frame``.
 
-        ``depth`` is the thickness in the direction across that and the axis, over the width.
+        ``depth`` is its thickness, perpendicular to that direction and to the axis, as a fraction of the width.
         """
         self._items.append((PART_ID[part], material, True, ends[0], ends[1], frame, (*radii, depth)))
 
     def pack(self) -> Surfaces:
-        """All surfaces as arrays."""
+        """The collected surfaces as arrays."""
         parts, materials, cones, starts, ends, frames, sizes = zip(*self._items, strict=True)
         cone, size, start, end = np.array(cones), np.array(sizes), np.array(starts), np.array(ends)
         frame = np.array(frames)
@@ -106,14 +106,14 @@ _UPRIGHT = np.eye(3)
 
 @dataclass(frozen=True)
 class Bones:
-    """Points and frames of a posed body, in the body frame (statures)."""
+    """Joint positions and segment frames of a posed body, in the body frame (statures)."""
 
     points: dict[str, Vector]
-    frames: dict[str, Matrix]  # columns: the person's left, up, front, of that piece
+    frames: dict[str, Matrix]  # columns: left, up and front of the segment
 
 
 def pose_bones(angles: Angles, build: Build) -> Bones:
-    """Forward kinematics from the middle of the hips, which is the origin."""
+    """Forward kinematics; the origin is the midpoint of the hips."""
     points: dict[str, Vector] = {"pelvis": np.zeros(3)}
     pelvis = np.eye(3)
     half = _turn(0.5 * angles["spine_flexion"], 0.5 * angles["spine_side"], 0.5 * angles["spine_twist"])
@@ -134,7 +134,7 @@ def _pose_arm(
 ) -> None:
     chest = frames["chest"]
     flexion, abduction = angles[f"{side}_shoulder_flexion"], angles[f"{side}_shoulder_abduction"]
-    lifted = max(0.0, max(flexion, abduction) - 60) / 120  # the shoulder blade turns with a lifted arm
+    lifted = max(0.0, max(flexion, abduction) - 60) / 120  # the shoulder blade rotates with a raised arm
     offset = np.array([sign * (SHOULDER_HALF * build.shoulders - 0.014 * lifted), -0.018 + 0.032 * lifted, 0.0])
     upper = chest @ _rotate_z(sign * abduction) @ _rotate_x(-flexion)
     upper = upper @ _rotate_y(-sign * angles[f"{side}_shoulder_rotation"])
@@ -159,13 +159,13 @@ def _pose_leg(
 
 
 def body_surfaces(bones: Bones, build: Build, hair: str, skirt: bool) -> Surfaces:
-    """The surfaces around the bones.
+    """The body surfaces around the bones.
 
     Args:
         bones: from `pose_bones`.
-        build: the proportions; the same as for the bones.
-        hair: "short", "long", "tail" or "cap"; what sits around the skull.
-        skirt: whether a skirt hangs around the thighs.
+        build: the proportions that the bones were posed with.
+        hair: the hair or headgear: "short", "long", "tail" or "cap".
+        skirt: whether the person wears a skirt.
     """
     surfaces = SurfaceList()
     _add_trunk(surfaces, bones, build)
@@ -181,7 +181,7 @@ def body_surfaces(bones: Bones, build: Build, hair: str, skirt: bool) -> Surface
 def _add_trunk(surfaces: SurfaceList, bones: Bones, build: Build) -> None:
     points, frames, thick = bones.points, bones.frames, build.torso
     chest, waist, throat = frames["chest"], points["waist"], points["throat"]
-    breast, soft = waist + 0.125 * chest[:, 1], math.sqrt(thick)  # little fat sits on the shoulders
+    breast, soft = waist + 0.125 * chest[:, 1], math.sqrt(thick)  # the shoulders thicken less than the trunk
     surfaces.ellipsoid("pelvis", "pelvis", points["pelvis"], frames["pelvis"], (0.098 * thick, 0.085, 0.075 * thick))
     ends = (0.01 * frames["belly"][:, 1], waist)
     surfaces.rod("torso", "top", ends, (0.092 * thick, 0.083 * thick), frames["belly"], 0.72)
@@ -204,11 +204,11 @@ _ON_SKULL: dict[str, tuple[tuple[float, float, float], tuple[float, float, float
     "tail": ((0, -0.3, -1.2), (0.35, 0.85, 0.35)),
     "cap": ((0, 0.45, 0.75), (0.85, 0.12, 0.85)),
 }
-"""Centres and semi-axes of the pieces of the head, in semi-axes of the skull."""
+"""Centers and semi-axes of the pieces of the head, in units of the semi-axes of the skull."""
 
 
 def _add_head(surfaces: SurfaceList, bones: Bones, build: Build, hair: str) -> None:
-    centre, frame = bones.points["skull"], bones.frames["head"]
+    center, frame = bones.points["skull"], bones.frames["head"]
     skull = HEAD_SEMI * build.head
     for piece, (offset, semi) in _ON_SKULL.items():
         if piece in ("long", "tail", "cap"):
@@ -218,7 +218,7 @@ def _add_head(surfaces: SurfaceList, bones: Bones, build: Build, hair: str) -> N
         else:
             part, material = piece, piece.removeprefix("left_").removeprefix("right_")
         wide, tall, deep = (skull * semi).tolist()
-        surfaces.ellipsoid(part, material, centre + frame @ (skull * offset), frame, (wide, tall, deep))
+        surfaces.ellipsoid(part, material, center + frame @ (skull * offset), frame, (wide, tall, deep))
 
 
 def _add_arm(surfaces: SurfaceList, bones: Bones, build: Build, side: str) -> None:
@@ -249,7 +249,7 @@ def _add_leg(surfaces: SurfaceList, bones: Bones, build: Build, side: str, sign:
 
 
 def _add_skirt(surfaces: SurfaceList, bones: Bones, build: Build) -> None:
-    """A cone from the waist to the middle of the knees, as wide as the knees are apart."""
+    """Add a cone from the waist to the midpoint of the knees, as wide as the distance of the knees."""
     knees = np.stack([bones.points["left_knee"], bones.points["right_knee"]])
     apart = math.dist(knees[0], knees[1])
     hem = 0.85 * knees.mean(0)
@@ -259,15 +259,15 @@ def _add_skirt(surfaces: SurfaceList, bones: Bones, build: Build) -> None:
 
 
 def _turn(flexion: float, side: float, twist: float) -> Matrix:
-    """Bend forward, to the person's left, and turn to the person's left, degrees."""
+    """The rotation of a forward flexion, a side bend and a twist, both to the person's left; degrees."""
     return _rotate_y(twist) @ _rotate_z(-side) @ _rotate_x(flexion)
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> Matrix:
-    """From the body frame to the camera's (x right, y up, z towards the camera), degrees.
+    """The rotation from the body frame to the camera frame (x right, y up, z toward the camera); degrees.
 
-    At 0, 0, 0 the person faces the camera; ``yaw`` turns the person to its left, ``pitch`` lifts the camera, ``roll``
-    turns the picture.
+    At 0, 0, 0 the person faces the camera. ``yaw`` turns the person to its left, ``pitch`` raises the camera and
+    ``roll`` rotates the image.
     """
     return _rotate_z(roll) @ _rotate_x(pitch) @ _rotate_y(yaw)
 

@@ -1,4 +1,4 @@
-"""Synthetic datasets in COCO format: pictures of drawn people with keypoints, masks, crowds and unlabelled people."""
+"""Data sets of synthetic people in COCO format, with keypoints, masks, crowds and unlabeled people."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from simplepose.synth.scene import Scene, SynthConfig, encode_rle, render_scene
 
 __all__ = ["Scene", "SynthConfig", "encode_rle", "render_scene", "write_dataset"]
 
-MOST_IMAGES = 10_000_000
-"""File names have seven digits and the scenes of one seed are numbered from 0."""
+MAX_IMAGES = 10_000_000
+"""Upper bound of the number of images: file names have seven digits."""
 
 
 def write_dataset(
@@ -33,28 +33,28 @@ def write_dataset(
 ) -> Path:
     """Write ``OUT/images/*.jpg`` and ``OUT/annotations.json``, a COCO keypoint dataset.
 
-    The bytes depend on ``images``, ``seed`` and ``config`` only, and image ``i`` does not depend on ``images``. The
-    annotations are written last and at once: a folder without them is unfinished. What was written is removed when
-    an error or an interrupt ends the work.
+    The files depend only on ``images``, ``seed`` and ``config``; image ``i`` does not depend on ``images``. The
+    annotations are written last and atomically: a folder without them is incomplete. After an error or an interrupt
+    the written files are removed.
 
     Args:
-        out: the folder; made with its parents if it is not there.
-        images: how many, 1 or more.
+        out: the folder; it is created with its parents if necessary.
+        images: number of images, 1 or more.
         seed: 0 or more.
-        config: what scenes are like.
-        workers: processes that draw.
-        progress: whether to tell how far it is on stderr: a bar where that is a terminal, otherwise a plain line
-            every tenth of the way.
+        config: the settings of the scenes.
+        workers: number of rendering processes.
+        progress: whether to show the progress on stderr: a bar on a terminal, otherwise one line per 10% of the
+            images.
 
     Returns:
         The path of the annotations.
 
     Raises:
-        TypeError, ValueError: an argument is wrong.
+        TypeError, ValueError: an argument is invalid.
         FileExistsError: the folder has content.
         OSError: the folder cannot be written.
     """
-    check_count("images", images, 1, MOST_IMAGES)
+    check_count("images", images, 1, MAX_IMAGES)
     check_count("seed", seed, 0, 2**63 - 1)
     check_count("workers", workers, 1, 1024)
     config = config or SynthConfig()
@@ -67,11 +67,11 @@ def write_dataset(
     annotations: list[dict[str, Any]] = []
     try:
         with _pool(workers) as run:
-            drawn = run(partial(_write_scene, folder, seed, config), range(images))
-            for index, found in enumerate(_show(drawn, images, progress)):
+            scenes = run(partial(_write_scene, folder, seed, config), range(images))
+            for index, scene_annotations in enumerate(_with_progress(scenes, images, progress)):
                 image_id = index + 1
                 records.append({"id": image_id, "file_name": _file_name(index), "width": width, "height": height})
-                for annotation in found:
+                for annotation in scene_annotations:
                     annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
         info = {"description": "simplepose synthetic people", "seed": seed, "config": config.to_dict()}
         _write_json(out, {"info": info, "licenses": [], **_categories(), "images": records, "annotations": annotations})
@@ -86,7 +86,7 @@ def _file_name(index: int) -> str:
 
 
 def _make_folder(out: Path) -> Path:
-    """Make ``OUT/images``; only an empty ``OUT`` is taken."""
+    """Create ``OUT/images``; an existing ``OUT`` must be empty."""
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"out: expected a folder, {out} is a file")
     if out.is_dir() and any(out.iterdir()):
@@ -96,12 +96,12 @@ def _make_folder(out: Path) -> Path:
     try:
         (out / "images").mkdir(parents=True)
     except OSError as error:
-        raise type(error)(f"out: cannot make {out / 'images'}: {error.strerror or error}") from None
+        raise type(error)(f"out: cannot create {out / 'images'}: {error.strerror or error}") from None
     return out / "images"
 
 
 def _write_scene(folder: Path, seed: int, config: SynthConfig, index: int) -> list[dict[str, Any]]:
-    """Draw one scene and write its picture; returns its annotations."""
+    """Render one scene, write its image and return its annotations."""
     scene = render_scene(seed, index, config)
     (folder / _file_name(index)).write_bytes(scene.jpeg)
     return scene.annotations
@@ -109,7 +109,7 @@ def _write_scene(folder: Path, seed: int, config: SynthConfig, index: int) -> li
 
 @contextmanager
 def _pool(workers: int) -> Iterator[Any]:
-    """A ``map`` that keeps the order, over processes if there are more than one."""
+    """An ordered ``map``, distributed over processes if ``workers`` is more than 1."""
     if workers == 1:
         yield map
         return
@@ -118,14 +118,14 @@ def _pool(workers: int) -> Iterator[Any]:
 
 
 def _limit_threads() -> None:
-    """The processes are the parallelism: OpenCV's threads would fight over the cores."""
+    """Limit OpenCV to one thread: the processes already occupy all cores."""
     import cv2
 
     cv2.setNumThreads(1)
 
 
-def _show(items: Any, count: int, progress: bool) -> Iterator[Any]:
-    """Pass on ``items`` and show how far it is: a bar on a terminal, else a line every tenth."""
+def _with_progress(items: Any, count: int, progress: bool) -> Iterator[Any]:
+    """Yield ``items`` and show the progress: a bar on a terminal, otherwise one line per 10%."""
     if not progress:
         yield from items
     elif sys.stderr.isatty():
@@ -156,7 +156,7 @@ def _write_json(out: Path, data: dict[str, Any]) -> None:
 
 
 def _remove(out: Path, folder: Path) -> None:
-    """Take back what was written; the folder itself may have been there before."""
+    """Remove the written files; ``OUT`` itself may have existed before."""
     for path in (*folder.glob("*.jpg"), out / "annotations.json.part"):
         path.unlink(missing_ok=True)
     folder.rmdir()

@@ -1,4 +1,4 @@
-"""What synthetic people wear and how their faces look: colours of the body's surfaces."""
+"""The appearance of synthetic people: colors of clothes, skin, hair and faces."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ HAIR: tuple[Color, ...] = ((24, 26, 30), (36, 48, 66), (48, 78, 118), (100, 160,
 
 @dataclass(frozen=True)
 class Material:
-    """The colours of one kind of surface."""
+    """The colors of one kind of surface."""
 
     base: Color
-    split: float = 2.0  # local second coordinate from which on it has the colour ``beyond``
+    split: float = 2.0  # local second coordinate from which on the color is ``beyond``
     beyond: Color = (0, 0, 0)
-    panel: Color = (0, 0, 0)  # the colour of the front's middle
-    panel_width: float = 0.0  # half width of the panel in statures; 0 without one
-    panel_height: float = 2.0  # the panel reaches so far in the local second coordinate, both ways
-    stripes: float = 0.0  # stripes per stature, upwards; 0 without
+    panel: Color = (0, 0, 0)  # color of a panel in the middle of the front
+    panel_width: float = 0.0  # half width of the panel in statures; 0: no panel
+    panel_height: float = 2.0  # half height of the panel in the local second coordinate
+    stripes: float = 0.0  # horizontal stripes per stature; 0: none
     stripe: Color = (0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Face:
-    """What is painted on the skull, whose local coordinates are those of the unit sphere."""
+    """The texture of the skull, in the local coordinates of the unit sphere."""
 
     skin: Color
     hair: Color
-    crown: Color  # what covers the head: hair, or a cap
-    hairline: float  # height from which on the front is hair; above 1 bald
-    nape: float  # height down to which the back is hair
-    temple: float  # how far to the front the hair of the sides reaches
+    crown: Color  # color of the top of the head: hair or a cap
+    hairline: float  # lower end of the hair at the front; above 1: bald
+    nape: float  # lower end of the hair at the back
+    temple: float  # front end of the hair at the sides
     beard: bool
     glasses: bool
 
@@ -66,7 +66,7 @@ class Look:
 
 
 def sample_look(rng: np.random.Generator) -> Look:
-    """Draw a person's looks."""
+    """A random appearance."""
     child = rng.random() < 0.15
     build = Build(
         torso=float(rng.uniform(1.0, 1.5)),
@@ -137,7 +137,7 @@ def _clothes(rng: np.random.Generator, face: Face, skirt: bool) -> dict[str, Mat
 
 
 class Painter:
-    """Gives the surfaces of one person their colours; called by `simplepose.synth.renderer.shade`."""
+    """The albedo of one person's surfaces, a callable for `simplepose.synth.renderer.shade`."""
 
     def __init__(self, surfaces: Surfaces, materials: dict[str, Material], face: Face | None) -> None:
         rows = {name: (*m.base, *m.beyond, *m.panel, *m.stripe, m.split, m.panel_width, m.panel_height, m.stripes)
@@ -154,7 +154,7 @@ class Painter:
         self._face = face
 
     def __call__(self, index: NDArray[np.intp], local: Floats) -> Floats:
-        """Colours ``[F, 3]`` of surfaces ``[F]`` at local positions ``[3, F]``."""
+        """Colors ``[F, 3]`` of surfaces ``[F]`` at local positions ``[3, F]``."""
         x, y, z = local
         colors = self._base.take(index, 0)
         beyond = np.flatnonzero(y >= self._split.take(index))
@@ -176,7 +176,7 @@ class Painter:
 
 
 def _paint_face(face: Face, x: Floats, y: Floats, z: Floats) -> Floats:
-    """Colours of points on the skull's unit sphere; ``x`` is the distance from the middle plane."""
+    """Colors of points on the skull's unit sphere; ``x`` is the distance from the middle plane."""
     colors = np.empty((len(x), 3), np.float32)
     colors[:] = face.skin
     front = z > 0
@@ -196,13 +196,13 @@ def _paint_face(face: Face, x: Floats, y: Floats, z: Floats) -> Floats:
 
 
 EYE = (0.38, 0.04)
-"""Where the eyes are on the skull: local x (to either side) and y."""
+"""Position of the eyes on the skull: distance from the middle plane, and height."""
 
 
 def sample_cloth(rng: np.random.Generator) -> Color:
-    """Draw the colour of a piece of clothing."""
-    hue, grey, dark = rng.random(3).tolist()
-    red, green, blue = colorsys.hsv_to_rgb(hue, grey**1.4, 0.1 + 0.87 * dark)
+    """A random color of a piece of clothing."""
+    hue, saturation, value = rng.random(3).tolist()
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation**1.4, 0.1 + 0.87 * value)
     return (255 * blue, 255 * green, 255 * red)
 
 

@@ -1,4 +1,4 @@
-"""Poses of synthetic people: joint angles within human limits, for standing, walking, running, sitting and more."""
+"""Random poses: joint angles within human limits for standing, walking, running, sitting and other poses."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ LIMITS: dict[str, tuple[float, float]] = {
     "knee_flexion": (0, 148),
     "ankle_flexion": (-45, 20),  # toes up positive
 }
-"""Degrees from the neutral position (upright, arms hanging), the active range of a healthy adult, a little inside."""
+"""Degrees from the neutral position (upright, arms hanging): slightly less than an adult's active range of motion."""
 
 PAIRED = tuple(name for name in LIMITS if name.split("_")[0] in ("shoulder", "elbow", "hip", "knee", "ankle"))
-"""The angles that the left and the right side have each; in a pose their names begin with ``left_`` or ``right_``."""
+"""The angles that exist on both sides; in a pose their names have the prefix ``left_`` or ``right_``."""
 
 Angles = dict[str, float]
-"""Degrees by name: the unpaired names of `LIMITS`, and ``left_`` or ``right_`` before each paired one."""
+"""Degrees by name: the unpaired names of `LIMITS`, and the paired ones with the prefix ``left_`` or ``right_``."""
 
 
 def limits_of(name: str) -> tuple[float, float]:
-    """The least and greatest degrees of an angle of a pose."""
+    """The lower and upper limit of an angle, in degrees."""
     return LIMITS[name.removeprefix("left_").removeprefix("right_")]
 
 
 def sample_pose(rng: np.random.Generator) -> tuple[str, Angles]:
-    """Draw a kind of pose and its angles.
+    """A random pose.
 
     Returns:
-        The name of the kind (a key of `POSES`) and every angle, each within its limits.
+        The kind of pose (a key of `POSES`) and all angles in degrees, within their limits.
     """
     kind = pick(rng, {name: weight for name, (weight, _) in POSES.items()})
     angles = {name: 0.0 for name in LIMITS if name not in PAIRED}
@@ -56,13 +56,13 @@ def sample_pose(rng: np.random.Generator) -> tuple[str, Angles]:
 
 
 def pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
-    """Draw a name; the weights sum to 1."""
-    left = rng.random()
-    for name, weight in weights.items():
-        left -= weight
-        if left < 0:
+    """A random name with the given probabilities, which sum to 1."""
+    remaining = rng.random()
+    for name, probability in weights.items():
+        remaining -= probability
+        if remaining < 0:
             return name
-    return name  # rounding: the weights fell short of 1 by less than an epsilon
+    return name  # reached only if rounding makes the sum slightly less than 1
 
 
 def _look_around(angles: Angles, rng: np.random.Generator) -> None:
@@ -91,7 +91,7 @@ def _stand(angles: Angles, rng: np.random.Generator) -> None:
 
 
 def _stride(angles: Angles, rng: np.random.Generator, reach: float, lift: float, elbow: float) -> None:
-    """One moment of a gait: thighs swing against each other, the swinging leg's knee bends, arms swing opposite."""
+    """A random phase of a gait: thighs swing in antiphase, the knee of the swinging leg bends, arms counter-swing."""
     phase = rng.uniform(0, 2 * math.pi)
     for side, shift in (("left", 0.0), ("right", math.pi)):
         swing = math.sin(phase + shift)
@@ -165,7 +165,7 @@ def _lean(angles: Angles, rng: np.random.Generator) -> None:
 
 
 def _arm(angles: Angles, side: str, rng: np.random.Generator, gestures: tuple[str, ...] = ()) -> None:
-    """Set one arm to a gesture, drawn from ``gestures`` or from all."""
+    """Set one arm to a random gesture from ``gestures``, or from all."""
     gesture = gestures[int(rng.integers(len(gestures)))] if gestures else pick(rng, GESTURE_WEIGHTS)
     for name, (mean, spread) in GESTURES[gesture].items():
         angles[f"{side}_{name}"] = rng.normal(mean, spread)
@@ -195,7 +195,7 @@ GESTURES: dict[str, dict[str, tuple[float, float]]] = {
     "face": _gesture((58, 13), (10, 8), (40, 12), (128, 10)),
     "raised": _gesture((150, 18), (8, 12), (5, 20), (28, 26)),
 }
-"""What an arm does: mean and standard deviation in degrees of its angles."""
+"""Gestures of an arm: mean and standard deviation of its angles in degrees."""
 
 GESTURE_WEIGHTS = {
     "hang": 0.34,
@@ -207,7 +207,7 @@ GESTURE_WEIGHTS = {
     "face": 0.09,
     "raised": 0.06,
 }
-"""How often an arm that is free to do anything does what."""
+"""Probabilities of the gestures of an arm that the pose does not constrain."""
 
 POSES: dict[str, tuple[float, Callable[[Angles, np.random.Generator], None]]] = {
     "stand": (0.30, _stand),
@@ -218,4 +218,4 @@ POSES: dict[str, tuple[float, Callable[[Angles, np.random.Generator], None]]] = 
     "arms_up": (0.09, _arms_up),
     "lean": (0.09, _lean),
 }
-"""The kinds of poses: how often each is drawn, and what sets its angles."""
+"""The kinds of poses: probability, and the function that sets the angles."""

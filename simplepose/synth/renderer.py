@@ -1,4 +1,4 @@
-"""A small software renderer: quadric surfaces to a depth buffer, then one shading pass over the pixels they cover."""
+"""A small software renderer: quadric surfaces to a depth buffer, then one shading pass over the covered pixels."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from simplepose.synth.body import Surfaces
 
 Floats = NDArray[np.float32]
 Albedo = Callable[[NDArray[np.intp], Floats], Floats]
-"""Colours [F, 3] BGR from the surface index [F] and the local position [3, F] of each pixel."""
+"""A function from surface indices ``[F]`` and local positions ``[3, F]`` of pixels to BGR colors ``[F, 3]``."""
 
 BEHIND = np.float32(-1e6)
-"""The depth of a pixel that nothing covers."""
+"""The depth of a pixel that no surface covers."""
 
 
 @dataclass(frozen=True)
 class Quadrics:
-    """Surfaces in camera space: x right and y down in pixels, z in pixels towards the camera.
+    """Surfaces in camera space: x right and y down in pixels, z in pixels toward the camera.
 
-    With ``p`` the position relative to ``centre``, a surface is ``p' A p + 2 g' p + d = 0`` where its local second
+    With ``p`` the position relative to ``center``, a surface is ``p' A p + 2 g' p + d = 0`` where its local second
     coordinate lies in 0..1 (cones) or anywhere (ellipsoids).
     """
 
-    centre: NDArray[np.float64]  # [N, 3]
+    center: NDArray[np.float64]  # [N, 3]
     local: NDArray[np.float64]  # [N, 3, 3] from p to local coordinates
     matrix: NDArray[np.float64]  # [N, 3, 3], A
     vector: NDArray[np.float64]  # [N, 3], g
@@ -40,7 +40,7 @@ class Quadrics:
         """The surfaces at ``scale * position + shift``."""
         return replace(
             self,
-            centre=self.centre * scale + shift,
+            center=self.center * scale + shift,
             local=self.local / scale,
             matrix=self.matrix / scale**2,
             vector=self.vector / scale,
@@ -53,7 +53,7 @@ class Quadrics:
 class Camera:
     """Perspective on the body frame: ``view`` turns it, then points are scaled by their nearness."""
 
-    view: NDArray[np.float64]  # [3, 3] from the body frame to x right, y up, z towards the camera
+    view: NDArray[np.float64]  # [3, 3] from the body frame to x right, y up, z toward the camera
     distance: float  # from the body's origin, in statures
     scale: float = 1.0  # pixels per stature at the origin
     shift: tuple[float, float] = (0.0, 0.0)  # image position of the origin
@@ -68,7 +68,7 @@ class Camera:
 
 
 def place(surfaces: Surfaces, camera: Camera) -> Quadrics:
-    """The surfaces as the camera sees them."""
+    """Project the surfaces into camera space."""
     count, cone, size = len(surfaces.part), surfaces.cone, surfaces.size
     ends, magnification = camera.project(np.concatenate([surfaces.start, surfaces.end]))
     start, end = ends[:count], ends[count:]
@@ -99,12 +99,12 @@ def place(surfaces: Surfaces, camera: Camera) -> Quadrics:
 
 @dataclass(frozen=True)
 class Layer:
-    """What the surfaces cover of an image, as a patch of it."""
+    """The pixels that surfaces cover, as a patch of the image."""
 
     left: int
     top: int
-    depth: Floats  # [h, w] towards the camera, BEHIND where nothing is
-    surface: NDArray[np.int16]  # [h, w] index of the surface in front, -1 where nothing is
+    depth: Floats  # [h, w] in pixels toward the camera, BEHIND where no surface is
+    surface: NDArray[np.int16]  # [h, w] index of the frontmost surface, -1 where none is
 
     @property
     def window(self) -> tuple[slice, slice]:
@@ -113,8 +113,8 @@ class Layer:
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
-def rasterise(quadrics: Quadrics, height: int, width: int) -> Layer | None:
-    """Find the front surface of every pixel of an image of ``height`` x ``width``; None if all lies off the image."""
+def rasterize(quadrics: Quadrics, height: int, width: int) -> Layer | None:
+    """The frontmost surface of each pixel of a ``height`` x ``width`` image; None if all surfaces are off the image."""
     limit = np.array([width, height])
     low = np.clip(np.ceil(quadrics.low), 0, limit).astype(int)
     high = np.clip(np.floor(quadrics.high) + 1, 0, limit).astype(int)
@@ -125,13 +125,13 @@ def rasterise(quadrics: Quadrics, height: int, width: int) -> Layer | None:
     right, bottom = high[seen].max(0).tolist()
     depth = np.full((bottom - top, right - left), BEHIND, np.float32)
     surface = np.full(depth.shape, -1, np.int16)
-    x = np.arange(left, right) - quadrics.centre[seen, 0, None]
-    y = np.arange(top, bottom) - quadrics.centre[seen, 1, None]
+    x = np.arange(left, right) - quadrics.center[seen, 0, None]
+    y = np.arange(top, bottom) - quadrics.center[seen, 1, None]
     rays = _Rays.of(quadrics, seen, x, y)
     boxes = np.concatenate([low[seen] - [left, top], high[seen] - [left, top]], 1).tolist()
     cones = quadrics.cone[seen].tolist()
     slope = quadrics.local[seen, 1, 2].astype(np.float32)
-    with np.errstate(invalid="ignore"):  # the root is NaN where a ray misses, and NaN lies in front of nothing
+    with np.errstate(invalid="ignore"):  # the root is NaN where a ray misses; comparisons with NaN are false
         for k, (index, (x0, y0, x1, y1)) in enumerate(zip(seen.tolist(), boxes, strict=True)):
             columns, rows = slice(x0, x1), slice(y0, y1)
             z = rays.root_y[k, rows] @ rays.root_x[k, :, columns]
@@ -153,11 +153,11 @@ _HALF = np.float32(0.5)
 
 
 class _Rays(NamedTuple):
-    """The terms of depth and local second coordinate that depend on the column or the row only.
+    """The terms of the depth and of the local second coordinate that depend on the column or the row only.
 
     Along a ray a surface is ``a z^2 + 2 b z + c = 0`` with ``b`` linear and ``c`` quadratic in x and y, so that
-    ``z = -b / a + sqrt((b^2 - a c) / a^2)``. The root's argument is a matrix product of row and column terms. The
-    second coordinate is counted from the middle of a cone.
+    ``z = -b / a + sqrt((b^2 - a c) / a^2)``. The argument of the root is a matrix product of row and column terms. The
+    second coordinate is measured from the middle of a cone.
     """
 
     root_x: Floats  # [N, 3, w]
@@ -169,9 +169,9 @@ class _Rays(NamedTuple):
 
     @classmethod
     def of(cls, quadrics: Quadrics, seen: NDArray[np.intp], x: NDArray[np.float64], y: NDArray[np.float64]) -> _Rays:
-        """The terms of the surfaces ``seen`` at columns ``x`` and rows ``y``, relative to their centres."""
+        """The terms of the surfaces ``seen`` at columns ``x`` and rows ``y``, relative to their centers."""
         matrix, vector, constant = quadrics.matrix[seen], quadrics.vector[seen], quadrics.constant[seen]
-        near, local = quadrics.centre[seen, 2], quadrics.local[seen, 1].T
+        near, local = quadrics.center[seen, 2], quadrics.local[seen, 1].T
         a = matrix[:, 2, 2]
         a = np.where(np.abs(a) < 1e-9, 1e-9, a)
         b = (matrix[:, 2, :].T / a)[:2]
@@ -197,23 +197,23 @@ def shade(
     light: NDArray[np.float64],
     ambient: float,
 ) -> Floats:
-    """The colours of pixels that a layer covers.
+    """Diffuse shading of covered pixels of a layer.
 
     Args:
-        layer: from `rasterise`, of the same ``quadrics``.
+        layer: from `rasterize`, of the same ``quadrics``.
         pixels: ``[F]`` raster indices into the layer's patch, all covered.
         quadrics: the surfaces.
-        albedo: the colour of a surface at a local position.
-        light: unit vector towards the light in camera space.
-        ambient: the share of light that comes from everywhere, 0 to 1.
+        albedo: the color of a surface at a local position.
+        light: unit vector toward the light in camera space.
+        ambient: the fraction of ambient light, 0 to 1.
 
     Returns:
         ``[F, 3]`` float32 BGR, not clipped.
     """
-    table = np.empty((len(quadrics.centre), 6, 4), np.float32)  # rows: normal, local position; columns: x, y, z, 1
+    table = np.empty((len(quadrics.center), 6, 4), np.float32)  # rows: normal, local position; columns: x, y, z, 1
     rows = np.concatenate([quadrics.matrix, quadrics.local], 1)
     table[:, :, :3] = rows
-    table[:, :, 3] = -(rows @ quadrics.centre[:, :, None])[:, :, 0]
+    table[:, :, 3] = -(rows @ quadrics.center[:, :, None])[:, :, 0]
     table[:, :3, 3] += quadrics.vector
     plane = np.ascontiguousarray(table.transpose(1, 2, 0))
     index = layer.surface.ravel().take(pixels).astype(np.intp)
@@ -222,7 +222,7 @@ def shade(
     y = (down + layer.top).astype(np.float32)
     z = layer.depth.ravel().take(pixels)
     values = np.empty((6, len(pixels)), np.float32)
-    for i, out in enumerate(values):  # gathering numbers one by one is the fastest way here
+    for i, out in enumerate(values):  # gathering single coefficients is the fastest variant measured
         np.multiply(plane[i, 0].take(index), x, out=out)
         out += plane[i, 1].take(index) * y
         out += plane[i, 2].take(index) * z

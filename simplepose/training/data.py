@@ -1,4 +1,4 @@
-"""What a training run reads: its data sets, made first where they are synthetic, and the batches of each step."""
+"""The data of a training run: data sets, synthetic ones rendered first, and the samples of each batch."""
 
 from __future__ import annotations
 
@@ -21,66 +21,66 @@ from simplepose.training.config import TrainConfig
 from simplepose.training.distributed import Process
 
 SYNTH = re.compile(r"synth:(\d+),(\d+)")
-"""Synthetic people instead of a path: synth:IMAGES,SEED."""
+"""A data source of synthetic people: synth:IMAGES,SEED."""
 
 
 class TrainData(NamedTuple):
-    """What `open_data` found."""
+    """The data sets that `open_data` opened."""
 
-    samples: COCODataset
-    shown: COCODataset  # whole images for the pictures
-    annotations: Annotations  # of the images for the AP
-    image_ids: list[int]  # which of them count
-    name: str  # "validation", or "training images" where there is no other data
+    samples: COCODataset  # augmented training samples
+    preview: COCODataset  # whole images of the evaluation data, for the pictures of predictions
+    annotations: Annotations  # ground truth for the AP
+    image_ids: list[int]  # of the images that the AP counts
+    split: str  # "validation", or "training images" where there is no validation data
 
 
 class BatchSampler(Sampler[list[int]]):
-    """Which samples this process takes, in each forward pass of each step.
+    """Sample indices of this process, one list for each forward pass of each optimizer step.
 
-    The order depends on (seed, epoch) alone; a step's batch is the same whatever the number of processes and passes
-    it is shared out over. Samples that do not fill a last batch are left out; another epoch has others.
+    The shuffling depends on (seed, epoch) only. A step's batch holds the same samples for any number of processes
+    and of accumulated passes. The samples that do not fill the last batch of an epoch are dropped.
 
     Raises:
-        ValueError: there are fewer samples than a batch, or a batch cannot be shared out evenly.
+        ValueError: there are fewer samples than a batch, or a batch cannot be divided evenly.
     """
 
-    def __init__(self, samples: int, config: TrainConfig, process: Process) -> None:
-        if samples < config.batch:
-            raise ValueError(f"batch: expected at most {samples}, as many as there are samples, got {config.batch}")
-        if config.batch % (config.accumulate * process.world):
+    def __init__(self, num_samples: int, config: TrainConfig, process: Process) -> None:
+        if num_samples < config.batch:
+            raise ValueError(f"batch: expected at most {num_samples}, the number of samples, got {config.batch}")
+        if config.batch % (config.accumulate * process.world_size):
             raise ValueError(
-                f"batch: expected a multiple of accumulate x processes = {config.accumulate} x {process.world}, "
+                f"batch: expected a multiple of accumulate x processes = {config.accumulate} x {process.world_size}, "
                 f"got {config.batch}"
             )
-        self.samples, self.config, self.process = samples, config, process
-        self.steps = samples // config.batch  # in an epoch
-        self.epoch, self.first = 0, 0
+        self.num_samples, self.config, self.process = num_samples, config, process
+        self.steps_per_epoch = num_samples // config.batch
+        self.epoch, self.first_step = 0, 0
 
-    def start(self, epoch: int, step: int) -> None:
-        """Begin with that step of that epoch."""
-        self.epoch, self.first = epoch, step
+    def start_at(self, epoch: int, step: int) -> None:
+        """Let the next iteration begin at ``step`` of ``epoch``."""
+        self.epoch, self.first_step = epoch, step
 
     def __len__(self) -> int:
-        return (self.steps - self.first) * self.config.accumulate
+        return (self.steps_per_epoch - self.first_step) * self.config.accumulate
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = np.random.default_rng((self.config.seed, self.epoch)).permutation(self.samples)
-        for step in range(self.first, self.steps):
+        order = np.random.default_rng((self.config.seed, self.epoch)).permutation(self.num_samples)
+        for step in range(self.first_step, self.steps_per_epoch):
             batch = order[step * self.config.batch : (step + 1) * self.config.batch]
             for part in np.split(batch, self.config.accumulate):
-                yield part[self.process.rank :: self.process.world].tolist()
+                yield part[self.process.rank :: self.process.world_size].tolist()
 
 
 def open_data(config: TrainConfig, skeleton: Skeleton, run: Path, process: Process) -> TrainData:
-    """Open the run's data; synthetic data are drawn into ``RUN/data`` unless they are there.
+    """Open the data sets of a run; missing synthetic data are rendered into ``RUN/data`` first.
 
     Raises:
         FileNotFoundError: annotations or images are missing; the message names the first.
-        ValueError: the data are empty, or not what they should be.
+        ValueError: the data are empty or invalid.
     """
-    if process.first:
+    if process.is_main:
         for source in (config.data, config.val):
-            draw_synthetic(source, config, run)
+            render_synthetic(source, config, run)
     process.barrier()
     learned_from = find_data(*_located(config.data, config.images, run))
     learned = read_annotations(*learned_from, skeleton)
@@ -93,26 +93,36 @@ def open_data(config: TrainConfig, skeleton: Skeleton, run: Path, process: Proce
     )
     validated = find_data(*_located(config.val, config.val_images, run)) if config.val else learned_from
     annotations = learned if validated == learned_from else read_annotations(*validated, skeleton)
-    shown = COCODataset(annotations, size=config.size, augment=AugmentConfig.none())
-    evaluated = list(annotations.images)[: config.validate_images]
-    check_people(annotations, evaluated)
-    if process.first:
+    preview = COCODataset(annotations, size=config.size, augment=AugmentConfig.none())
+    image_ids = list(annotations.images)[: config.validate_images]
+    check_people(annotations, image_ids)
+    if process.is_main:
         for line in dict.fromkeys((*learned.warnings, *annotations.warnings)):
             print(f"simplepose train: warning: {line}", file=sys.stderr)
-        for dataset in (samples, shown):
+        for dataset in (samples, preview):
             used = sorted({record for record, _ in dataset.samples})
             _check_images(dataset.annotations, [dataset.records[i].path for i in used])
-        _check_images(annotations.path, [annotations.images[i].path for i in evaluated])
-    return TrainData(samples, shown, annotations, evaluated, "validation" if config.val else "training images")
+        _check_images(annotations.path, [annotations.images[i].path for i in image_ids])
+    return TrainData(
+        samples=samples,
+        preview=preview,
+        annotations=annotations,
+        image_ids=image_ids,
+        split="validation" if config.val else "training images",
+    )
 
 
-def draw_synthetic(source: str | None, config: TrainConfig, run: Path) -> None:
-    """Draw the images of a ``synth:`` source; those that a killed run left unfinished are drawn again."""
+def render_synthetic(source: str | None, config: TrainConfig, run: Path) -> None:
+    """Render the images of a ``synth:`` source. An unfinished data set of a killed run is rendered again.
+
+    Raises:
+        ValueError: the source is not ``synth:IMAGES,SEED``.
+    """
     from simplepose.synth.dataset import write_dataset
     from simplepose.synth.scene import SynthConfig
 
-    found = SYNTH.fullmatch(source or "")
-    if not found:
+    match = SYNTH.fullmatch(source or "")
+    if not match:
         if source and source.startswith("synth:"):
             raise ValueError(f"data: expected synth:IMAGES,SEED such as synth:1000,1, got {source!r}")
         return
@@ -120,8 +130,8 @@ def draw_synthetic(source: str | None, config: TrainConfig, run: Path) -> None:
     if (folder / "annotations.json").exists():
         return
     shutil.rmtree(folder, ignore_errors=True)
-    size = SynthConfig(size=config.size, person_size=(max(16.0, config.size * 40 / 256), config.size * 300 / 256))
-    write_dataset(folder, int(found[1]), int(found[2]), size, workers=max(config.workers, 1))
+    scenes = SynthConfig(size=config.size, person_size=(max(16.0, config.size * 40 / 256), config.size * 300 / 256))
+    write_dataset(folder, int(match[1]), int(match[2]), scenes, workers=max(config.workers, 1))
 
 
 def _synthetic_folder(source: str, run: Path) -> Path:
@@ -133,7 +143,7 @@ def _located(source: str, images: str | None, run: Path) -> tuple[Path, str | No
 
 
 def _check_images(annotations: Path, paths: list[Path]) -> None:
-    """Now, not in the middle of the run."""
+    """Fail before the first step if an image file is missing."""
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise FileNotFoundError(

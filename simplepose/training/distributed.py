@@ -1,4 +1,4 @@
-"""The processes of a training run: one, or those that torchrun started, each with its device."""
+"""The processes of a training run: a single one, or one per device under torchrun."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TypeVar
 
 import torch
 import torch.distributed as distributed
@@ -15,39 +15,41 @@ from torch import Tensor
 
 from simplepose.network.device import find_device
 
-PATIENCE = timedelta(hours=2)
-"""How long the others wait for a process that draws data or measures the AP."""
+T = TypeVar("T")
+
+TIMEOUT = timedelta(hours=2)
+"""How long a collective operation may wait, for example while the main process renders synthetic data."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """This process among those that train together."""
+    """One process of a data-parallel run."""
 
-    rank: int
-    world: int
+    rank: int  # 0 to world_size - 1
+    world_size: int
     device: torch.device
 
     @property
-    def first(self) -> bool:
-        """Whether it is the one that writes and tells."""
+    def is_main(self) -> bool:
+        """Whether this process writes files and messages (rank 0)."""
         return self.rank == 0
 
     def barrier(self) -> None:
-        """Wait for all the others."""
-        if self.world > 1:
+        """Wait until every process has arrived here."""
+        if self.world_size > 1:
             distributed.barrier()
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean of all processes' values, on each of them."""
-        if self.world > 1:
+        """The mean of ``values`` over all processes, returned on each of them."""
+        if self.world_size > 1:
             values = values.clone()
             distributed.all_reduce(values)
-            values /= self.world
+            values /= self.world_size
         return values
 
-    def from_first(self, value: Any) -> Any:
-        """What the first process has, on each of them."""
-        if self.world == 1:
+    def broadcast(self, value: T) -> T:
+        """The main process's ``value``, returned on every process; it must be picklable."""
+        if self.world_size == 1:
             return value
         values = [value]
         distributed.broadcast_object_list(values, device=self.device)
@@ -56,25 +58,27 @@ class Process:
 
 @contextmanager
 def join_processes(device: str | torch.device = "auto") -> Iterator[Process]:
-    """This process, after the others have come together; they part at the end.
+    """Join the process group of the run, and leave it at the end of the ``with`` block.
 
-    torchrun tells which there are by RANK, WORLD_SIZE and LOCAL_RANK. With "auto" each takes the CUDA device of its
-    local rank and they talk over nccl; on the CPU it is gloo.
+    torchrun sets RANK, WORLD_SIZE and LOCAL_RANK; without them the run has one process. With "auto" each process
+    uses the CUDA device of its local rank. The backend is nccl on CUDA and gloo on the CPU.
 
     Raises:
         ValueError, RuntimeError: there is no such device.
     """
-    world, rank, local = (int(os.environ.get(n, d)) for n, d in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0)))
-    found = find_device(device)
-    if found.type == "cuda":
-        if found.index is None:
-            found = find_device(f"cuda:{local}")
-        torch.cuda.set_device(found)
-    if world == 1:
-        yield Process(0, 1, found)
+    world_size, rank, local = (
+        int(os.environ.get(n, d)) for n, d in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0))
+    )
+    chosen = find_device(device)
+    if chosen.type == "cuda":
+        if chosen.index is None:
+            chosen = find_device(f"cuda:{local}")
+        torch.cuda.set_device(chosen)
+    if world_size == 1:
+        yield Process(0, 1, chosen)
         return
-    distributed.init_process_group("nccl" if found.type == "cuda" else "gloo", timeout=PATIENCE)
+    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
-        yield Process(rank, world, found)
+        yield Process(rank, world_size, chosen)
     finally:
         distributed.destroy_process_group()

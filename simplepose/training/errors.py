@@ -1,4 +1,4 @@
-"""How a training run ends when it cannot go on: the reason, what can be done, and where it can be taken up."""
+"""Errors that end a training run: the cause, a remedy, and the checkpoint to continue from."""
 
 from __future__ import annotations
 
@@ -10,38 +10,43 @@ from pathlib import Path
 import torch
 
 from simplepose.training.config import TrainConfig
-from simplepose.training.state import WEIGHTS, checkpoints
+from simplepose.training.state import WEIGHTS, list_checkpoints
 
-FROM_WORKER = "in DataLoader worker process"
-LOST_WORKER = "DataLoader worker (pid"
-"""What PyTorch says of errors in the processes that read samples, and of such a process that is gone."""
+WORKER_ERROR = "in DataLoader worker process"
+WORKER_KILLED = "DataLoader worker (pid"
+"""Substrings of PyTorch's messages: an exception in a DataLoader worker, and a worker that was killed."""
 
-NOTHING_YET = "there is no checkpoint yet"
+NO_CHECKPOINT = "there is no checkpoint yet"
 
 
 class TrainError(RuntimeError):
-    """The run cannot go on; the message says why and from where it can be taken up."""
+    """A run that cannot continue; the message gives the cause and the last good checkpoint."""
 
 
 @contextmanager
-def explained(run: Path, config: TrainConfig) -> Iterator[None]:
-    """Errors that end a run, with what can be done about them."""
+def explain_errors(run: Path, config: TrainConfig) -> Iterator[None]:
+    """Add a remedy and the last good checkpoint to the errors that end a run.
+
+    Raises:
+        TrainError: memory ran out, a DataLoader worker was killed, or the loss is not finite.
+        ValueError, OSError: the original error with the checkpoint appended; others pass unchanged.
+    """
     try:
         yield
     except TrainError as error:
-        raise TrainError(f"{error}; {_where_to_start_from(run)}") from None
+        raise TrainError(f"{error}; {_how_to_restart(run)}") from None
     except (OSError, ValueError) as error:
-        if FROM_WORKER in str(error):  # its last line is the error itself, behind the name of its type
+        if WORKER_ERROR in str(error):  # the last line of the traceback is "TypeName: message"
             reason = str(error).strip().splitlines()[-1].partition(": ")[2]
-            raise ValueError(f"{reason}; {_where_to_go_on(run)}") from None
+            raise ValueError(f"{reason}; {_how_to_resume(run)}") from None
         if isinstance(error, ValueError) or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        raise OSError(error.errno, f"{error.strerror}; {_where_to_go_on(run)}", error.filename) from None
+        raise OSError(error.errno, f"{error.strerror}; {_how_to_resume(run)}", error.filename) from None
     except (RuntimeError, MemoryError) as error:
-        if LOST_WORKER in str(error):
+        if WORKER_KILLED in str(error):
             raise TrainError(
-                f"a process that reads samples was ended from outside, most likely for want of memory; lower workers "
-                f"(now {config.workers}); {_where_to_go_on(run)}"
+                f"a DataLoader worker was killed, most likely because memory ran out; lower workers "
+                f"(now {config.workers}); {_how_to_resume(run)}"
             ) from error
         if not _out_of_memory(error):
             raise
@@ -49,7 +54,7 @@ def explained(run: Path, config: TrainConfig) -> Iterator[None]:
         raise TrainError(
             f"out of memory with {passes} samples of {config.size} x {config.size} pixels at once; raise accumulate "
             f"(now {config.accumulate}), lower batch ({config.batch}) or use precision=bfloat16; "
-            f"{_where_to_start_from(run)}"
+            f"{_how_to_restart(run)}"
         ) from error
 
 
@@ -59,16 +64,16 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or named
 
 
-def _where_to_start_from(run: Path) -> str:
-    """Where the settings must change: a run keeps its own."""
-    good = checkpoints(run)
-    if not good:
-        return NOTHING_YET
-    return f"the last good checkpoint is {good[-1]}; a new run can start from it with --init {good[-1] / WEIGHTS}"
+def _how_to_restart(run: Path) -> str:
+    """For errors that need other settings: a resumed run keeps its settings, a new run may change them."""
+    saved = list_checkpoints(run)
+    if not saved:
+        return NO_CHECKPOINT
+    return f"the last good checkpoint is {saved[-1]}; a new run can start from it with --init {saved[-1] / WEIGHTS}"
 
 
-def _where_to_go_on(run: Path) -> str:
-    good = checkpoints(run)
-    if not good:
-        return NOTHING_YET
-    return f"the last good checkpoint is {good[-1]}; go on with simplepose train --resume {run}"
+def _how_to_resume(run: Path) -> str:
+    saved = list_checkpoints(run)
+    if not saved:
+        return NO_CHECKPOINT
+    return f"the last good checkpoint is {saved[-1]}; continue with simplepose train --resume {run}"

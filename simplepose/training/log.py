@@ -1,4 +1,4 @@
-"""What a training run tells: progress, log.jsonl, TensorBoard where asked for, pictures and the curves."""
+"""The log of a training run: progress on stderr, log.jsonl, optional TensorBoard files, curves, and pictures."""
 
 from __future__ import annotations
 
@@ -10,49 +10,43 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from simplepose.data.contact_sheet import draw_people
 from simplepose.data.dataset import Sample, collate
-from simplepose.data.images import write_image
 from simplepose.data.targets import make_targets
 from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
 from simplepose.io.atomic import atomic_write
 from simplepose.network.imhn import IMHN
 from simplepose.ops.config import TargetConfig
 from simplepose.skeleton.skeleton import Skeleton
+from simplepose.training.contact_sheet import draw_ground_truth
+from simplepose.training.curves import has_matplotlib, write_curves
 
 Record = dict[str, Any]
 
 LOG = "log.jsonl"
 
-PANELS = ("annotated", "keypoint targets", "keypoints predicted", "part targets", "parts predicted")
-
-CURVES = {"loss": (180, 90, 20), "AP": (30, 130, 30)}
-"""What the picture of curves shows, one below the other, with its colours (BGR)."""
-
-FONT = cv2.FONT_HERSHEY_SIMPLEX
+PANELS = ("ground truth", "keypoint targets", "predicted keypoints", "part targets", "predicted parts")
 
 
 class TrainLog:
-    """The log of a run: one JSON object a line, and its present place shown on stderr.
+    """Writes log.jsonl, one JSON object per line, and shows the progress on stderr.
 
-    Lines beyond ``step`` are of steps that a killed run did after its last checkpoint; they are done again, so they
-    are dropped. At the end of a ``with`` block that ends well the curves are drawn.
+    A context manager: a block that ends without an error also writes curves.png. Records of steps beyond ``step`` are
+    dropped, because a resumed run repeats the steps after its last checkpoint.
 
     Args:
         run: the run's folder.
-        step: how many steps are done.
-        total: how many there will be.
-        tensorboard: also write TensorBoard's files there.
+        step: the number of completed steps.
+        total: the number of steps of the whole run.
+        tensorboard: also write TensorBoard files, into ``RUN/tensorboard``.
 
     Raises:
-        RuntimeError: TensorBoard is asked for and not installed.
+        RuntimeError: ``tensorboard`` is set, but TensorBoard is not installed.
     """
 
     def __init__(self, run: Path, step: int, total: int, *, tensorboard: bool = False) -> None:
@@ -63,32 +57,34 @@ class TrainLog:
         self._file: IO[str] = (run / LOG).open("a", encoding="utf-8")
         self._writer = check_tensorboard()(str(run / "tensorboard"), purge_step=step + 1) if tensorboard else None
         self._bar = tqdm(total=total, initial=step, unit="step", file=sys.stderr) if sys.stderr.isatty() else None
-        self._start, self._first, self._last = time.perf_counter(), step, (time.perf_counter(), step)
+        self._start_time, self._start_step = time.perf_counter(), step
+        self._last_time, self._last_step = self._start_time, step
 
-    def steps(self, step: int, batch: int, **values: float) -> None:
-        """Note the values of the steps since the last call, ``batch`` images each."""
+    def log_steps(self, step: int, batch: int, **values: float) -> None:
+        """Record the means of the steps since the last call; ``batch`` is the number of images of a step."""
         now = time.perf_counter()
-        since, before = self._last
-        self._last = (now, step)
-        rate = (step - before) * batch / max(now - since, 1e-9)
-        seconds = now - self._start
-        self._note({"step": step, **values, "images_per_second": round(rate, 2), "seconds": round(seconds, 1)})
+        rate = (step - self._last_step) * batch / max(now - self._last_time, 1e-9)
+        seconds = now - self._start_time
+        self._last_time, self._last_step = now, step
+        self._write_record({"step": step, **values, "images_per_second": round(rate, 2), "seconds": round(seconds, 1)})
         if self._bar is not None:
             self._bar.update(step - self._bar.n)
             self._bar.set_postfix(loss=f"{values['loss']:.3f}", img_s=f"{rate:.1f}")
             return
-        left = seconds / (step - self._first) * (self.total - step)
+        remaining = seconds / (step - self._start_step) * (self.total - step)
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items() if not name.startswith("loss_"))
-        self.say(f"step {step}/{self.total}  {shown}  {rate:.1f} images/s  left {_clock(left)}")
+        self.write_line(f"step {step}/{self.total}  {shown}  {rate:.1f} images/s  remaining {_clock(remaining)}")
 
-    def validation(self, step: int, **values: Any) -> None:
-        """Note what a validation gave."""
-        self._note({"step": step, **values})
-        self.say(f"step {step}/{self.total}  AP {values['AP']:.3f}  AP50 {values['AP50']:.3f}  {values['AP_of']}")
-        self._last = (time.perf_counter(), step)  # its time is none of the next steps'
+    def log_validation(self, step: int, **values: Any) -> None:
+        """Record the metrics of a validation."""
+        self._write_record({"step": step, **values})
+        self.write_line(
+            f"step {step}/{self.total}  AP {values['AP']:.3f}  AP50 {values['AP50']:.3f}  {values['AP_of']}"
+        )
+        self._last_time, self._last_step = time.perf_counter(), step  # validation does not count as training time
 
-    def say(self, text: str) -> None:
-        """A line on stderr that leaves the bar whole."""
+    def write_line(self, text: str) -> None:
+        """Print a line to stderr above the progress bar."""
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)
         else:
@@ -98,14 +94,17 @@ class TrainLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for part in (self._file, self._writer, self._bar):
-            if part is not None:
-                part.close()
+        for output in (self._file, self._writer, self._bar):
+            if output is not None:
+                output.close()
         if self.records and kind is None:
-            write_image(self.run / "curves.png", draw_curves(self.records))
+            if has_matplotlib():
+                write_curves(self.records, self.run / "curves.png")
+            else:
+                self.write_line(f"{self.run / 'curves.png'}: not drawn; curves need pip install 'simplepose[plot]'")
 
-    def _note(self, record: Record) -> None:
-        """JSON has no numbers for what is not finite: they become null."""
+    def _write_record(self, record: Record) -> None:
+        """Append a record to all logs; JSON has no non-finite numbers, so these become null."""
         record = {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in record.items()}
         self.records.append(record)
         self._file.write(json.dumps(record) + "\n")
@@ -117,7 +116,7 @@ class TrainLog:
 
 
 def read_log(run: Path) -> list[Record]:
-    """The lines of a run's log; without the last where it was cut off."""
+    """The records of a run's log; an incomplete last line is ignored."""
     path = run / LOG
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
@@ -127,77 +126,51 @@ def read_log(run: Path) -> list[Record]:
 def draw_predictions(
     model: IMHN, samples: Sequence[Sample], skeleton: Skeleton, targets: TargetConfig
 ) -> NDArray[np.uint8]:
-    """Each sample's people, target maps and predicted maps, one sample a row."""
+    """A picture with one row per sample: ground-truth poses, target maps and predicted maps.
+
+    Args:
+        model: in eval mode, on any device.
+        samples: whole images with their keypoints.
+        skeleton: of the samples and the model.
+        targets: how the target maps are rendered.
+
+    Returns:
+        ``[height, width, 3]`` uint8 BGR.
+    """
     device = next(model.parameters()).device
     batch = collate(samples).to(device)
-    truth = make_targets(batch, skeleton, targets, scales=1).targets[0].cpu()
-    predicted: Any = model(batch.inputs())
-    predicted = predicted.float().cpu()
+    target_maps = make_targets(batch, skeleton, targets, scales=1).targets[0].cpu()
+    output: Any = model(batch.inputs())
+    predicted_maps = output.float().cpu()
     parts = slice(0, skeleton.num_parts)
     keypoints = slice(skeleton.num_parts, skeleton.num_parts + skeleton.num_keypoints)
     rows = []
-    for sample, wanted, got in zip(samples, truth, predicted, strict=True):
-        maps = (wanted[keypoints], got[keypoints], wanted[parts], got[parts])
-        panels = [draw_people(sample.image, sample.keypoints, skeleton)]
+    for sample, target, predicted in zip(samples, target_maps, predicted_maps, strict=True):
+        panels = [draw_ground_truth(sample.image, sample.keypoints, skeleton)]
+        maps = (target[keypoints], predicted[keypoints], target[parts], predicted[parts])
         panels += [draw_heatmaps(sample.image, m) for m in maps]
         rows.append(side_by_side(panels, PANELS, height=240))
     return np.concatenate(rows)
 
 
-def draw_curves(records: Sequence[Record], width: int = 900, height: int = 280) -> NDArray[np.uint8]:
-    """The loss (logarithmic) and the AP over the steps."""
-    panels = []
-    for name, color in CURVES.items():
-        points = [(r["step"], r[name]) for r in records if r.get(name) is not None]
-        if points:
-            xy = np.array(points, np.float64)
-            panels.append(_draw_curve(name, xy, color, width, height, log=name == "loss"))
-    return np.concatenate(panels)
-
-
-def _draw_curve(
-    name: str, points: NDArray[np.float64], color: tuple[int, int, int], width: int, height: int, *, log: bool
-) -> NDArray[np.uint8]:
-    left, top, right, bottom = 80, 30, width - 20, height - 30
-    canvas: Any = np.full((height, width, 3), 255, np.uint8)
-    values = np.log10(np.maximum(points[:, 1], 1e-12)) if log else points[:, 1]
-    low, high = (float(values.min()), float(values.max())) if log else (0.0, 1.0)
-    high = max(high, low + 1e-3)
-    last = max(float(points[-1, 0]), 1.0)
-    cv2.rectangle(canvas, (left, top), (right, bottom), (160, 160, 160), 1)
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        y, x = round(bottom + share * (top - bottom)), round(left + share * (right - left))
-        value = low + share * (high - low)
-        cv2.line(canvas, (left, y), (right, y), (225, 225, 225), 1)
-        cv2.putText(canvas, f"{10**value if log else value:.3g}", (8, y + 4), FONT, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
-        cv2.putText(canvas, f"{share * last:.0f}", (x - 12, bottom + 16), FONT, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
-    cv2.putText(canvas, name, (left, top - 10), FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
-    xs = left + points[:, 0] / last * (right - left)
-    ys = bottom + (values - low) / (high - low) * (top - bottom)
-    cv2.polylines(canvas, [np.rint(np.stack([xs, ys], 1)).astype(np.int32)], False, color, 2, cv2.LINE_AA)
-    for x_point, y_point in zip(xs, ys, strict=True) if len(xs) < 60 else ():
-        cv2.circle(canvas, (round(x_point), round(y_point)), 3, color, cv2.FILLED, cv2.LINE_AA)
-    return np.asarray(canvas, np.uint8)
-
-
-def new_window(scales: int, device: torch.device) -> Tensor:
-    """``[2 + scales]`` zeros: steps, loss and loss of each scale, summed up on the device without waiting for it."""
+def new_running_sums(scales: int, device: torch.device) -> Tensor:
+    """``[2 + scales]`` zeros for the sums of steps, loss and loss of each scale, kept on the device of the loss."""
     return torch.zeros(2 + scales, device=device)
 
 
-def window_means(window: Tensor) -> dict[str, float]:
-    """The means of a window by name."""
-    count, total, *scales = window.tolist()
+def running_means(sums: Tensor) -> dict[str, float]:
+    """The mean loss, and that of each scale, since the last log record; ``sums`` as `new_running_sums`."""
+    count, total, *scales = sums.tolist()
     named = {f"loss_stride{4 << k}": value / count for k, value in enumerate(scales)}
     return {"loss": total / count, **named}
 
 
 def check_tensorboard() -> Any:
-    """TensorBoard's writer; RuntimeError where it is not installed."""
+    """The SummaryWriter class; RuntimeError if TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise RuntimeError("tensorboard: it is not installed; pip install 'simplepose[tensorboard]'") from None
+        raise RuntimeError("tensorboard: not installed; pip install 'simplepose[tensorboard]'") from None
     return SummaryWriter
 
 

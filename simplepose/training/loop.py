@@ -1,18 +1,18 @@
-"""The training loop (DESIGN section 7): `simplepose train`, or `torchrun ... -m simplepose.train` on several devices.
+"""The training loop of `simplepose train` (docs/design.md, Training), also under `torchrun -m simplepose train`.
 
-All random numbers follow from (seed, epoch, index), none from what was done before. A run that was killed and resumed
-therefore gives what an unbroken one gives: on the CPU, with the same number of threads, the same bits.
+All random numbers depend on (seed, epoch, index) only, not on earlier ones. A run that is killed and resumed therefore
+gives the result of an uninterrupted run; on the CPU with the same number of threads it is bit-identical.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,35 +33,38 @@ from simplepose.skeleton.skeleton import COCO, Skeleton
 from simplepose.training.config import TrainConfig, learning_rate
 from simplepose.training.data import BatchSampler, TrainData, open_data
 from simplepose.training.distributed import Process, join_processes
-from simplepose.training.errors import TrainError, explained
-from simplepose.training.log import TrainLog, check_tensorboard, draw_predictions, new_window, window_means
+from simplepose.training.errors import TrainError, explain_errors
+from simplepose.training.log import TrainLog, check_tensorboard, draw_predictions, new_running_sums, running_means
 from simplepose.training.loss import pose_loss
-from simplepose.training.run_folder import leave_nothing, take_folder
+from simplepose.training.run_folder import prepare_run_folder, remove_run_folder
 from simplepose.training.state import (
     TrainState,
-    average_of,
-    checkpoints,
-    heal_buffers,
-    initialise_from,
+    initialize_from,
+    list_checkpoints,
     load_state,
-    publish,
+    make_ema,
+    publish_weights,
+    reset_nonfinite_buffers,
     save_state,
 )
 
-MOST_SKIPPED = 32
-"""float16 may overflow so many steps in a row while its scale adapts; more means that the loss is not finite."""
+Forward: TypeAlias = Callable[..., Any]
+"""`IMHN.forward`, called as ``forward(images, all_outputs=True)``."""
 
-PICTURES = 6
+MAX_SKIPPED_STEPS = 32
+"""Consecutive steps that float16 may skip while the loss scale adapts; after more, the loss itself is not finite."""
+
+NUM_PREVIEW_SAMPLES = 6
 """Samples in the picture of predictions and targets."""
 
 
 class TrainReport(NamedTuple):
-    """What `train` gives."""
+    """The result of `train`."""
 
     run: Path  # last.safetensors, best.safetensors, log.jsonl, curves.png, pictures/, checkpoints/
     steps: int
-    metrics: dict[str, float]  # the last validation's; AP_of says of which images
-    best: float  # the best AP of the run
+    metrics: dict[str, float]  # of the last validation; AP_of names the images
+    best: float  # the highest AP of the run; -1 before the first validation
 
 
 def train(
@@ -77,64 +80,65 @@ def train(
     """Train a network.
 
     Args:
-        config: all that decides what comes out.
-        run: the folder that gets the results; new or empty, or with ``resume`` that of the run to go on with.
-        skeleton: what is learned.
-        resume: go on from the last checkpoint in ``run``; ``config`` must be that run's, but for `WHERE`.
-        device: "auto" takes a CUDA device if there is one.
-        tensorboard: also write TensorBoard's files.
-        stop_step: end after this step with a checkpoint to go on from; default: at the end of the last epoch.
+        config: the settings of the run.
+        run: the folder for the results: new or empty, or with ``resume`` the folder of an existing run.
+        skeleton: the keypoints and parts to learn.
+        resume: continue from the last checkpoint in ``run``. ``config`` must equal that run's settings except for
+            those in `CHANGEABLE_ON_RESUME`.
+        device: "auto" selects a CUDA device if there is one.
+        tensorboard: also write TensorBoard files.
+        stop_step: stop after this step and write a checkpoint; default: the last step of the last epoch.
 
     Raises:
-        ValueError: a setting is wrong, or not the resumed run's.
-        FileExistsError: ``run`` has content.
+        ValueError: a setting is invalid, or differs from the resumed run's.
+        FileExistsError: the folder of a new run has content.
         FileNotFoundError: data are missing, or there is no run to resume.
-        TrainError: the loss is not finite, or memory is out.
-        OSError: something cannot be read or written. Messages name the last good checkpoint.
+        TrainError: the loss is not finite, or memory ran out; the message names the last good checkpoint.
+        OSError: a file cannot be read or written; likewise.
     """
     run = Path(run)
     if tensorboard:
         check_tensorboard()
-    with join_processes(device) as process, explained(run, config):
+    with join_processes(device) as process, explain_errors(run, config):
         _check_device(config, process)
-        if process.first:
-            take_folder(run, config, skeleton, resume)
+        if process.is_main:
+            prepare_run_folder(run, config, skeleton, resume)
         process.barrier()
-        prepared = _prepare(config, run, skeleton, process, resume)
-        total = config.epochs * prepared.sampler.steps
-        logs = TrainLog(run, prepared.state.step, total, tensorboard=tensorboard) if process.first else nullcontext()
+        setup = _set_up(config, run, skeleton, process, resume)
+        total = config.epochs * setup.sampler.steps_per_epoch
+        logs = TrainLog(run, setup.state.step, total, tensorboard=tensorboard) if process.is_main else nullcontext()
         with logs as log:
-            return _loop(config, run, skeleton, process, prepared, log, total if stop_step is None else stop_step)
+            return _loop(config, run, skeleton, process, setup, log, total if stop_step is None else stop_step)
 
 
-class Prepared(NamedTuple):
-    """What the loop works with."""
+class Setup(NamedTuple):
+    """The objects that the loop uses."""
 
     data: TrainData
     sampler: BatchSampler
-    loader: DataLoader[Any]
+    loader: DataLoader[Any]  # of `Batch`
     state: TrainState
-    forward: Any  # the network as it is called: shared out over the processes, compiled
+    forward: Forward  # the network as the loop calls it: distributed and compiled where the settings say so
 
 
-def _prepare(config: TrainConfig, run: Path, skeleton: Skeleton, process: Process, resume: bool) -> Prepared:
-    """Everything up to the first step; what fails here leaves no run behind."""
+def _set_up(config: TrainConfig, run: Path, skeleton: Skeleton, process: Process, resume: bool) -> Setup:
+    """Open the data and create or restore the state. If this fails for a new run, its folder is removed."""
     try:
         data = open_data(config, skeleton, run, process)
         sampler = BatchSampler(len(data.samples), config, process)
         pinned = process.device.type == "cuda"
         loader = make_loader(data.samples, workers=config.workers, batch_sampler=sampler, pin_memory=pinned)
-        good = checkpoints(run)
-        state = _start(config, skeleton, process, None if good else config.init)
-        if good:
-            _go_back(run, good[-1], state, len(data.samples), process)
-        if process.from_first(state.step) != state.step:  # asked by all, also by those that find no checkpoint
+        saved = list_checkpoints(run)
+        state = _initial_state(config, skeleton, process, None if saved else config.init)
+        if saved:
+            _resume_from(run, saved[-1], state, len(data.samples), process)
+        if process.broadcast(state.step) != state.step:  # collective: every process must call it
             raise ValueError(f"resume: {run} differs between the processes; expected a folder that all machines share")
-        state.samples = len(data.samples)
-        return Prepared(data, sampler, loader, state, _prepare_forward(state.model, config, process))
+        state.num_samples = len(data.samples)
+        return Setup(data, sampler, loader, state, _prepare_forward(state.model, config, process))
     except BaseException:
-        if process.first and not resume:
-            leave_nothing(run)
+        if process.is_main and not resume:
+            remove_run_folder(run)
         raise
 
 
@@ -143,107 +147,112 @@ def _loop(
     run: Path,
     skeleton: Skeleton,
     process: Process,
-    prepared: Prepared,
+    setup: Setup,
     log: TrainLog | None,
     stop_step: int,
 ) -> TrainReport:
-    """All steps, as each process does them; the first one also writes and tells."""
-    data, sampler, loader, state, forward = prepared
+    """All optimizer steps of one process; the main process has a ``log`` and writes the files."""
+    data, sampler, loader, state, forward = setup
     targets = config.targets
-    total = config.epochs * sampler.steps
+    total = config.epochs * sampler.steps_per_epoch
     metrics: dict[str, Any] = {}
     if log:
-        log.say(f"training settings:\n{config.describe()}")
-        log.say(
-            f"{len(data.samples)} samples, {sampler.steps} steps an epoch, {process.world} processes on "
+        log.write_line(f"training settings:\n{config.describe()}")
+        log.write_line(
+            f"{len(data.samples)} samples, {sampler.steps_per_epoch} steps an epoch, {process.world_size} processes on "
             f"{process.device.type}, from step {state.step} of {total}"
         )
 
-    for epoch in range(state.step // sampler.steps, config.epochs):
+    for epoch in range(state.step // sampler.steps_per_epoch, config.epochs):
         if state.step >= stop_step:
             break
         data.samples.set_epoch(epoch)
-        sampler.start(epoch, state.step % sampler.steps)
+        sampler.start_at(epoch, state.step % sampler.steps_per_epoch)
         batches = iter(loader)
         loss_config = config.loss if epoch >= config.l2_epochs else replace(config.loss, gamma=0.0)
-        for _ in range(sampler.first, sampler.steps):
-            rate = learning_rate(config, state.step, sampler.steps)
+        for _ in range(sampler.first_step, sampler.steps_per_epoch):
+            rate = learning_rate(config, state.step, sampler.steps_per_epoch)
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
 
-            for part in range(config.accumulate):
+            for micro_batch in range(config.accumulate):
                 batch = next(batches).to(process.device, non_blocking=True)
-                truth = make_targets(batch, skeleton, targets, scales=config.model.num_scales)
-                # gradients are exchanged once a step, with its last part
-                with forward.no_sync() if _waits(forward, part, config) else nullcontext():
+                supervision = make_targets(batch, skeleton, targets, scales=config.model.num_scales)
+                # gradients are all-reduced once per step, in the last backward pass
+                with _gradient_sync(forward, last=micro_batch == config.accumulate - 1):
                     with _autocast(config, process):
                         maps = forward(batch.inputs(), all_outputs=True)
-                    # the mean over the processes of these sums is the mean over the whole batch
-                    divisor = config.batch / process.world
+                    # averaged over the processes, these sums give the mean over the whole batch
+                    divisor = config.batch / process.world_size
                     loss = pose_loss(
-                        maps, truth.targets, truth.mask, skeleton=skeleton, config=loss_config, divisor=divisor
+                        maps,
+                        supervision.targets,
+                        supervision.mask,
+                        skeleton=skeleton,
+                        config=loss_config,
+                        divisor=divisor,
                     )
                     state.scaler.scale(loss.total).backward()  # type: ignore[no-untyped-call]
-                state.window[1] += loss.total.detach()
-                state.window[2:] += loss.scales / divisor
-            state.window[0] += 1
+                state.running_sums[1] += loss.total.detach()
+                state.running_sums[2:] += loss.scales / divisor
+            state.running_sums[0] += 1
 
             state.scaler.unscale_(state.optimizer)
             norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.clip or math.inf)
-            _guard(norm, loss.total.detach(), state, config)
+            _check_finite(norm, loss.total.detach(), state, config)
             state.scaler.step(state.optimizer)
             state.scaler.update()
             state.optimizer.zero_grad(set_to_none=True)
-            if state.skipped:
-                heal_buffers(state.model, state.averaged)
+            if state.skipped_steps:
+                reset_nonfinite_buffers(state.model, state.ema_model)
             else:
-                state.average.update_parameters(state.model)
+                state.ema.update_parameters(state.model)
             state.step += 1
 
-            ends_epoch = state.step % sampler.steps == 0
+            ends_epoch = state.step % sampler.steps_per_epoch == 0
             stops = state.step == stop_step
             validates = ends_epoch and ((epoch + 1) % config.validate_epochs == 0 or state.step == total)
             if state.step % config.log_steps == 0 or state.step == total:
-                values = window_means(process.mean(state.window))
-                state.window.zero_()
+                values = running_means(process.mean(state.running_sums))
+                state.running_sums.zero_()
                 if log:
-                    log.steps(state.step, config.batch, **values, lr=rate, gradient_norm=float(norm))
+                    log.log_steps(state.step, config.batch, **values, lr=rate, gradient_norm=float(norm))
             if validates:
                 metrics = _validate(state, data, skeleton, config, process)
-                if metrics["AP"] > state.best:
-                    state.best, state.best_step = metrics["AP"], state.step
+                if metrics["AP"] > state.best_ap:
+                    state.best_ap, state.best_step = metrics["AP"], state.step
                 if log:
-                    log.validation(state.step, epoch=epoch + 1, **metrics)
-                    _draw(run, state, data, skeleton, targets)
-            if process.first and (validates or stops or state.step % config.checkpoint_steps == 0):
+                    log.log_validation(state.step, epoch=epoch + 1, **metrics)
+                    _write_picture(run, state, data, skeleton, targets)
+            if process.is_main and (validates or stops or state.step % config.checkpoint_steps == 0):
                 save_state(run, state, skeleton, keep=config.keep)
             if stops:
                 break
 
-    if log and not metrics:  # a finished run that was resumed
+    if log and not metrics:  # no validation in this session, e.g. a finished run was resumed
         metrics = next((r for r in reversed(log.records) if "AP" in r), {})
     process.barrier()
-    return TrainReport(run, state.step, metrics, state.best)
+    return TrainReport(run, state.step, metrics, state.best_ap)
 
 
-def _go_back(run: Path, checkpoint: Path, state: TrainState, samples: int, process: Process) -> None:
-    """Take up the last checkpoint; its weights are published again, in case that the run was killed before."""
+def _resume_from(run: Path, checkpoint: Path, state: TrainState, samples: int, process: Process) -> None:
+    """Restore the state of a checkpoint, and publish its weights in case the run was killed before it did."""
     load_state(checkpoint, state)
-    if state.samples != samples:
-        raise ValueError(f"data: expected the {state.samples} samples that the run trains on, got {samples}")
-    if process.first:
-        publish(run, checkpoint, state)
+    if state.num_samples != samples:
+        raise ValueError(f"data: expected {state.num_samples} samples, as when the run started, got {samples}")
+    if process.is_main:
+        publish_weights(run, checkpoint, state)
 
 
-def _start(config: TrainConfig, skeleton: Skeleton, process: Process, init: str | None) -> TrainState:
-    """The state before the first step: the same on each process."""
+def _initial_state(config: TrainConfig, skeleton: Skeleton, process: Process, init: str | None) -> TrainState:
+    """The state before the first step, identical on every process."""
     torch.manual_seed(config.seed)
     model = IMHN(config.model)
     if init:
         source = load_checkpoint(init)
-        anew = initialise_from(model, source, skeleton)
-        if anew and process.first:
-            print(f"start anew, since {init} knows other maps: {', '.join(anew)}", file=sys.stderr)
+        reinitialized = initialize_from(model, source, skeleton)
+        if reinitialized and process.is_main:
+            print(f"reinitialized, since {init} has another skeleton: {', '.join(reinitialized)}", file=sys.stderr)
     model = model.to(process.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     parameters = model.parameters()
     optimizer: torch.optim.Optimizer
@@ -254,12 +263,12 @@ def _start(config: TrainConfig, skeleton: Skeleton, process: Process, init: str 
     else:
         optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
     scaler = torch.amp.GradScaler(process.device.type, enabled=config.precision == "float16")
-    window = new_window(config.model.num_scales, process.device)
-    return TrainState(model, average_of(model, config.ema), optimizer, scaler, window)
+    running_sums = new_running_sums(config.model.num_scales, process.device)
+    return TrainState(model, make_ema(model, config.ema), optimizer, scaler, running_sums)
 
 
-def _prepare_forward(model: IMHN, config: TrainConfig, process: Process) -> Any:
-    """The network as the loop calls it; its parameters stay ``model``'s."""
+def _prepare_forward(model: IMHN, config: TrainConfig, process: Process) -> Forward:
+    """The callable that the loop trains through; it shares its parameters with ``model``."""
     if config.norm == "frozen":
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -267,23 +276,23 @@ def _prepare_forward(model: IMHN, config: TrainConfig, process: Process) -> Any:
     if process.device.type == "cpu" and config.precision == "bfloat16":
         _keep_dilated_float32(model)
     forward: Any = model
-    if process.world > 1:
+    if process.world_size > 1:
         if config.norm == "sync":
             forward = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         devices = [process.device] if process.device.type == "cuda" else None
-        # statistics of the norms: those of the first process count
+        # DistributedDataParallel broadcasts the BatchNorm statistics of rank 0 before each forward pass
         forward = DistributedDataParallel(forward, device_ids=devices)
     return torch.compile(forward) if config.compile else forward
 
 
 def _keep_dilated_float32(model: IMHN) -> None:
-    """On the CPU the gradients of dilated bfloat16 convolutions in channels-last memory are NaN."""
+    """Run dilated convolutions in float32: their bfloat16 gradients are NaN on the CPU in channels-last memory."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and module.dilation != (1, 1):
-            module.forward = _in_float32(module)  # type: ignore[method-assign]
+            module.forward = _in_float32(module)  # type: ignore[method-assign, assignment]
 
 
-def _in_float32(conv: nn.Conv2d) -> Any:
+def _in_float32(conv: nn.Conv2d) -> Callable[[Tensor], Tensor]:
     def forward(x: Tensor) -> Tensor:
         with torch.autocast("cpu", enabled=False):
             return nn.Conv2d.forward(conv, x.float())
@@ -291,8 +300,11 @@ def _in_float32(conv: nn.Conv2d) -> Any:
     return forward
 
 
-def _waits(forward: Any, part: int, config: TrainConfig) -> bool:
-    return isinstance(forward, DistributedDataParallel) and part < config.accumulate - 1
+def _gradient_sync(forward: Forward, *, last: bool) -> AbstractContextManager[None]:
+    """Context of one backward pass; all but the last of a step leave out the all-reduce of the gradients."""
+    if isinstance(forward, DistributedDataParallel) and not last:
+        return cast(AbstractContextManager[None], forward.no_sync())
+    return nullcontext()
 
 
 def _autocast(config: TrainConfig, process: Process) -> torch.autocast:
@@ -300,13 +312,13 @@ def _autocast(config: TrainConfig, process: Process) -> torch.autocast:
     return torch.autocast(process.device.type, PRECISIONS[config.precision] if reduced else None, enabled=reduced)
 
 
-def _guard(norm: Tensor, loss: Tensor, state: TrainState, config: TrainConfig) -> None:
-    """Stop before a step that would spoil the weights. All processes see the same norm."""
+def _check_finite(norm: Tensor, loss: Tensor, state: TrainState, config: TrainConfig) -> None:
+    """Raise TrainError before a non-finite gradient reaches the weights. The norm is the same on all processes."""
     if bool(torch.isfinite(norm)):
-        state.skipped = 0
+        state.skipped_steps = 0
         return
-    state.skipped += 1  # the scaler leaves the step out and lowers its scale
-    if config.precision != "float16" or state.skipped > MOST_SKIPPED:
+    state.skipped_steps += 1  # GradScaler skips the step and lowers the loss scale
+    if config.precision != "float16" or state.skipped_steps > MAX_SKIPPED_STEPS:
         raise TrainError(
             f"step {state.step + 1}: the loss ({float(loss):.4g}) or its gradient ({float(norm):.4g}) is not finite; "
             "lower lr or set clip"
@@ -316,34 +328,35 @@ def _guard(norm: Tensor, loss: Tensor, state: TrainState, config: TrainConfig) -
 def _validate(
     state: TrainState, data: TrainData, skeleton: Skeleton, config: TrainConfig, process: Process
 ) -> dict[str, Any]:
-    """AP of the averaged weights, the images shared out over the processes."""
-    # as the network saw the images: whole ones fit a square, while samples of persons have the size they have
+    """The AP of the EMA weights; each process evaluates a part of the images."""
+    # as in training: whole images are fitted into a square, crops of persons have a fixed scale
     fit: Fit = "longer" if config.augment.frame == "image" else "height"
-    predictor = Predictor(state.averaged, skeleton, device=process.device, size=config.size, fit=fit)
+    predictor = Predictor(state.ema_model, skeleton, device=process.device, size=config.size, fit=fit)
 
-    def find(files: Iterable[SizedImage]) -> Iterator[Poses | Exception]:
+    def predict(files: Iterable[SizedImage]) -> Iterator[Poses | Exception]:
         for prediction in predictor.predict_many(files):
             yield prediction.error or prediction.poses
 
-    report = evaluate_images(find, data.annotations, data.image_ids)
+    report = evaluate_images(predict, data.annotations, data.image_ids)
     values: dict[str, Any] = {}
     if report:
         if report.failed:
             raise OSError(next(iter(report.failed.values())))  # begins with the path
         people = report.people_found / report.images
-        values = {**report.metrics, "AP_of": f"{report.images} {data.name}", "people_per_image": round(people, 2)}
-    return dict(process.from_first(values))
+        values = {**report.metrics, "AP_of": f"{report.images} {data.split}", "people_per_image": round(people, 2)}
+    return dict(process.broadcast(values))
 
 
-def _draw(run: Path, state: TrainState, data: TrainData, skeleton: Skeleton, targets: TargetConfig) -> None:
-    samples = [data.shown[i] for i in range(min(PICTURES, len(data.shown)))]
+def _write_picture(run: Path, state: TrainState, data: TrainData, skeleton: Skeleton, targets: TargetConfig) -> None:
+    """Write ``RUN/pictures/step-N.jpg``: ground truth, targets and predictions of the first evaluation images."""
+    samples = [data.preview[i] for i in range(min(NUM_PREVIEW_SAMPLES, len(data.preview)))]
     (run / "pictures").mkdir(exist_ok=True)
-    picture = draw_predictions(state.averaged, samples, skeleton, targets)
+    picture = draw_predictions(state.ema_model, samples, skeleton, targets)
     write_image(run / "pictures" / f"step-{state.step:08d}.jpg", picture)
 
 
 def _check_device(config: TrainConfig, process: Process) -> None:
     if config.precision == "float16" and process.device.type != "cuda":
         raise ValueError("precision: expected float32 or bfloat16 on the CPU, got 'float16'")
-    if config.norm == "sync" and process.world > 1 and process.device.type != "cuda":
-        raise ValueError("norm: expected 'batch' or 'frozen' on the CPU, PyTorch has 'sync' for CUDA alone")
+    if config.norm == "sync" and process.world_size > 1 and process.device.type != "cuda":
+        raise ValueError("norm: expected 'batch' or 'frozen' on the CPU, PyTorch supports 'sync' on CUDA only")

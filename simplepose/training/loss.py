@@ -1,4 +1,22 @@
-"""The loss: focal L2 and L2 between predicted and target maps, over stacks and scales, masked (DESIGN section 6)."""
+"""The loss: masked focal L2 over stacks and scales (paper, section 3.3, equations 2 and 3; docs/design.md, Loss).
+
+As in the paper, with ``S`` the predicted and ``S*`` the target value of a pixel::
+
+    Sd = S - alpha        where S* >= 0.01 (foreground)
+         1 - S - beta     elsewhere (background)                                  (equation 3)
+    FL = sum over pixels and channels of  W * w_c * (S - S*)^2 * |1 - Sd|^gamma   (equation 2)
+
+``W`` is the mask of the unannotated regions and ``w_c`` the weight of the channel; the factor ``|1 - Sd|^gamma`` gives
+easy pixels a small weight. The gradient flows through the factor as well.
+
+`_focal_l2` computes these lines literally. `_FusedFocalL2` writes both cases of the factor as one expression:
+``1 - Sd`` is ``1 + alpha - S`` in the foreground and ``S + beta`` in the background, so with
+
+    v = S + beta - [S* >= 0.01] (1 + alpha + beta)
+
+``|v| = |1 - Sd|`` in both cases, since ``v = S - 1 - alpha = -(1 - Sd)`` in the foreground and ``v = 1 - Sd`` in the
+background. ``dv/dS = 1`` everywhere, which makes the backward pass one expression too.
+"""
 
 from __future__ import annotations
 
@@ -16,30 +34,30 @@ from simplepose.checks import check_choice, check_number
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 FOREGROUND = float(np.float32(0.01))
-"""Target values from here on are foreground. A float32 number: a target of 0.01 must pass in every precision."""
+"""Target values of at least this are foreground (equation 3). Rounded to float32, so that a float32 0.01 qualifies."""
 
-MASK_CUT = 0.5
-"""A mask that is resized to a smaller scale is 0 below this value and keeps its fraction above."""
+MASK_THRESHOLD = 0.5
+"""Values of a resized mask below this become 0; larger ones stay fractional."""
 
 CHUNK_ELEMENTS = {"cpu": 2**18, "cuda": 2**25}
-"""How many elements the fused form works on at a time: what fits the cache of a core, or what fills a GPU."""
+"""Elements that the fused form processes at a time: they fit the cache of a core, or occupy a whole GPU."""
 
 FocalOn = Literal["all", "keypoints"]
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """The numbers of the loss; the defaults are the paper's focal L2 (its equations 2 and 3, section 3.3)."""
+    """The parameters of the loss; the defaults are the paper's focal L2 (equations 2 and 3, section 3.3)."""
 
     gamma: float = 2.0  # exponent of the focal factor; 0 is plain L2
-    alpha: float = 0.1  # foreground is easy from 1 + alpha on
-    beta: float = 0.02  # background is easy at -beta
-    focal_on: FocalOn = "all"  # "keypoints": the other channels have plain L2 (a row of the paper's Table 1)
+    alpha: float = 0.1  # the factor of a foreground pixel is 0 at S = 1 + alpha
+    beta: float = 0.02  # the factor of a background pixel is 0 at S = -beta
+    focal_on: FocalOn = "all"  # "keypoints": plain L2 on the other channels (a row of the paper's Table 1)
     part_weight: float = 1.0
     keypoint_weight: float = 3.0  # the paper's lambda
     person_mask_weight: float = 0.1
     envelope_weight: float = 1.0
-    scale_weights: tuple[float, ...] = (0.1, 0.2, 0.4, 1.6, 6.4)  # from stride 4 to 64; divided by their sum
+    scale_weights: tuple[float, ...] = (0.1, 0.2, 0.4, 1.6, 6.4)  # strides 4 to 64; normalized to sum 1
 
     def __post_init__(self) -> None:
         if not (self.gamma == 0 or 1 <= self.gamma < math.inf):
@@ -52,13 +70,8 @@ class LossConfig:
             raise ValueError(f"scale_weights: expected positive numbers, got {self.scale_weights!r}")
 
     @classmethod
-    def paper(cls, **changes: Any) -> LossConfig:
-        """Focal L2 with the paper's gamma 2, alpha 0.1, beta 0.02."""
-        return replace(cls(), **changes)
-
-    @classmethod
     def released(cls, **changes: Any) -> LossConfig:
-        """Focal L2 as the released weights were trained: gamma 1, alpha = beta = 0."""
+        """Focal L2 as in the training of the released weights: gamma 1, alpha = beta = 0."""
         return replace(cls(gamma=1.0, alpha=0.0, beta=0.0), **changes)
 
     @classmethod
@@ -68,10 +81,10 @@ class LossConfig:
 
 
 class PoseLoss(NamedTuple):
-    """What `pose_loss` returns."""
+    """The result of `pose_loss`."""
 
     total: Tensor  # scalar, float32 (float64 for float64 predictions); call backward() on it
-    scales: Tensor  # [S] the loss of each scale before scale weights and divisor, detached: for logs
+    scales: Tensor  # [S] loss of each scale before scale weights and divisor, detached; for logs
 
 
 def pose_loss(
@@ -85,22 +98,22 @@ def pose_loss(
     divisor: float | None = None,
     fused: bool = True,
 ) -> PoseLoss:
-    """``mask w_c (S - S*)^2 |1 - Sd|^gamma``, summed over pixels and channels, averaged over stacks and batch.
+    """Focal L2 (equations 2 and 3 of the paper, in the module's docstring), weighted over scales and stacks.
 
-    ``Sd`` is ``S - alpha`` where the target is foreground and ``1 - S - beta`` elsewhere (the paper's equation 3);
-    the gradient flows through it. Half-precision predictions are computed with in float32.
+    The loss is summed over pixels and channels, then averaged over scales and stacks by their weights and divided by
+    the batch size. Half-precision predictions are converted to float32 first.
 
     Args:
-        predictions: ``[stack][scale]`` maps ``[B, L + J + 2, h, w]``, scales from the largest on. Scale weights are
-            those of the first scales, divided by their sum.
-        targets: ``[B, L + J + 2, H, W]`` float, pooled (adaptive average) to each scale; or one target each scale.
-        mask: ``[B, 1, H, W]``, 0 where no truth is known, 1 elsewhere, fractions between.
-        skeleton: tells part channels from keypoint channels.
-        config: the numbers; default `LossConfig()`, the paper's focal L2.
-        stack_weights: one a stack, divided by their sum; default: equal.
-        divisor: what the sum is divided by; default: ``B``.
-        fused: no temporaries as large as the maps and nothing saved for the backward pass (no double backward);
-            False: plain autograd, to judge the fused form by.
+        predictions: ``[stack][scale]`` maps ``[B, L + J + 2, h, w]``, from the largest scale to the smallest. With
+            fewer scales than ``config.scale_weights`` the first weights are used, normalized to sum 1.
+        targets: ``[B, L + J + 2, H, W]`` float, which is average-pooled to each scale; or one tensor per scale.
+        mask: ``[B, 1, H, W]``: 0 where there is no ground truth, 1 elsewhere; fractions are allowed.
+        skeleton: defines which channels are parts and which are keypoints.
+        config: the parameters; default `LossConfig()`, the paper's focal L2.
+        stack_weights: one per stack, normalized to sum 1; default: equal weights.
+        divisor: the sum is divided by it; default: ``B``.
+        fused: whether to use the fused form. It needs no temporaries of the size of the maps and saves nothing for the
+            backward pass; it supports no double backward. False: plain autograd, which tests compare it with.
 
     Raises:
         ValueError: shapes or counts do not fit together.
@@ -120,28 +133,28 @@ def pose_loss(
                     f"got {list(target.shape)}"
                 )
     masks = [resize_mask(mask.to(dtype), size) for size in sizes]
-    stack_shares = _shares(stack_weights or [1.0] * len(predictions), len(predictions), "stack_weights")
-    scale_shares = _shares(config.scale_weights[: len(sizes)], len(sizes), "scale_weights")
+    stack_factors = _normalized(stack_weights or [1.0] * len(predictions), len(predictions), "stack_weights")
+    scale_factors = _normalized(config.scale_weights[: len(sizes)], len(sizes), "scale_weights")
     weights = _channel_weights(skeleton, config, first.device, dtype)
     runs = _gamma_runs(skeleton, config)
-    one_map = _FusedFocalL2.apply if fused else _plain_focal_l2
+    focal_l2 = _FusedFocalL2.apply if fused else _focal_l2
     scales = torch.stack(
         [
             torch.stack(
                 [
-                    share * one_map(stack[scale], pyramid[scale], masks[scale], weights, runs, config)
-                    for stack, share in zip(predictions, stack_shares, strict=True)
+                    factor * focal_l2(stack[scale], pyramid[scale], masks[scale], weights, runs, config)
+                    for stack, factor in zip(predictions, stack_factors, strict=True)
                 ]
             ).sum()
             for scale in range(len(sizes))
         ]
     )
-    total = (scales * scales.new_tensor(scale_shares)).sum() / (first.shape[0] if divisor is None else divisor)
+    total = (scales * scales.new_tensor(scale_factors)).sum() / (first.shape[0] if divisor is None else divisor)
     return PoseLoss(total, scales.detach())
 
 
 def target_pyramid(targets: Tensor | Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
-    """Targets at each of ``sizes`` (rows, columns): adaptive average pools of a full-size tensor, or those given."""
+    """Targets at each of ``sizes`` (rows, columns): average pools of a tensor; a list is returned as it is."""
     if isinstance(targets, Tensor):
         return [F.adaptive_avg_pool2d(targets, size) if targets.shape[-2:] != size else targets for size in sizes]
     if len(targets) != len(sizes):
@@ -150,9 +163,9 @@ def target_pyramid(targets: Tensor | Sequence[Tensor], sizes: Sequence[tuple[int
 
 
 def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """``[B, 1, H, W]`` to ``[B, 1, *size]``: bilinear between pixel centres, then 0 below `MASK_CUT`."""
+    """``[B, 1, H, W]`` to ``[B, 1, *size]``: bilinear (align_corners false), then 0 below `MASK_THRESHOLD`."""
     resized = F.interpolate(mask, size, mode="bilinear", align_corners=False)
-    return torch.where(resized < MASK_CUT, 0.0, resized)
+    return torch.where(resized < MASK_THRESHOLD, 0.0, resized)
 
 
 def _check_predictions(predictions: Sequence[Sequence[Tensor]], skeleton: Skeleton, config: LossConfig) -> Tensor:
@@ -173,7 +186,8 @@ def _check_predictions(predictions: Sequence[Sequence[Tensor]], skeleton: Skelet
     return predictions[0][0]
 
 
-def _shares(weights: Sequence[float], count: int, name: str) -> list[float]:
+def _normalized(weights: Sequence[float], count: int, name: str) -> list[float]:
+    """The weights divided by their sum."""
     if len(weights) != count or not all(w >= 0 for w in weights) or not sum(weights) > 0:
         raise ValueError(f"{name}: expected {count} numbers, none negative and not all zero, got {list(weights)}")
     return [w / sum(weights) for w in weights]
@@ -197,29 +211,25 @@ def _gamma_runs(skeleton: Skeleton, config: LossConfig) -> GammaRuns:
     return tuple(run for run in runs if run[0] < run[1])
 
 
-def _plain_focal_l2(
+def _focal_l2(
     prediction: Tensor, target: Tensor, mask: Tensor, weights: Tensor, runs: GammaRuns, config: LossConfig
 ) -> Tensor:
-    """One map's loss, written as the equation stands."""
+    """The loss of one stack and scale, literally as in equations 2 and 3."""
     total = target.new_zeros(())
     for start, end, gamma in runs:
-        s, truth = prediction[:, start:end].to(target.dtype), target[:, start:end]
-        loss = (s - truth) ** 2
+        s, s_target = prediction[:, start:end].to(target.dtype), target[:, start:end]
+        loss = (s - s_target) ** 2
         if gamma:
-            easy = torch.where(truth >= FOREGROUND, s - config.alpha, 1 - s - config.beta)
-            loss = loss * (1 - easy).abs() ** gamma
+            s_d = torch.where(s_target >= FOREGROUND, s - config.alpha, 1 - s - config.beta)
+            loss = loss * (1 - s_d).abs() ** gamma
         total = total + (mask * weights[start:end, None, None] * loss).sum()
     return total
 
 
 class _FusedFocalL2(torch.autograd.Function):
-    """The same in chunks of samples that are worked on in place; the backward pass computes the terms again.
+    """`_focal_l2` computed in place, chunk by chunk; the backward pass recomputes the terms.
 
-    It keeps references to the prediction, the target and the mask, which live anyway, and no temporaries of its own.
-
-    Both cases of the focal factor are one expression: ``1 - Sd`` is ``S + beta`` in the background and
-    ``1 + alpha - S`` in the foreground, so ``|1 - Sd| = |v|`` with ``v = S + beta - [foreground] (1 + alpha + beta)``,
-    and ``dv/dS = 1``.
+    It saves only the prediction, the target and the mask, which exist anyway. See the module's docstring for ``v``.
     """
 
     @staticmethod
@@ -258,7 +268,7 @@ class _FusedFocalL2(torch.autograd.Function):
 
 
 def _chunks(prediction: Tensor, runs: GammaRuns) -> Iterator[tuple[slice, tuple[int, int, float]]]:
-    """Slices of samples, each with every run of channels cut to what `CHUNK_ELEMENTS` allows."""
+    """Slices of samples and runs of channels of at most `CHUNK_ELEMENTS` elements."""
     limit = CHUNK_ELEMENTS.get(prediction.device.type, CHUNK_ELEMENTS["cuda"])
     batch, _, height, width = prediction.shape
     area = max(height * width, 1)
@@ -273,7 +283,7 @@ def _chunks(prediction: Tensor, runs: GammaRuns) -> Iterator[tuple[slice, tuple[
 def _error_and_factor(
     prediction: Tensor, target: Tensor, gamma: float, config: LossConfig
 ) -> tuple[Tensor, Tensor | None]:
-    """New tensors ``S - S*`` and ``v``, in the target's precision."""
+    """New tensors ``S - S*`` and ``v`` (None for plain L2), in the precision of the target."""
     s = prediction.to(target.dtype)
     error = s - target
     if not gamma:
@@ -283,7 +293,7 @@ def _error_and_factor(
 
 
 def _power(value: Tensor, exponent: float) -> Tensor:
-    """``value ** exponent`` in place, without the cost of a general power where there is none."""
+    """``value ** exponent`` in place; exponents 1 and 2 avoid the general power function."""
     if exponent == 1:
         return value
     return value.square_() if exponent == 2 else value.pow_(exponent)

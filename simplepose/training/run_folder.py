@@ -1,4 +1,4 @@
-"""The folder of a training run: taken once, never overwritten, and read again to go on with the run."""
+"""The folder of a training run: created once, never overwritten, and validated when a run is resumed."""
 
 from __future__ import annotations
 
@@ -10,36 +10,43 @@ from pathlib import Path
 
 from simplepose.io.atomic import write_json
 from simplepose.skeleton.skeleton import Skeleton
-from simplepose.training.config import WHERE, TrainConfig
-from simplepose.training.state import remove_leftovers
+from simplepose.training.config import CHANGEABLE_ON_RESUME, TrainConfig
+from simplepose.training.state import remove_temporary_files
 
 CONFIG = "config.json"
 
 
-def take_folder(run: Path, config: TrainConfig, skeleton: Skeleton, resume: bool) -> None:
-    """Make the run's folder, or check that it is the one of this run."""
+def prepare_run_folder(run: Path, config: TrainConfig, skeleton: Skeleton, resume: bool) -> None:
+    """Create the folder of a new run, or check that an existing folder belongs to the run to resume.
+
+    Raises:
+        FileExistsError: a new run's folder has content.
+        FileNotFoundError: there is no run to resume.
+        ValueError: the run to resume has other settings or another skeleton.
+    """
     if resume:
-        known, learned = read_run(run)
-        here = replace(config, **{name: getattr(known, name) for name in WHERE})
-        if here != known:
-            raise ValueError(f"resume: {run} has other settings ({'; '.join(known.differences(here))})")
-        if learned != skeleton:
-            raise ValueError(f"resume: {run} learns skeleton {learned.name!r}, not {skeleton.name!r}")
-        remove_leftovers(run)
+        saved_config, saved_skeleton = read_run(run)
+        changeable = {name: getattr(saved_config, name) for name in CHANGEABLE_ON_RESUME}
+        if replace(config, **changeable) != saved_config:
+            differences = saved_config.differences(replace(config, **changeable))
+            raise ValueError(f"resume: {run} has other settings ({'; '.join(differences)})")
+        if saved_skeleton != skeleton:
+            raise ValueError(f"resume: {run} trains skeleton {saved_skeleton.name!r}, not {skeleton.name!r}")
+        remove_temporary_files(run)
         return
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise FileExistsError(f"out: {run} has content; choose a new folder, or go on with --resume {run}")
+        raise FileExistsError(f"out: {run} has content; choose a new folder, or continue with --resume {run}")
     write_json(run / CONFIG, {"format_version": 1, "config": config.to_dict(), "skeleton": skeleton.to_dict()})
 
 
-def leave_nothing(run: Path) -> None:
-    """Take back what a run that did not begin has written; the folder was new or empty."""
+def remove_run_folder(run: Path) -> None:
+    """Remove everything that a run wrote before it failed to start; its folder was new or empty."""
     for path in run.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink()
-    with suppress(OSError):  # the present folder, a link, a mount
+    with suppress(OSError):  # the current directory, a symbolic link or a mount point cannot be removed
         run.rmdir()
 
 
@@ -47,8 +54,8 @@ def read_run(run: str | Path) -> tuple[TrainConfig, Skeleton]:
     """The settings and the skeleton of a run.
 
     Raises:
-        FileNotFoundError: there is no run in that folder.
-        ValueError: its config.json is not one.
+        FileNotFoundError: the folder holds no run.
+        ValueError: its config.json is invalid.
     """
     path = Path(run) / CONFIG
     if not path.is_file():

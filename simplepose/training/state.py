@@ -1,4 +1,4 @@
-"""The state of a training run and its checkpoints: written whole or not at all, rotated, and resumed exactly."""
+"""The state of a training run and its checkpoints: written atomically, rotated, and resumed bit by bit."""
 
 from __future__ import annotations
 
@@ -22,56 +22,62 @@ from simplepose.network.released_names import CheckpointError
 from simplepose.skeleton.skeleton import Skeleton
 
 WEIGHTS = "model.safetensors"
-AVERAGE = "average.safetensors"
-REST = "training.pt"
-"""The files of one checkpoint: the weights, their moving average, and the optimiser with the counts."""
+EMA_WEIGHTS = "ema.safetensors"
+TRAINING_STATE = "training.pt"
+"""The files of one checkpoint: the weights, their exponential moving average, and optimizer, scaler and counters."""
+
+
+COUNTERS = ("step", "skipped_steps", "best_ap", "best_step", "num_samples")
+"""The plain numbers of `TrainState`."""
 
 
 @dataclass
 class TrainState:
-    """All that changes while a run goes on; nothing else is needed to go on from it."""
+    """Everything that changes during a run, and so everything that a checkpoint stores."""
 
     model: IMHN
-    average: AveragedModel
+    ema: AveragedModel  # exponential moving average of the weights
     optimizer: Optimizer
-    scaler: torch.amp.GradScaler  # of float16; otherwise switched off
-    window: Tensor  # [2 + scales] sums since the last line of the log: steps, loss, loss of each scale
-    step: int = 0  # optimiser steps done
-    skipped: int = 0  # steps in a row that float16 overflowed in
-    best: float = -1.0  # the best AP so far
-    best_step: int = 0  # when it was measured
-    samples: int = 0  # that the run trains on: another number would be another run
+    scaler: torch.amp.GradScaler  # loss scaling of float16; disabled otherwise
+    running_sums: Tensor  # [2 + S] since the last log record: steps, loss, loss of each of S scales
+    step: int = 0  # completed optimizer steps
+    skipped_steps: int = 0  # consecutive steps skipped because a float16 gradient overflowed
+    best_ap: float = -1.0  # highest AP so far; -1 before the first validation
+    best_step: int = 0  # step of the highest AP
+    num_samples: int = 0  # size of the training set; it must not change on resume
 
     @property
-    def averaged(self) -> IMHN:
-        """The network with the averaged weights, in eval mode: what is validated and shipped."""
-        return cast(IMHN, self.average.module)
+    def ema_model(self) -> IMHN:
+        """The network with the EMA weights, in eval mode; validation and published checkpoints use it."""
+        return cast(IMHN, self.ema.module)
 
 
-def average_of(model: IMHN, decay: float) -> AveragedModel:
-    """The moving average of the weights and of the norms' statistics.
+def make_ema(model: IMHN, decay: float) -> AveragedModel:
+    """The exponential moving average of a model's weights and BatchNorm statistics.
 
-    The decay is ``(1 + n) / (10 + n)`` after n updates until that reaches ``decay``, so that the initial weights,
-    which know nothing, are soon forgotten.
+    After n updates the decay is ``min(decay, (1 + n) / (10 + n))``: a small decay at the start removes the influence
+    of the random initial weights quickly.
     """
 
-    def blend(averaged: Any, current: Any, updates: Any) -> None:
-        n = int(average.n_averaged)
+    def update(averaged: Any, current: Any, updates: Any) -> None:
+        n = int(ema.n_averaged)
         get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averaged, current, updates)  # type: ignore[no-untyped-call]
 
-    average = AveragedModel(model, multi_avg_fn=blend, use_buffers=True)
-    average.eval().requires_grad_(False)
-    return average
+    ema = AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+    ema.eval().requires_grad_(False)
+    return ema
 
 
 def save_state(run: Path, state: TrainState, skeleton: Skeleton, *, keep: int) -> Path:
-    """Write the checkpoint of the present step and remove all but the newest ``keep``.
+    """Write a checkpoint of the current step, publish its EMA weights, and remove all but the newest ``keep``.
 
-    A checkpoint is a folder that gets its name when all of it is on the disk: one that has a name is whole. Then its
-    averaged weights are published.
+    A checkpoint is a folder. It is written under a temporary name and renamed when it is complete and synced to disk.
+
+    Returns:
+        The checkpoint's folder.
 
     Raises:
-        OSError: it cannot be written; those there are stay as they are.
+        OSError: it cannot be written; existing checkpoints are left unchanged.
     """
     folder = run / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,114 +87,110 @@ def save_state(run: Path, state: TrainState, skeleton: Skeleton, *, keep: int) -
     try:
         notes = {"step": state.step}
         save_checkpoint(temporary / WEIGHTS, state.model, skeleton, notes=notes)
-        save_checkpoint(temporary / AVERAGE, state.averaged, skeleton, notes=notes)
-        with atomic_write(temporary / REST) as file:
-            file.write_bytes(_rest(state))
+        save_checkpoint(temporary / EMA_WEIGHTS, state.ema_model, skeleton, notes=notes)
+        with atomic_write(temporary / TRAINING_STATE) as file:
+            file.write_bytes(_training_state(state))
         os.replace(temporary, path)
         sync(folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    publish(run, path, state)
-    remove_leftovers(run)
-    for old in checkpoints(run)[:-keep]:
-        hidden = old.with_name(f".{old.name}.old")  # so that one half removed is not taken for a whole one
+    publish_weights(run, path, state)
+    remove_temporary_files(run)
+    for old in list_checkpoints(run)[:-keep]:
+        hidden = old.with_name(f".{old.name}.old")  # a partly removed folder must not look like a checkpoint
         old.rename(hidden)
         shutil.rmtree(hidden)
     return path
 
 
-def publish(run: Path, checkpoint: Path, state: TrainState) -> None:
-    """Make ``RUN/last.safetensors`` the averaged weights of a checkpoint, and ``best.safetensors`` if none are better.
+def publish_weights(run: Path, checkpoint: Path, state: TrainState) -> None:
+    """Copy a checkpoint's EMA weights to ``RUN/last.safetensors``, and to ``best.safetensors`` if its AP is the best.
 
-    A run that was killed before it came to this does it when it is resumed.
+    A resumed run calls it again, because the run may have been killed between checkpoint and copy.
     """
     names = ["last.safetensors"] + ["best.safetensors"] * (state.best_step == state.step)
     for name in names:
         with atomic_write(run / name) as temporary:
-            shutil.copyfile(checkpoint / AVERAGE, temporary)
+            shutil.copyfile(checkpoint / EMA_WEIGHTS, temporary)
 
 
-def heal_buffers(model: IMHN, averaged: IMHN) -> None:
-    """Statistics of the norms that a float16 forward pass spoiled become the averaged ones."""
-    for buffer, good in zip(model.buffers(), averaged.buffers(), strict=True):
+def reset_nonfinite_buffers(model: IMHN, ema_model: IMHN) -> None:
+    """Replace BatchNorm statistics that a float16 overflow made non-finite by those of the EMA model."""
+    for buffer, ema_buffer in zip(model.buffers(), ema_model.buffers(), strict=True):
         if not bool(torch.isfinite(buffer).all()):
-            buffer.copy_(good)
+            buffer.copy_(ema_buffer)
 
 
 def load_state(path: Path, state: TrainState) -> None:
-    """Go back to a checkpoint.
+    """Restore ``state`` from a checkpoint folder.
 
     Raises:
-        CheckpointError: a file in it is damaged or of another network; the message names it.
+        CheckpointError: a file is damaged or belongs to another network; the message names it.
     """
     state.model.load_state_dict(load_checkpoint(path / WEIGHTS).state)
-    state.averaged.load_state_dict(load_checkpoint(path / AVERAGE).state)
+    state.ema_model.load_state_dict(load_checkpoint(path / EMA_WEIGHTS).state)
     try:
-        rest = torch.load(path / REST, map_location="cpu", weights_only=True)
-        state.optimizer.load_state_dict(rest["optimizer"])
-        state.scaler.load_state_dict(rest["scaler"])
-        state.window.copy_(rest["window"])
-        state.average.n_averaged.fill_(rest["updates"])
-        state.step, state.skipped, state.samples = rest["step"], rest["skipped"], rest["samples"]
-        state.best, state.best_step = rest["best"], rest["best_step"]
-    except Exception as error:  # a damaged pickle can fail in any way
-        raise CheckpointError(f"{path / REST}: damaged or of another run ({error})") from None
+        saved = torch.load(path / TRAINING_STATE, map_location="cpu", weights_only=True)
+        state.optimizer.load_state_dict(saved["optimizer"])
+        state.scaler.load_state_dict(saved["scaler"])
+        state.running_sums.copy_(saved["running_sums"])
+        state.ema.n_averaged.fill_(saved["ema_updates"])
+        for name in COUNTERS:
+            setattr(state, name, saved[name])
+    except Exception as error:  # a damaged pickle can raise any exception
+        raise CheckpointError(f"{path / TRAINING_STATE}: damaged or of another run ({error})") from None
 
 
-def checkpoints(run: Path) -> list[Path]:
-    """The whole checkpoints of a run, the oldest first."""
+def list_checkpoints(run: Path) -> list[Path]:
+    """The complete checkpoints of a run, oldest first."""
     return sorted((run / "checkpoints").glob("step-*"))
 
 
-def remove_leftovers(run: Path) -> None:
-    """Remove what a run that was killed while it wrote left behind."""
+def remove_temporary_files(run: Path) -> None:
+    """Remove the incomplete files of a run that was killed while it was writing."""
     for path in (run / "checkpoints").glob(".step-*"):
         shutil.rmtree(path)
     for path in (*run.glob(".*.tmp"), *(run / "pictures").glob(".*.tmp")):
         path.unlink()
 
 
-def initialise_from(model: IMHN, source: Checkpoint, skeleton: Skeleton) -> list[str]:
-    """Give ``model`` the weights of another network, also one of another skeleton.
+def initialize_from(model: IMHN, source: Checkpoint, skeleton: Skeleton) -> list[str]:
+    """Copy the weights of a checkpoint into ``model``; the checkpoint may have another skeleton.
 
-    Layers that make or take maps start anew where the skeletons differ, even if their sizes fit: their channels mean
-    something else.
+    If the skeletons differ, the layers that output or read heatmaps keep their random initial weights, even where the
+    shapes agree, because the meaning of the channels differs.
 
     Returns:
-        The names of the tensors that start anew.
+        The names of the reinitialized tensors, which were not copied.
 
     Raises:
-        ValueError: the networks differ in more than their maps.
+        ValueError: the architectures differ in more than the number of channels.
     """
     for name in ("stacks", "width", "growth", "spatial_attention", "channel_attention", "plain_hourglass"):
         expected, got = getattr(model.config, name), getattr(source.config, name)
         if expected != got:
-            raise ValueError(f"init: expected a network with {name} {expected}, as is trained, got {got}")
+            raise ValueError(f"init: expected a network with {name} {expected}, as in the settings, got {got}")
     same = source.skeleton.keypoints == skeleton.keypoints and source.skeleton.parts == skeleton.parts
-    anew = [] if same else [name for name in model.state_dict() if _knows_maps(name)]
-    kept = {name: tensor for name, tensor in source.state.items() if name not in anew}
-    model.load_state_dict(kept, strict=False)
-    return anew
+    reinitialized = [] if same else [name for name in model.state_dict() if _depends_on_channels(name)]
+    copied = {name: tensor for name, tensor in source.state.items() if name not in reinitialized}
+    model.load_state_dict(copied, strict=False)
+    return reinitialized
 
 
-def _knows_maps(name: str) -> bool:
+def _depends_on_channels(name: str) -> bool:
     return ".predict." in name or (".merges." in name and ".maps." in name)
 
 
-def _rest(state: TrainState) -> bytes:
-    # through memory: torch reports a full disk as some RuntimeError, a plain write as what it is
+def _training_state(state: TrainState) -> bytes:
+    # Serialized in memory first: torch.save reports a full disk as a RuntimeError, a plain write as an OSError.
     buffer = io.BytesIO()
-    rest = {
+    values = {
         "optimizer": state.optimizer.state_dict(),
         "scaler": state.scaler.state_dict(),
-        "window": state.window.cpu(),
-        "updates": int(state.average.n_averaged),
-        "step": state.step,
-        "skipped": state.skipped,
-        "best": state.best,
-        "best_step": state.best_step,
-        "samples": state.samples,
+        "running_sums": state.running_sums.cpu(),
+        "ema_updates": int(state.ema.n_averaged),
+        **{name: getattr(state, name) for name in COUNTERS},
     }
-    torch.save(rest, buffer)
+    torch.save(values, buffer)
     return buffer.getvalue()

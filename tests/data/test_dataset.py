@@ -14,11 +14,11 @@ from pycocotools import mask as coco_mask
 from simplepose import Skeleton, TargetConfig
 from simplepose.data.annotations import find_data, read_annotations
 from simplepose.data.augment import AugmentConfig, draw_outlines, draw_transform, warp_image
-from simplepose.data.contact_sheet import inspect_data
 from simplepose.data.dataset import COCODataset, collate, main_people, make_loader
 from simplepose.data.images import ImageError
 from simplepose.data.targets import erode, make_targets
 from simplepose.inference.frame import Frame
+from simplepose.training.contact_sheet import inspect_data
 
 TOY = Skeleton(
     "toy",
@@ -136,7 +136,7 @@ def test_flip_mirrors_the_sample_and_swaps_left_and_right(write_data):
         mirrored.keypoints[:, [0, 2, 1, 3], 0][:, :3], 127 - plain.keypoints[:, :3, 0], atol=1e-3
     )
     assert mirrored.keypoints[0, :, 2].tolist() == [2, 2, 1, 0]
-    assert mirrored.keypoints[0, 3].tolist() == [0, 0, 0], "what is not labelled stays (0, 0, 0)"
+    assert mirrored.keypoints[0, 3].tolist() == [0, 0, 0], "what is not labeled stays (0, 0, 0)"
     assert np.abs(mirrored.person_mask[:, ::-1].astype(int) - plain.person_mask).max() <= 64
 
 
@@ -174,9 +174,9 @@ def test_whole_images_lie_where_the_predictor_puts_them(write_data, shape):
     dataset = toy_dataset(write_data(image=image), augment=AugmentConfig.none())
     sample, record = dataset[0], dataset.records[0]
     frame = Frame.fit(shape, dataset.size, fit="longer")
-    labelled = sample.keypoints[0, :, 2] > 0
-    found = frame.to_image(sample.keypoints[0, labelled, :2])
-    expected = record.people[0].keypoints[labelled, :2]
+    labeled = sample.keypoints[0, :, 2] > 0
+    found = frame.to_image(sample.keypoints[0, labeled, :2])
+    expected = record.people[0].keypoints[labeled, :2]
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
@@ -207,7 +207,7 @@ def run_lengths(mask, compressed):
     return {"size": list(mask.shape), "counts": np.diff([0, *edges, flat.size]).tolist()}
 
 
-def test_masks_cover_people_and_hide_crowds_and_the_unlabelled(write_data):
+def test_masks_cover_people_and_hide_crowds_and_the_unlabeled(write_data):
     nothing = [(0, 0, 0)] * 4
     crowds = np.zeros((2, 200, 200), np.uint8)
     crowds[0, :40, 80:120] = crowds[1, :40, 160:] = 1

@@ -1,4 +1,4 @@
-"""Synthetic people: the same bytes everywhere, valid COCO, and labels that say what the pictures show."""
+"""Synthetic people: deterministic files, valid COCO annotations, and labels that match the images."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from simplepose.skeleton.skeleton import COCO
 from simplepose.synth.dataset import write_dataset
 from simplepose.synth.person import cover
 from simplepose.synth.renderer import BEHIND
-from simplepose.synth.scene import GUESSED, Scene, SynthConfig, encode_rle, render_scene
+from simplepose.synth.scene import HIDDEN_LABEL_PROBABILITY, Scene, SynthConfig, encode_rle, render_scene
 
 NAMES = COCO.dataset_keypoints
-SMALL = SynthConfig(size=96, people=(1, 3), person_size=(40.0, 110.0), crowds=0.5, unlabelled=0.3)
+SMALL = SynthConfig(size=96, people=(1, 3), person_size=(40.0, 110.0), crowds=0.5, unlabeled=0.3)
 
 
 def decode(segmentation: dict[str, Any]) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_file_is_the_image_of_the_scene(dataset: Path):
 def test_pycocotools_reads_masks_and_boxes(dataset: Path):
     coco = pytest.importorskip("pycocotools.coco").COCO(str(dataset / "annotations.json"))
     mask_tools = pytest.importorskip("pycocotools.mask")
-    crowds = unlabelled = 0
+    crowds = unlabeled = 0
     assert len(coco.getImgIds()) == 12
     for annotation in coco.loadAnns(coco.getAnnIds()):
         mask = coco.annToMask(annotation)
@@ -92,16 +92,16 @@ def test_pycocotools_reads_masks_and_boxes(dataset: Path):
         assert mask.sum() == annotation["area"]
         assert mask_tools.toBbox(coco.annToRLE(annotation)).tolist() == annotation["bbox"]
         crowds += annotation["iscrowd"]
-        unlabelled += annotation["num_keypoints"] == 0 and not annotation["iscrowd"]
+        unlabeled += annotation["num_keypoints"] == 0 and not annotation["iscrowd"]
     assert crowds >= 2
-    assert unlabelled >= 2
+    assert unlabeled >= 2
 
 
 def test_perfect_detections_have_ap_1(dataset: Path):
     coco = pytest.importorskip("pycocotools.coco").COCO(str(dataset / "annotations.json"))
     evaluation = pytest.importorskip("pycocotools.cocoeval")
-    labelled = [a for a in coco.loadAnns(coco.getAnnIds()) if a["num_keypoints"]]
-    results = [{k: a[k] for k in ("image_id", "category_id", "keypoints")} | {"score": 0.9} for a in labelled]
+    labeled = [a for a in coco.loadAnns(coco.getAnnIds()) if a["num_keypoints"]]
+    results = [{k: a[k] for k in ("image_id", "category_id", "keypoints")} | {"score": 0.9} for a in labeled]
     judge = evaluation.COCOeval(coco, coco.loadRes(results), "keypoints")
     judge.evaluate()
     judge.accumulate()
@@ -110,7 +110,7 @@ def test_perfect_detections_have_ap_1(dataset: Path):
 
 
 @pytest.mark.parametrize("first", [False, True])
-def test_run_lengths_give_back_the_mask(first: bool):
+def test_run_lengths_decode_to_the_mask(first: bool):
     mask = np.random.default_rng(1).random((7, 5)) < 0.5
     mask[0, 0] = first
     np.testing.assert_array_equal(decode(encode_rle(mask)), mask)
@@ -135,9 +135,9 @@ def test_annotations_are_within_the_image(scenes: list[Scene]):
             assert (points[:, :2] <= [scene.width - 1, scene.height - 1]).all()
 
 
-def test_keypoints_off_the_image_are_unlabelled_and_hidden_ones_are_guessed_as_often_as_said(scenes: list[Scene]):
+def test_keypoints_off_the_image_are_unlabeled_and_hidden_ones_are_labeled_with_their_probability(scenes: list[Scene]):
     missing = 0
-    hidden, guessed = np.zeros(17), np.zeros(17)
+    hidden, labeled = np.zeros(17), np.zeros(17)
     for scene in scenes:
         for annotation, person in zip(scene.annotations, scene.people, strict=False):
             inside = (person.keypoints[:, :2] > 0).all(1)
@@ -147,14 +147,14 @@ def test_keypoints_off_the_image_are_unlabelled_and_hidden_ones_are_guessed_as_o
                 assert not (visibility[~inside] > 0).any()
                 missing += int((~inside).sum())
                 hidden += inside & (visibility < 2)
-                guessed += visibility == 1
+                labeled += visibility == 1
     assert missing > 50  # borders do cut people
     for group in (slice(0, 5), slice(5, 7), slice(7, 9), slice(9, 11), slice(11, 13), slice(13, 17)):
         spread = 4 * np.sqrt(0.25 / hidden[group].sum())
-        assert abs(guessed[group].sum() / hidden[group].sum() - GUESSED[group].mean()) < spread
+        assert abs(labeled[group].sum() / hidden[group].sum() - HIDDEN_LABEL_PROBABILITY[group].mean()) < spread
 
 
-def test_visible_keypoints_lie_on_the_own_mask_and_hidden_ones_are_covered(scenes: list[Scene]):
+def test_visible_keypoints_lie_on_the_persons_mask_and_hidden_ones_are_occluded(scenes: list[Scene]):
     hidden = by_others = 0
     for scene in scenes:
         masks = [decode(a["segmentation"]) for a in scene.annotations]
@@ -183,7 +183,7 @@ def test_masks_of_people_do_not_overlap(scenes: list[Scene]):
         assert np.sum([decode(a["segmentation"]) for a in scene.annotations], axis=0).max() == 1
 
 
-def test_in_scenes_the_yaw_tells_the_side_of_the_left_shoulder(scenes: list[Scene]):
+def test_the_yaw_determines_the_side_of_the_left_shoulder(scenes: list[Scene]):
     left, right = NAMES.index("left_shoulder"), NAMES.index("right_shoulder")
     agree = []
     for person in itertools.chain.from_iterable(scene.people for scene in scenes):
@@ -215,7 +215,7 @@ def test_bodies_are_as_thick_as_annotated_people(scenes: list[Scene]):
     assert high == pytest.approx(0.597, abs=0.06)
 
 
-def test_sizes_keep_to_the_config():
+def test_sizes_are_within_the_settings():
     config = SynthConfig(size=(160, 240), people=(1, 6), person_size=(50.0, 90.0))
     for index in range(8):
         scene = render_scene(1, index, config)
@@ -243,10 +243,10 @@ def test_sizes_keep_to_the_config():
         ({"blur": (0.0, float("nan"))}, ValueError, "blur"),
         ({"jpeg_quality": (50, 101)}, ValueError, "jpeg_quality"),
         ({"crowds": 1.5}, ValueError, "crowds"),
-        ({"unlabelled": True}, TypeError, "unlabelled"),
+        ({"unlabeled": True}, TypeError, "unlabeled"),
     ],
 )
-def test_wrong_config_is_refused_by_name(changes: dict[str, Any], error: type[Exception], message: str):
+def test_invalid_settings_are_named(changes: dict[str, Any], error: type[Exception], message: str):
     with pytest.raises(error, match=message):
         SynthConfig(**changes)
 
@@ -260,7 +260,7 @@ def test_wrong_config_is_refused_by_name(changes: dict[str, Any], error: type[Ex
         (1, "1", TypeError, "seed"),
     ],
 )
-def test_wrong_counts_are_refused_and_nothing_is_written(
+def test_invalid_counts_are_rejected_and_nothing_is_written(
     tmp_path: Path, images: Any, seed: Any, error: type[Exception], message: str
 ):
     with pytest.raises(error, match=message):
@@ -268,23 +268,23 @@ def test_wrong_counts_are_refused_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_negative_index_is_refused():
+def test_negative_index_is_rejected():
     with pytest.raises(ValueError, match="index"):
         render_scene(0, -1)
 
 
-def test_folders_with_content_are_refused(tmp_path: Path, dataset: Path):
+def test_folders_with_content_are_rejected(tmp_path: Path, dataset: Path):
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(FileExistsError, match="has content"):
         write_dataset(tmp_path, 1, 1, SMALL)
     with pytest.raises(FileExistsError, match="is a file"):
         write_dataset(tmp_path / "mine.txt", 1, 1, SMALL)
-    with pytest.raises(OSError, match="cannot make"):
+    with pytest.raises(OSError, match="cannot create"):
         write_dataset(tmp_path / "mine.txt" / "below", 1, 1, SMALL)
     assert (tmp_path / "mine.txt").read_text() == "precious"
 
 
-def test_an_error_takes_back_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_error_removes_the_written_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import simplepose.synth.dataset as synth
 
     def fail(seed: int, index: int, config: SynthConfig) -> Scene:

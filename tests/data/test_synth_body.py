@@ -1,4 +1,4 @@
-"""Synthetic bodies: joints that bend as people's do, surfaces at their depth, and who faces where."""
+"""Synthetic bodies: joint limits, surfaces at their exact depth, and left and right as seen by the camera."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from simplepose.synth.body import Build, SurfaceList, body_surfaces, pose_bones,
 from simplepose.synth.looks import sample_look
 from simplepose.synth.person import Person, cover, label_keypoints, make_person
 from simplepose.synth.pose import GESTURE_WEIGHTS, GESTURES, LIMITS, PAIRED, POSES, limits_of, sample_pose
-from simplepose.synth.renderer import BEHIND, Camera, place, rasterise
+from simplepose.synth.renderer import BEHIND, Camera, place, rasterize
 
 NAMES = COCO.dataset_keypoints
 
@@ -43,7 +43,7 @@ def test_left_is_on_the_right_of_the_image_for_people_who_face_the_camera(number
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_what_is_visible_from_the_front_the_back_and_the_side(number: int):
+def test_visibility_from_the_front_the_back_and_the_side(number: int):
     body = {"shoulder", "elbow", "wrist", "knee", "ankle"}  # the arm hangs before the hip
     for yaw, seen, unseen in (
         (0, {"nose", "left_eye", "right_eye"}, set()),
@@ -61,7 +61,7 @@ def test_what_is_visible_from_the_front_the_back_and_the_side(number: int):
 
 
 def test_faces_are_drawn_in_front_and_hair_behind():
-    """The skull's middle has the colour of skin from the front and of hair from behind."""
+    """The skull's middle has the color of skin from the front and of hair from behind."""
     person, _ = standing(0, 1)
     face = person.look.face
     for yaw, expected in ((0, face.skin), (180, face.crown)):
@@ -76,7 +76,7 @@ def test_faces_are_drawn_in_front_and_hair_behind():
         assert np.abs(color - expected).max() < 0.08 * 255
 
 
-def test_poses_keep_to_the_joint_limits():
+def test_poses_are_within_the_joint_limits():
     rng = np.random.default_rng(2)
     kinds = set()
     for _ in range(300):
@@ -98,14 +98,14 @@ def test_poses_keep_to_the_joint_limits():
     assert kinds == set(POSES)
 
 
-def test_shares_of_poses_and_gestures_sum_to_1():
+def test_probabilities_of_poses_and_gestures_sum_to_1():
     assert sum(weight for weight, _ in POSES.values()) == pytest.approx(1)
     assert sum(GESTURE_WEIGHTS.values()) == pytest.approx(1)
     assert set(GESTURE_WEIGHTS) == set(GESTURES)
 
 
 def test_keypoints_lie_inside_the_body():
-    """The bones' ends are inside the surfaces; the face's points are on the skull, not before it."""
+    """Joints are inside the surfaces; the keypoints of the face are on the skull, not in front of it."""
     for yaw in range(-180, 180, 40):
         person, _ = standing(yaw)
         layer = cover(person, 200, 200)
@@ -122,7 +122,7 @@ def test_depth_of_a_ball_and_a_rod_is_exact():
     surfaces.ball("torso", "top", np.array([0.0, 0.0, 0.0]), 20.3)
     surfaces.rod("torso", "top", (np.array([40.0, 25.4, 3.0]), np.array([40.0, -25.4, 3.0])), (8.3, 8.3), np.eye(3))
     camera = Camera(np.eye(3), 1e9, 1.0, (50.0, 50.0))  # so far away that nothing is foreshortened
-    layer = rasterise(place(surfaces.pack(), camera), 100, 100)
+    layer = rasterize(place(surfaces.pack(), camera), 100, 100)
     assert layer is not None
     depth, surface = np.full((100, 100), BEHIND), np.full((100, 100), -1)
     depth[layer.window], surface[layer.window] = layer.depth, layer.surface

@@ -44,7 +44,7 @@ def test_perfect_poses_have_ap_1():
 
 def test_shifted_poses_have_the_ap_of_their_oks():
     shift, area = 6.0, 10_000.0
-    oks = np.exp(-(shift**2) / (2 * area * (2 * SIGMAS) ** 2)).mean()  # COCO's OKS, all keypoints labelled
+    oks = np.exp(-(shift**2) / (2 * area * (2 * SIGMAS) ** 2)).mean()  # COCO's OKS, all keypoints labeled
     thresholds = np.arange(0.5, 1.0, 0.05)
     assert 0.5 < oks < 0.95
     annotations, results = one_person(area, shift)

@@ -1,4 +1,4 @@
-"""What the tests of training share: short settings, and the weights that a run left."""
+"""Shared by the tests of training: settings of a short run, and the weights of its last checkpoint."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from simplepose.data.augment import AugmentConfig
 from simplepose.network.checkpoint import load_checkpoint
 from simplepose.network.config import ModelConfig
 from simplepose.training.config import TrainConfig
-from simplepose.training.state import checkpoints
+from simplepose.training.state import list_checkpoints
 
 QUICK = TrainConfig(
     model=ModelConfig(stacks=1, width=16, growth=4, input_size=64),
@@ -24,13 +24,13 @@ QUICK = TrainConfig(
     checkpoint_steps=2,
     validate_images=4,
 )
-"""Six steps of a network that learns nothing in them: what is asked here is only that they are the same."""
+"""Six optimizer steps on a small network, for tests that compare the results of two runs."""
 
 
 def weights(run):
-    return {name: t for part in ("model", "average") for name, t in _tensors(run, part)}
+    return {name: t for part in ("model", "ema") for name, t in _tensors(run, part)}
 
 
 def _tensors(run, part):
-    state = load_checkpoint(checkpoints(run)[-1] / f"{part}.safetensors").state
+    state = load_checkpoint(list_checkpoints(run)[-1] / f"{part}.safetensors").state
     return [(f"{part}.{name}", tensor) for name, tensor in state.items()]

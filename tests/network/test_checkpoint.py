@@ -1,4 +1,4 @@
-"""Checkpoints: round trips, conversion, atomic writes, and every way in which a file can be wrong."""
+"""Checkpoints: round trips, conversion, atomic writes, and invalid files."""
 
 import copy
 import io
@@ -23,7 +23,7 @@ from simplepose.skeleton.skeleton import COCO
 
 
 class CreatesFile:
-    """Whose unpickling would make a file."""
+    """An object whose unpickling creates a file."""
 
     def __init__(self, path):
         self.path = path
@@ -51,7 +51,7 @@ def released(model):
     return {released_name(name): tensor for name, tensor in model.state_dict().items()}
 
 
-def test_a_checkpoint_brings_back_everything(model, saved, tmp_path):
+def test_a_checkpoint_round_trip_restores_everything(model, saved, tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(saved)
     checkpoint = load_checkpoint(path)
@@ -82,20 +82,20 @@ def test_half_precision_halves_the_file_and_loads_as_float32(model, saved, tmp_p
     assert all(torch.equal(t, model.state_dict()[n].half().float()) for n, t in state.items() if t.is_floating_point())
 
 
-def test_values_beyond_half_precision_are_refused(tmp_path):
+def test_values_beyond_half_precision_are_rejected(tmp_path):
     model = random_model(ModelConfig(stacks=1, width=16, growth=0))
     model.stem.conv.norm.running_var[0] = 1e6
     with pytest.raises(ValueError, match="running_var has values beyond"):
         save_checkpoint(tmp_path / "x.safetensors", model, half=True)
 
 
-def test_a_skeleton_of_other_channels_is_refused(model, tmp_path):
+def test_a_skeleton_with_other_channels_is_rejected(model, tmp_path):
     with pytest.raises(ValueError, match="channels: expected 7 for skeleton 'arm', got 50"):
         save_checkpoint(tmp_path / "x.safetensors", model, ARM)
     assert os.listdir(tmp_path) == []
 
 
-def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path):
+def test_a_failed_write_leaves_the_old_file_unchanged(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
 
@@ -129,7 +129,7 @@ def test_every_form_of_the_released_layout_loads_and_converts(form, model, relea
     assert load_model(source).config == SMALL
 
 
-def test_variants_are_told_by_their_tensors(tmp_path):
+def test_variants_are_inferred_from_their_tensors(tmp_path):
     for changes in ({"channel_attention": False}, {"spatial_attention": False}, {"stacks": 1}):
         config = ModelConfig(**{"stacks": 2, "width": 16, "growth": 4, **changes})
         state = random_model(config).state_dict()
@@ -179,13 +179,13 @@ def test_converting_a_checkpoint_halves_it(saved, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["zip", "legacy", "bare pickle"])
-def test_code_in_a_pickle_is_refused_without_running(form, tmp_path):
+def test_code_in_a_pickle_is_rejected_without_running(form, tmp_path):
     path, trace = tmp_path / "x.pth", tmp_path / "trace"
     if form == "bare pickle":
         path.write_bytes(pickle.dumps({"weights": CreatesFile(trace)}, protocol=2))
     else:
         torch.save({"weights": CreatesFile(trace)}, path, _use_new_zipfile_serialization=form == "zip")
-    with pytest.raises(CheckpointError, match=r"x\.pth: refused: its pickle asks for \S*open"):
+    with pytest.raises(CheckpointError, match=r"x\.pth: rejected: its pickle refers to \S*open"):
         load_checkpoint(path)
     assert not trace.exists()
 
@@ -194,7 +194,7 @@ def test_code_in_a_pickle_is_refused_without_running(form, tmp_path):
 
 
 def zipped(**files):
-    """The bytes of a zip file that is no PyTorch checkpoint."""
+    """The bytes of a zip file that is not a PyTorch checkpoint."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, text in files.items():
@@ -212,10 +212,10 @@ def zipped(**files):
         (lambda saved: saved[:40], "damaged or cut short"),
         (lambda saved: zipped(readme="hello"), "damaged or cut short"),
         (lambda saved: b"\x80\x04" + bytes(range(50)), "damaged"),
-        (lambda saved: pickle.dumps({"weights": CreatesFile("trace")}, protocol=4), "nothing in it was run"),
+        (lambda saved: pickle.dumps({"weights": CreatesFile("trace")}, protocol=4), "no code in it was run"),
     ],
 )
-def test_a_wrong_file_is_named_with_what_is_wrong(content, message, saved, tmp_path):
+def test_an_invalid_file_is_named_with_the_cause(content, message, saved, tmp_path):
     path = tmp_path / "wrong.bin"
     path.write_bytes(content(saved))
     with pytest.raises(CheckpointError, match=f"wrong.bin: .*{message}"):
@@ -276,12 +276,12 @@ def test_a_foreign_safetensors_file_is_named(metadata, tmp_path):
 def test_missing_files_and_unknown_names(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"no file 'resnet' and no weights of that name \(known: tiny\)$"):
         load_model("resnet")
-    with pytest.raises(FileNotFoundError, match="imhn4-512 is a network whose weights are not shipped"):
+    with pytest.raises(FileNotFoundError, match="imhn4-512 is a preset whose weights are not shipped"):
         load_model("imhn4-512")
     with pytest.raises(CheckpointError, match="this is a folder"):
         load_model(tmp_path)
     monkeypatch.setattr(checkpoint_module, "WEIGHTS", tmp_path)
-    with pytest.raises(CheckpointError, match="this build of simplepose carries no 'tiny' weights"):
+    with pytest.raises(CheckpointError, match="this build of simplepose contains no 'tiny' weights"):
         load_model("tiny")
     (tmp_path / "tiny.safetensors").touch()
     assert find_checkpoint("tiny") == tmp_path / "tiny.safetensors"

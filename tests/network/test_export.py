@@ -1,4 +1,4 @@
-"""ONNX export, judged by torch."""
+"""ONNX export, compared with torch."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The network: parity with the released code, its names and sizes, its variants, and its faster forms."""
+"""The network: parity with the released code, its names and sizes, its variants, and inference optimizations."""
 
 import json
 
@@ -89,7 +89,7 @@ def test_presets_are_what_their_names_say(name, stacks, size):
     assert ModelConfig.preset(name) == ModelConfig(stacks=stacks, width=256, growth=128, input_size=size)
 
 
-def test_tiny_fits_into_5_mb_of_half_precision():
+def test_tiny_takes_less_than_5_mb_in_half_precision():
     values = sum(int(np.prod(shape)) for shape in expected_names(PRESETS["tiny"]).values())
     assert 2 * values + 200_000 < 5_000_000  # the header takes less than 0.2 MB
 
@@ -122,7 +122,7 @@ def test_an_unknown_preset_lists_the_known_ones():
         ModelConfig.preset("big")
 
 
-def test_settings_survive_a_dict_and_refuse_another():
+def test_settings_round_trip_through_a_dict():
     assert ModelConfig.from_dict(SMALL.to_dict()) == SMALL
     with pytest.raises(ValueError, match="unknown depth"):
         ModelConfig.from_dict({**SMALL.to_dict(), "depth": 4})
@@ -131,7 +131,7 @@ def test_settings_survive_a_dict_and_refuse_another():
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_every_parameter_of_a_variant_learns(name):
+def test_every_parameter_of_a_variant_has_a_gradient(name):
     config = VARIANTS[name]
     model = random_model(config).train()
     outputs = model(random_image(2, 64, 128), all_outputs=True)
@@ -141,7 +141,7 @@ def test_every_parameter_of_a_variant_learns(name):
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-def test_the_last_maps_alone_are_the_same_and_skip_the_smaller_scales():
+def test_the_last_maps_alone_are_equal_and_skip_the_smaller_scales():
     model = random_model()
     called = []
     for name, module in model.named_modules():
@@ -163,7 +163,7 @@ def test_the_last_maps_alone_are_the_same_and_skip_the_smaller_scales():
         ((3, 64, 64), r"expected \[B, 3, H, W\], got \[3, 64, 64\]"),
     ],
 )
-def test_a_wrong_input_is_named(shape, message):
+def test_an_invalid_input_is_named(shape, message):
     with pytest.raises(ValueError, match=message):
         random_model(VARIANTS["one stack"])(torch.zeros(shape))
 
@@ -185,7 +185,7 @@ def test_outputs_start_near_zero_and_a_few_steps_reduce_the_loss():
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_folding_changes_nothing_but_rounding(name):
+def test_folding_changes_only_the_rounding(name):
     # In float64, so that the limit is far below any wrong tap or border; in float32 rounding alone gives 1e-6.
     model, image = random_model(VARIANTS[name]).double(), random_image(2, 64, 128).double()
     folded = fold_network(model)
@@ -194,7 +194,7 @@ def test_folding_changes_nothing_but_rounding(name):
         assert worst_error(folded(image, all_outputs=True), model(image, all_outputs=True)) < 1e-12
 
 
-def test_an_optimised_network_answers_as_the_plain_one():
+def test_an_optimized_network_gives_the_same_maps():
     model = random_model()
     fast = optimize_for_inference(model)
     with torch.inference_mode():
@@ -203,7 +203,7 @@ def test_an_optimised_network_answers_as_the_plain_one():
     maps = fast(random_image(2))
     assert maps.is_contiguous()
     assert worst_error([[maps]], [[expected[-1][0]]]) < 1e-5
-    assert model.stem.conv.conv.bias is None  # the plain one is left as it was
+    assert model.stem.conv.conv.bias is None  # the original is not modified
 
 
 def test_bfloat16_keeps_float32_maps_close():
@@ -220,6 +220,6 @@ def test_bfloat16_keeps_float32_maps_close():
     ("options", "message"),
     [({"precision": "int8"}, "precision: expected one of"), ({"cuda_graphs": True}, "cuda_graphs: expected compile")],
 )
-def test_wrong_options_are_named(options, message):
+def test_invalid_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         optimize_for_inference(random_model(VARIANTS["one stack"]), **options)

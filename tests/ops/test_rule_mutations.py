@@ -125,7 +125,7 @@ BROKEN = {
         peaks_rule, "subpixel", lambda rule: lambda *a, **k: np.rint(rule(*a, **k) * f32(128)) / f32(128)
     ),
     "sub-pixel: none": patched(peaks_rule, "subpixel", lambda rule: lambda *a, **k: rule(*a, **k) * f32(0)),
-    "sub-pixel: another floor": patched(peaks_rule, "LOG_FLOOR", lambda _: f32(0.3)),
+    "sub-pixel: another lower bound of the samples": patched(peaks_rule, "MIN_LOG_SAMPLE", lambda _: f32(0.3)),
     "sub-pixel: no logarithm": patched(peaks_rule, "log32", lambda _: lambda v: v),
     "samples: the nearest cell": patched(
         parts_rule, "bilinear", lambda rule: lambda m, x, y: rule(m, np.rint(x), np.rint(y))
@@ -148,7 +148,7 @@ BROKEN = {
     "merge: worst candidates first": patched(poses_rule, "merge", backwards),
     "merge: second ends only": patched(poses_rule, "merge", attach_second_end_only),
     "reassign: twice": patched(poses_rule, "reassign", lambda rule: lambda *a: (rule(*a), rule(*a))),
-    "reassign: for large gains only": patched(poses_rule, "LEAST_GAIN", lambda _: f32(0.2)),
+    "reassign: for large gains only": patched(poses_rule, "MIN_GAIN", lambda _: f32(0.2)),
     "join: no least distance": patched(
         poses_rule, "distance", lambda rule: lambda a, b, peaks: rule(a, b, peaks) * f32(0.5)
     ),

@@ -1,4 +1,4 @@
-"""The loss: parity with the released code, and the fused form against the plain one."""
+"""The loss: parity with the released code, and the fused form against plain autograd."""
 
 import json
 import re
@@ -13,11 +13,11 @@ from simplepose.training.loss import CHUNK_ELEMENTS, FOREGROUND, LossConfig, pos
 
 TOY = Skeleton("toy", ("a", "b", "c", "d"), (("a", "b"), ("b", "c"), ("c", "d")))
 CONFIGS = {
-    "paper": LossConfig.paper(),
+    "paper": LossConfig(),
     "released": LossConfig.released(),
     "l2": LossConfig.l2(),
-    "keypoints_only": LossConfig.paper(focal_on="keypoints"),
-    "gamma_1.5": LossConfig.paper(gamma=1.5),
+    "keypoints_only": LossConfig(focal_on="keypoints"),
+    "gamma_1.5": LossConfig(gamma=1.5),
 }
 
 
@@ -51,7 +51,7 @@ def _gradients(predictions, targets, mask, **options):
 )
 def test_loss_is_the_released_codes(name, config, stack_weights, fused):
     case = np.load(shared("golden/loss_case.npz"))
-    truth = np.load(shared("golden/loss_case_grad_w12.npz")) if name == "focal_w12" else case
+    golden = np.load(shared("golden/loss_case_grad_w12.npz")) if name == "focal_w12" else case
     expected = json.loads(shared("golden/loss_case.json").read_text())[name]
     predictions = [[torch.from_numpy(case[f"pred_s{s}_l{i}"]) for i in range(5)] for s in range(2)]
     loss, gradients = _gradients(
@@ -66,7 +66,7 @@ def test_loss_is_the_released_codes(name, config, stack_weights, fused):
     assert loss.total.item() == pytest.approx(expected["loss"], rel=1e-5)
     np.testing.assert_allclose(loss.scales.numpy(), expected["loss_per_scale"], rtol=1e-5)
     for gradient, key in zip(gradients, (f"{name}_grad_s{s}_l{i}" for s in range(2) for i in range(5)), strict=True):
-        reference = truth[key]
+        reference = golden[key]
         np.testing.assert_allclose(gradient.numpy(), reference, rtol=1e-5, atol=1e-6 * np.abs(reference).max())
 
 
@@ -92,7 +92,7 @@ def test_fused_gradient_is_the_numerical_one(name):
 
 
 def test_formula_on_one_pixel():
-    """Equation 3 by hand with the paper's numbers, the weights of all kinds of channels summed."""
+    """Equations 2 and 3 by hand with the paper's parameters, summed over the channels with their weights."""
     prediction = torch.full((1, TOY.num_channels, 1, 1), 0.3)
     target = torch.full_like(prediction, 0.7)
     weights = 3 * 1.0 + 4 * 3.0 + 0.1 + 1.0
@@ -162,7 +162,7 @@ def test_fused_form_saves_nothing_of_its_own():
 
     with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
         pose_loss(leaves, pyramid, mask, skeleton=TOY, fused=False)
-        assert large, "the plain form must be seen to save its factors"
+        assert large, "this test needs a plain form that saves its factors"
         large.clear()
         pose_loss(leaves, pyramid, mask, skeleton=TOY)
     assert not large
@@ -197,7 +197,8 @@ def test_errors_name_the_argument(change, message):
 
 
 def test_presets_and_limits_of_the_settings():
-    assert LossConfig() == LossConfig.paper()
+    paper = LossConfig()
+    assert (paper.gamma, paper.alpha, paper.beta) == (2, 0.1, 0.02)
     released = LossConfig.released()
     assert (released.gamma, released.alpha, released.beta) == (1, 0, 0)
     for bad in ({"gamma": 0.5}, {"alpha": -0.1}, {"keypoint_weight": float("nan")}, {"scale_weights": ()}):

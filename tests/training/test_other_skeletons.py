@@ -1,4 +1,4 @@
-"""Training a skeleton that the package does not know, and from weights of another one."""
+"""Training a user-defined skeleton, and from the weights of another skeleton."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ from simplepose.network.config import ModelConfig
 from simplepose.network.imhn import IMHN
 from simplepose.training.config import TrainConfig
 from simplepose.training.loop import train
-from simplepose.training.state import initialise_from
+from simplepose.training.state import initialize_from
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,7 +31,7 @@ TOY = Skeleton(
 
 @pytest.fixture
 def arrows(tmp_path):
-    """Eight pictures of a bright arrow: a skeleton and a category that the package does not know."""
+    """Eight images of a bright arrow, annotated with a user-defined skeleton and category."""
     generator = np.random.default_rng(0)
     images, annotations = [], []
     (tmp_path / "images").mkdir()
@@ -61,7 +61,7 @@ def test_a_skeleton_of_four_keypoints_trains_without_a_code_change(arrows, tmp_p
     assert load_checkpoint(report.run / "last.safetensors").skeleton == TOY
 
 
-def test_init_from_another_skeleton_starts_its_heads_anew_and_names_them(arrows, tmp_path, capsys):
+def test_init_from_another_skeleton_reinitializes_its_heads_and_names_them(arrows, tmp_path, capsys):
     source = ModelConfig(stacks=2, width=16, growth=4, channels=ARM.num_channels, input_size=64)
     torch.manual_seed(9)
     save_checkpoint(tmp_path / "arm.safetensors", IMHN(source), ARM)
@@ -71,22 +71,22 @@ def test_init_from_another_skeleton_starts_its_heads_anew_and_names_them(arrows,
         tmp_path / "run",
         skeleton=TOY,
     )
-    named = capsys.readouterr().err
-    assert "stacks.1.heads.4.predict.weight" in named
-    assert "stacks.0.merges.0.maps.conv.weight" in named
-    assert "stem" not in named.split("training settings")[0]
-    given, got = load_checkpoint(tmp_path / "arm.safetensors").state, weights(tmp_path / "run")
-    assert torch.equal(given["stem.conv.conv.weight"], got["model.stem.conv.conv.weight"])
+    messages = capsys.readouterr().err
+    assert "stacks.1.heads.4.predict.weight" in messages
+    assert "stacks.0.merges.0.maps.conv.weight" in messages
+    assert "stem" not in messages.split("training settings")[0]
+    initial, trained = load_checkpoint(tmp_path / "arm.safetensors").state, weights(tmp_path / "run")
+    assert torch.equal(initial["stem.conv.conv.weight"], trained["model.stem.conv.conv.weight"])
 
 
 def test_init_keeps_heads_of_the_same_skeleton_only():
     config = ModelConfig(stacks=1, width=16, growth=4, channels=ARM.num_channels)
-    twisted = Skeleton("twisted", ("wrist", "elbow", "shoulder"), (("shoulder", "elbow"), ("elbow", "wrist")))
+    reversed_arm = Skeleton("reversed", ("wrist", "elbow", "shoulder"), (("shoulder", "elbow"), ("elbow", "wrist")))
     source = IMHN(config)
     checkpoint = Checkpoint(config, ARM, source.state_dict())
-    assert initialise_from(IMHN(config), checkpoint, ARM) == []
-    anew = initialise_from(IMHN(config), checkpoint, twisted)
-    assert anew
-    assert all(".predict." in name for name in anew)
-    with pytest.raises(ValueError, match="init: expected a network with width 32, as is trained, got 16"):
-        initialise_from(IMHN(replace(config, width=32)), checkpoint, ARM)
+    assert initialize_from(IMHN(config), checkpoint, ARM) == []
+    reinitialized = initialize_from(IMHN(config), checkpoint, reversed_arm)
+    assert reinitialized
+    assert all(".predict." in name for name in reinitialized)
+    with pytest.raises(ValueError, match="init: expected a network with width 32, as in the settings, got 16"):
+        initialize_from(IMHN(replace(config, width=32)), checkpoint, ARM)

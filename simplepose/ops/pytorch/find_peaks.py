@@ -9,7 +9,7 @@ from torch import Tensor
 from simplepose.ops.candidates import Peaks
 from simplepose.ops.config import DecodeConfig
 from simplepose.ops.pytorch.maths import finite, log32
-from simplepose.ops.reference.find_peaks import EARLIER, LOG_FLOOR
+from simplepose.ops.reference.find_peaks import EARLIER, MIN_LOG_SAMPLE
 from simplepose.ops.reference.maths import f32
 
 
@@ -69,7 +69,7 @@ def _offset(maps: Tensor, at: Tensor, axis: int) -> Tensor:
     logs = []
     for step in (-1, 0, 1):
         index[axis] = (place + step).clamp(0, last)
-        logs.append(log32(maps[tuple(index)].clamp(min=float(LOG_FLOOR))))
+        logs.append(log32(maps[tuple(index)].clamp(min=float(MIN_LOG_SAMPLE))))
     curvature = (logs[0] - logs[1]) + (logs[2] - logs[1])
     curved = inside & (curvature < 0)
     offset = 0.5 * (logs[0] - logs[2]) / torch.where(curved, curvature, -1)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from simplepose.ops.config import TargetConfig
 from simplepose.ops.reference.maths import f32
-from simplepose.ops.reference.render_targets import LINE_EPSILON, LINE_FLOOR, SHORTEST_SQUARED, TargetRules
+from simplepose.ops.reference.render_targets import LINE_BACKGROUND, LINE_EPSILON, SHORTEST_SQUARED, TargetRules
 
 
 def render_targets(
@@ -140,7 +140,7 @@ def _add_lines(area: Tensor, boxes: Tensor, a: Tensor, b: Tensor, gx: Tensor, gy
     across = axis * rules.part_scale
     d = (px * across[..., 1:])[..., None, :] - (py * across[..., :1])[..., :, None]
     value = d.square().neg_().exp2_()
-    value.masked_fill_(value <= rules.threshold, float(LINE_FLOOR))
+    value.masked_fill_(value <= rules.threshold, float(LINE_BACKGROUND))
     columns = _box(gx, a[..., :1], b[..., :1], rules)
     rows = _box(gy, a[..., 1:], b[..., 1:], rules)
     covered = rows[..., :, None] & columns[..., None, :] & d.isfinite()

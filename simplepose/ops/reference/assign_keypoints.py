@@ -1,4 +1,9 @@
-"""Reference of assign_keypoints: groups peaks into people (rules 3 to 7). Plain Python, a rule a function."""
+"""Reference implementation of assign_keypoints: groups peaks into people (rules 3 to 7 of docs/decoding.md).
+
+The paper's greedy assignment (section 3.4) is rules 3 and 6, `merge` and `emit`: candidates are taken in descending
+order of their part score, a keypoint belongs to one pose, and a pose has one keypoint of a type. Rules 4, 5 and 7 are
+not in the paper; `DecodeConfig.paper` turns them off. Each rule is one function.
+"""
 
 from __future__ import annotations
 
@@ -13,29 +18,35 @@ from simplepose.ops.config import DecodeConfig
 from simplepose.ops.reference.maths import f32
 from simplepose.skeleton.skeleton import Skeleton
 
-LEAST_GAIN = f32(1e-6)
-"""Rule 4 moves a keypoint only for a gain in part score above this."""
+MIN_GAIN = f32(1e-6)
+"""Rule 4 moves a keypoint only if the total part score rises by more than this."""
 
 Pose = dict[int, int]
-"""The peak index of each keypoint type that a pose has."""
+"""A pose: the peak index of each of its keypoint types."""
 
 
 class Link(NamedTuple):
-    """A candidate part as one of its two peaks sees it."""
+    """A candidate part, stored with one of its two peaks."""
 
-    other: int  # the peak at its other end
+    other: int  # index of the peak at the other end
     score: np.float32  # the part score
 
 
-@np.errstate(over="ignore", invalid="ignore")  # sums of huge map values
+@np.errstate(over="ignore", invalid="ignore")  # sums of large map values may overflow
 def assign_keypoints(
     peaks: Peaks, parts: CandidateParts, skeleton: Skeleton, config: DecodeConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """People of one image, from its peaks and candidate parts.
+    """The people of one image, from its peaks and candidate parts.
+
+    Args:
+        peaks: the peaks of the image.
+        parts: the candidate parts between them, in the order of `match_parts`.
+        skeleton: defines the keypoint types and parts.
+        config: the fields of rules 4 to 7 are used.
 
     Returns:
         Keypoints ``[N, J, 3]`` float32: x, y in grid cells and score, (NaN, NaN, 0) where missing; and scores
-        ``[N]`` float32, descending, ties by the smallest peak index.
+        ``[N]`` float32, descending; equal scores are ordered by the smallest peak index.
     """
     links: list[list[Link]] = [[] for _ in peaks.type]
     for a, b, score in zip(parts.from_peak.tolist(), parts.to_peak.tolist(), parts.score, strict=True):
@@ -55,21 +66,30 @@ def assign_keypoints(
 
 
 def merge(peaks: Peaks, parts: CandidateParts) -> list[Pose]:
-    """Rule 3: by part type and part score, the poses of a candidate's two peaks become one unless they share a type."""
+    """Rule 3: merge the poses of a candidate's two peaks, unless they have a keypoint type in common.
+
+    Each peak starts as a pose of its own. Candidates are taken by part type, then part score descending. The merged
+    pose keeps the lower index; the other one becomes empty.
+    """
     poses = [{kind: peak} for peak, kind in enumerate(peaks.type.tolist())]
     pose_of = list(range(len(poses)))
     for a, b in zip(parts.from_peak.tolist(), parts.to_peak.tolist(), strict=True):
-        kept, gone = sorted((pose_of[a], pose_of[b]))
-        if kept != gone and poses[kept].keys().isdisjoint(poses[gone]):
-            for peak in poses[gone].values():
-                pose_of[peak] = kept
-            poses[kept].update(poses[gone])
-            poses[gone] = {}
+        target, source = sorted((pose_of[a], pose_of[b]))
+        if target != source and poses[target].keys().isdisjoint(poses[source]):
+            for peak in poses[source].values():
+                pose_of[peak] = target
+            poses[target].update(poses[source])
+            poses[source] = {}
     return poses
 
 
 def reassign(poses: list[Pose], peaks: Peaks, links: list[list[Link]]) -> None:
-    """Rule 4: in order of the peaks, each moves, or changes places, to raise the total part score most."""
+    """Rule 4: move each keypoint to the pose that raises the total part score most; one pass in order of the peaks.
+
+    S(k, p) is the sum of the part scores of the candidates between keypoint k and the other keypoints of pose p. The
+    gain of a move from pose h to pose p is S(k, p) - S(k, h). If p has a keypoint r of the same type, k and r are
+    swapped, with the gain (S(k, p) + S(r, h)) - (S(k, h) + S(r, p)). Equal gains: the pose with the smallest peak.
+    """
     pose_of = {peak: index for index, pose in enumerate(poses) for peak in pose.values()}
 
     def total_score(peak: int, pose: int) -> np.float32:
@@ -81,7 +101,7 @@ def reassign(poses: list[Pose], peaks: Peaks, links: list[list[Link]]) -> None:
 
     for peak, kind in enumerate(peaks.type.tolist()):
         home = pose_of[peak]
-        best, best_key = None, (LEAST_GAIN, 0)
+        best, best_key = None, (MIN_GAIN, 0)
         for pose in dict.fromkeys(pose_of[link.other] for link in links[peak]):
             if pose == home:
                 continue
@@ -93,7 +113,7 @@ def reassign(poses: list[Pose], peaks: Peaks, links: list[list[Link]]) -> None:
                     total_score(peak, home) + total_score(rival, pose)
                 )
             key = (gain, -first_peak(poses[pose]))
-            if gain > LEAST_GAIN and key > best_key:
+            if gain > MIN_GAIN and key > best_key:
                 best, best_key = pose, key
         if best is not None:
             rival = poses[best].get(kind)
@@ -106,13 +126,18 @@ def reassign(poses: list[Pose], peaks: Peaks, links: list[list[Link]]) -> None:
 def join_fragments(
     poses: list[Pose], peaks: Peaks, links: list[list[Link]], skeleton: Skeleton, config: DecodeConfig
 ) -> list[Pose]:
-    """Rule 5: fragments without a common type join if distance x (1 + contradictions) <= join_distance x size."""
+    """Rule 5: join fragments of one person, poses that have no keypoint type in common and lie close together.
+
+    The condition is ``distance * (1 + contradictions) <= join_distance * size`` in grid cells, where size is the larger
+    box diagonal of the two, at least ``min_join_size``. The pair with the smallest left side joins first; equal ones
+    are ordered by their smallest peak indices.
+    """
     fragments: dict[int, Pose] = {first_peak(pose): dict(pose) for pose in poses}
     sizes = {fragment: max(diagonal(pose, peaks), f32(config.min_join_size)) for fragment, pose in fragments.items()}
     linked = {(peak, link.other) for peak, of_peak in enumerate(links) for link in of_peak}
     costs: dict[tuple[int, int], np.float32] = {}
 
-    def judge(a: int, b: int) -> None:
+    def update_cost(a: int, b: int) -> None:
         a, b = min(a, b), max(a, b)
         costs.pop((a, b), None)
         if fragments[a].keys().isdisjoint(fragments[b]):
@@ -125,24 +150,24 @@ def join_fragments(
     for a in fragments:
         for b in fragments:
             if a < b:
-                judge(a, b)
+                update_cost(a, b)
     while costs:
-        kept, gone = min(costs, key=lambda pair: (costs[pair], pair))
-        # Distances of the joined fragment are the least, contradictions the sum, its size the larger of the two.
-        fragments[kept].update(fragments.pop(gone))
-        sizes[kept] = max(sizes[kept], sizes.pop(gone))
-        costs = {pair: cost for pair, cost in costs.items() if gone not in pair}
+        target, source = min(costs, key=lambda pair: (costs[pair], pair))
+        # The joined fragment has the minimum of the distances, the sum of the contradictions and the larger size.
+        fragments[target].update(fragments.pop(source))
+        sizes[target] = max(sizes[target], sizes.pop(source))
+        costs = {pair: cost for pair, cost in costs.items() if source not in pair}
         for other in fragments:
-            if other != kept:
-                judge(kept, other)
+            if other != target:
+                update_cost(target, other)
     return list(fragments.values())
 
 
 def share_keypoints(poses: list[Pose], peaks: Peaks, links: list[list[Link]], skeleton: Skeleton) -> list[Pose]:
-    """Rule 7: a pose of two or more takes, for a type it lacks, a peak of another pose.
+    """Rule 7: add peaks of other poses to poses of two or more keypoints, for the keypoint types they lack.
 
-    It takes the peak with the highest total part score. The peak needs a candidate to the pose and at most one
-    contradiction. The poses are judged as rule 5 left them.
+    A peak qualifies with at least one candidate part to the pose and at most one contradiction; of each type the peak
+    with the highest total part score is added. All poses are evaluated as rule 5 returns them.
     """
     taken = {peak for pose in poses for peak in pose.values()}
     linked = {(peak, link.other) for peak, of_peak in enumerate(links) for link in of_peak}
@@ -165,7 +190,7 @@ def share_keypoints(poses: list[Pose], peaks: Peaks, links: list[list[Link]], sk
 def emit(
     poses: list[Pose], peaks: Peaks, skeleton: Skeleton, config: DecodeConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Rule 6: poses with enough keypoints, by the sum of their peak scores."""
+    """Rule 6: the poses of at least ``min_keypoints`` keypoints; the score of a pose is the sum of its peak scores."""
     poses = [pose for pose in poses if len(pose) >= config.min_keypoints]
     totals = []
     for pose in poses:
@@ -183,29 +208,30 @@ def emit(
 
 
 def first_peak(pose: Pose) -> int:
-    """The smallest peak index of a pose, which settles ties."""
+    """The smallest peak index of a pose, which breaks ties."""
     return min(pose.values())
 
 
 def diagonal(pose: Pose, peaks: Peaks) -> np.float32:
-    """The diagonal of the box of a pose's keypoints, in cells."""
+    """The diagonal of the bounding box of a pose's keypoints, in cells."""
     xy = peaks.xy[list(pose.values())]
     width, height = xy.max(0) - xy.min(0)
     return np.sqrt(width * width + height * height)
 
 
 def distance(a: Pose, b: Pose, peaks: Peaks) -> np.float32:
-    """The distance between the nearest keypoints of two poses, at least 1 cell."""
+    """The smallest distance between keypoints of two poses, at least 1, in cells."""
     dx, dy = (peaks.xy[list(a.values())][:, None] - peaks.xy[list(b.values())][None]).transpose(2, 0, 1)
     return max(f32(1), np.sqrt((dx * dx + dy * dy).min()))
 
 
 def contradictions(a: Pose, b: Pose, linked: set[tuple[int, int]], skeleton: Skeleton) -> int:
-    """Pairs of keypoints, one of each pose, that the skeleton has a part for but no candidate was found."""
+    """The number of keypoint pairs between two poses that a part of the skeleton joins but no candidate does."""
     return sum(linked.isdisjoint({ends}) for ends in _part_ends(a, b, skeleton))
 
 
 def _part_ends(a: Pose, b: Pose, skeleton: Skeleton) -> Iterator[tuple[int, int]]:
+    """The peak indices of the keypoint pairs between two poses that a part of the skeleton joins."""
     for i, j in skeleton.part_index.tolist():
         if i in a and j in b:
             yield a[i], b[j]

@@ -1,6 +1,21 @@
-"""Reference of render_targets: draws the training targets, one person and one keypoint or part after the other.
+"""Reference implementation of render_targets: the training targets, one keypoint or part of one person at a time.
 
-Float32 throughout, in the order of operations written here; csrc/render_maths.h holds the same lines.
+The targets of the paper (widths: section 4.1; docs/design.md, Operations). ``r`` is the distance of a cell from the
+keypoint. A part has the keypoints ``a`` and ``b``; ``t`` is the distance of a cell from their midpoint along the line
+through them, ``d`` its distance from that line; all in image pixels::
+
+    keypoint     exp(-r^2 / (2 sigma_k^2))       0 where the value is below the threshold
+    part         exp(-d^2 / (2 sigma_p^2))       inside the ellipse t^2 / A^2 + d^2 / B^2 <= 1, else 0
+                 A = |b - a| / 2 + stride        B = sigma_p sqrt(-2 ln threshold)
+
+``B`` is the distance at which the part's Gaussian falls to the threshold. Overlapping people: the maximum.
+
+The Gaussians are computed as powers of two::
+
+    exp(-r^2 / (2 sigma^2)) = 2^-(scale r)^2     scale = sqrt(log2(e) / 2) / sigma
+
+This is the same function, because exp(x) = 2^(x log2(e)); `exp2_minus` rounds it identically in every backend.
+All operations are float32, in the order written here; the native code performs the same operations in the same order.
 """
 
 from __future__ import annotations
@@ -15,45 +30,45 @@ from numpy.typing import NDArray
 from simplepose.ops.config import TargetConfig
 from simplepose.ops.reference.maths import exp2_minus, f32
 
-LINE_FLOOR = f32(0.01)
-"""What ``shape="line"`` writes in a part's box where the Gaussian does not exceed the threshold."""
+LINE_BACKGROUND = f32(0.01)
+"""shape="line": the value inside a part's box where the Gaussian does not exceed the threshold (released code)."""
 
 LINE_EPSILON = f32(1e-6)
-"""What ``shape="line"`` adds to a part's length before dividing by it."""
+"""shape="line": added to a part's length before the division by it (released code)."""
 
 SHORTEST_SQUARED = f32(1e-30)
-"""The square of the least length that a part is drawn for; below it float32 squares lose their digits."""
+"""Lower bound of a part's squared length; shorter parts are skipped, since float32 squares lose precision there."""
 
 
 class TargetRules(NamedTuple):
-    """The numbers of the op, worked out once in double precision and rounded to float32. Lengths are pixels."""
+    """The constants of the op, computed once in double precision and rounded to float32. Lengths are image pixels."""
 
     line: bool  # whether the shape is "line"
     stride: float
     threshold: float
-    keypoint_scale: float  # a keypoint's Gaussian at distance r is 2^-(keypoint_scale r)^2
-    keypoint_radius: float  # where a keypoint's Gaussian is surely below the threshold; faster versions stop there
-    part_scale: float  # the same across a part
-    part_radius: float  # where that Gaussian reaches the threshold: the ellipse's short semi-axis
-    part_inside: float  # 1 / (part_scale part_radius)^2
-    window: int  # cells on each side of a keypoint that "line" draws: 7 at sigma 9 and stride 4
+    keypoint_scale: float  # sqrt(log2(e) / 2) / sigma_k: the Gaussian at distance r is 2^-(keypoint_scale r)^2
+    keypoint_radius: float  # beyond it the Gaussian is below the threshold; faster implementations stop there
+    part_scale: float  # sqrt(log2(e) / 2) / sigma_p
+    part_radius: float  # B, the ellipse's semi-axis across the part
+    part_inside: float  # 1 / (part_scale B)^2: converts (part_scale d)^2 to d^2 / B^2
+    window: int  # shape="line": cells on each side of a keypoint; 7 at sigma 9 and stride 4
 
     @classmethod
     def of(cls, config: TargetConfig) -> TargetRules:
-        """The rules that ``config`` means."""
-        reach = math.sqrt(-2 * math.log(config.threshold))  # in standard deviations
-        part_radius = config.part_sigma * reach
-        scale = math.sqrt(math.log2(math.e) / 2)  # of a distance in standard deviations
+        """The constants for ``config``."""
+        extent = math.sqrt(-2 * math.log(config.threshold))  # where a Gaussian of sigma 1 falls to the threshold
+        part_radius = config.part_sigma * extent
+        scale = math.sqrt(math.log2(math.e) / 2)  # exp(-x^2 / 2) = 2^-(scale x)^2
         return cls(
             line=config.shape == "line",
             stride=float(config.stride),
             threshold=float(f32(config.threshold)),
             keypoint_scale=float(f32(scale / config.keypoint_sigma)),
-            keypoint_radius=float(f32(config.keypoint_sigma * (reach + 1 / 64))),
+            keypoint_radius=float(f32(config.keypoint_sigma * (extent + 1 / 64))),
             part_scale=float(f32(scale / config.part_sigma)),
             part_radius=float(f32(part_radius)),
-            part_inside=float(f32(1 / (scale * reach) ** 2)),
-            window=math.ceil(config.keypoint_sigma * reach / config.stride),
+            part_inside=float(f32(1 / (scale * extent) ** 2)),
+            window=math.ceil(config.keypoint_sigma * extent / config.stride),
         )
 
 
@@ -64,47 +79,51 @@ def render_targets(
     config: TargetConfig,
     envelope: bool = False,
 ) -> NDArray[np.float32]:
-    """Target maps of one image.
+    """The target maps of one image.
 
     Args:
         keypoints: ``[P, J, 3]`` float32 x, y in image pixels and COCO visibility.
         size: height and width of the image in pixels, multiples of the stride.
-        parts: ``[L, 2]`` the keypoint types that each part joins.
+        parts: ``[L, 2]`` keypoint types (from, to) of each part.
         config: widths, threshold, stride and shape.
-        envelope: whether to add a last channel, the maximum over the keypoint channels.
+        envelope: whether to append the maximum over the keypoint channels as the last channel.
 
     Returns:
-        ``[L + J, H, W]`` float32 (``L + J + 1`` with the envelope), H and W the size over the stride.
+        ``[L + J, H, W]`` float32 (``[L + J + 1, H, W]`` with the envelope); H and W are the size divided by the stride.
     """
     rules = TargetRules.of(config)
     height, width = size[0] // config.stride, size[1] // config.stride
-    areas = np.zeros((len(parts), height, width), f32)
-    points = np.zeros((keypoints.shape[1], height, width), f32)
+    part_maps = np.zeros((len(parts), height, width), f32)
+    keypoint_maps = np.zeros((keypoints.shape[1], height, width), f32)
     with np.errstate(over="ignore", under="ignore"):
-        labelled = (keypoints[..., 2] > 0) & np.isfinite(keypoints[..., :2]).all(-1)
-        for kind, channel in enumerate(points):
-            for person in np.nonzero(labelled[:, kind])[0]:
+        labeled = (keypoints[..., 2] > 0) & np.isfinite(keypoints[..., :2]).all(-1)
+        for kind, channel in enumerate(keypoint_maps):
+            for person in np.nonzero(labeled[:, kind])[0]:
                 x, y = keypoints[person, kind, :2]
                 draw_keypoint(channel, x, y, rules)
-        for (a, b), channel in zip(parts, areas, strict=True):
-            people = keypoints[labelled[:, a] & labelled[:, b]]
+        for (a, b), channel in zip(parts, part_maps, strict=True):
+            people = keypoints[labeled[:, a] & labeled[:, b]]
             if rules.line:
                 average_lines(channel, people[:, a, :2], people[:, b, :2], rules)
                 continue
             for person in people:
                 draw_ellipse(channel, person[a, :2], person[b, :2], rules)
-    last = [points.max(0, keepdims=True)] if envelope else []
-    return np.concatenate([areas, points, *last])
+    extra = [keypoint_maps.max(0, keepdims=True)] if envelope else []
+    return np.concatenate([part_maps, keypoint_maps, *extra])
 
 
 def grid(cells: int, rules: TargetRules) -> NDArray[np.float32]:
-    """``[cells]`` image positions of the cells of one axis."""
+    """``[cells]`` image positions of the cell centers along one axis: i stride + stride / 2 - 1/2."""
     stride = f32(rules.stride)
     return np.arange(cells, dtype=f32) * stride + (stride * f32(0.5) - f32(0.5))
 
 
 def draw_keypoint(channel: NDArray[np.float32], x: np.float32, y: np.float32, rules: TargetRules) -> None:
-    """Raise ``channel`` to the Gaussian at (x, y): the threshold bounds the ellipse shape, a window the line's."""
+    """Take the maximum of ``channel [H, W]`` and the keypoint's Gaussian, exp(-r^2 / (2 sigma_k^2)).
+
+    The Gaussian is separable: 2^-(scale dy)^2 2^-(scale dx)^2. With shape="ellipse" values below the threshold are 0;
+    with shape="line" a window of cells limits the Gaussian instead.
+    """
     height, width = channel.shape
     scale = f32(rules.keypoint_scale)
     dx, dy = (grid(width, rules) - x) * scale, (grid(height, rules) - y) * scale
@@ -117,14 +136,14 @@ def draw_keypoint(channel: NDArray[np.float32], x: np.float32, y: np.float32, ru
 
 
 def window(position: np.float32, cells: int, rules: TargetRules) -> NDArray[np.bool_]:
-    """``[cells]``: within ``rules.window`` cells of position / stride, rounded half to even."""
-    centre = np.rint(position / f32(rules.stride))
+    """``[cells]`` bool: within ``rules.window`` cells of position / stride, which is rounded half to even."""
+    center = np.rint(position / f32(rules.stride))
     cell = np.arange(cells, dtype=f32)
-    return (cell >= centre - f32(rules.window)) & (cell <= centre + f32(rules.window))
+    return (cell >= center - f32(rules.window)) & (cell <= center + f32(rules.window))
 
 
 class Axis(NamedTuple):
-    """A part's centre, its unit axis and its length, float32."""
+    """The midpoint (cx, cy), the unit direction (ux, uy) and the length of a part; float32."""
 
     cx: np.float32
     cy: np.float32
@@ -133,16 +152,16 @@ class Axis(NamedTuple):
     length: np.float32
 
     def across(self, gx: NDArray[np.float32], gy: NDArray[np.float32], scale: np.float32) -> NDArray[np.float32]:
-        """``[H, W]`` signed distance of the cells from the line, in units of 1 / scale pixels."""
+        """``[H, W]`` scale * d: the signed distance of the cells from the part's line, times ``scale``."""
         return (gx - self.cx) * (self.uy * scale) - ((gy - self.cy) * (self.ux * scale))[:, None]
 
     def along(self, gx: NDArray[np.float32], gy: NDArray[np.float32], scale: np.float32) -> NDArray[np.float32]:
-        """``[H, W]`` signed distance of the cells from the centre, along the line, in the same units."""
+        """``[H, W]`` scale * t: the signed distance of the cells from the midpoint along the line, times ``scale``."""
         return (gx - self.cx) * (self.ux * scale) + ((gy - self.cy) * (self.uy * scale))[:, None]
 
 
 def part_axis(a: NDArray[np.float32], b: NDArray[np.float32], rules: TargetRules) -> Axis | None:
-    """The axis from ``a`` to ``b``; none if its length is as good as zero or not finite."""
+    """The axis from ``a`` to ``b``; None if the length is zero, too small for float32 or not finite."""
     dx, dy = b - a
     squared = dx * dx + dy * dy
     if not SHORTEST_SQUARED <= squared < np.inf:
@@ -156,13 +175,17 @@ def part_axis(a: NDArray[np.float32], b: NDArray[np.float32], rules: TargetRules
 def draw_ellipse(
     channel: NDArray[np.float32], a: NDArray[np.float32], b: NDArray[np.float32], rules: TargetRules
 ) -> None:
-    """Raise ``channel`` to the Gaussian of the distance from the part's line, inside or on its ellipse."""
+    """Take the maximum of ``channel [H, W]`` and exp(-d^2 / (2 sigma_p^2)) where t^2 / A^2 + d^2 / B^2 <= 1.
+
+    ``t`` below is t / A and ``d`` is part_scale d, so that ``e = d * d`` is the exponent of the power of two and
+    ``e * part_inside`` is d^2 / B^2.
+    """
     axis = part_axis(a, b, rules)
     if axis is None:
         return
-    half = axis.length * f32(0.5) + f32(rules.stride)
+    semi_axis = axis.length * f32(0.5) + f32(rules.stride)  # A
     gy, gx = (grid(cells, rules) for cells in channel.shape)
-    t = axis.along(gx, gy, f32(1) / half)
+    t = axis.along(gx, gy, f32(1) / semi_axis)
     d = axis.across(gx, gy, f32(rules.part_scale))
     e = d * d
     inside = t * t + e * f32(rules.part_inside) <= 1
@@ -172,9 +195,10 @@ def draw_ellipse(
 def average_lines(
     channel: NDArray[np.float32], starts: NDArray[np.float32], ends: NDArray[np.float32], rules: TargetRules
 ) -> None:
-    """Write the mean, over the parts whose box covers a cell, of the Gaussian of the distance from their lines.
+    """shape="line", the released code's target: the mean of exp(-d^2 / (2 sigma_p^2)) over the parts of all people.
 
-    The box is that of the two keypoints and one stride more; in it values up to the threshold count as LINE_FLOOR.
+    A part covers the bounding box of its keypoints plus one stride on each side. Within the box, values not above the
+    threshold become LINE_BACKGROUND. The mean of a cell is taken over the parts whose box covers it.
     """
     gy, gx = (grid(cells, rules) for cells in channel.shape)
     count = np.zeros_like(channel)
@@ -185,7 +209,7 @@ def average_lines(
         columns, rows = (box(a[i], b[i], channel.shape[1 - i], rules) for i in (0, 1))
         d = axis.across(gx, gy, f32(rules.part_scale))
         value = exp2_minus(d * d)
-        value = np.where(value <= f32(rules.threshold), LINE_FLOOR, value)
+        value = np.where(value <= f32(rules.threshold), LINE_BACKGROUND, value)
         covered = rows[:, None] & columns
         np.add(channel, value, out=channel, where=covered)
         count += covered
@@ -193,7 +217,7 @@ def average_lines(
 
 
 def box(a: np.float32, b: np.float32, cells: int, rules: TargetRules) -> NDArray[np.bool_]:
-    """``[cells]``: between the two positions and one stride more, as cells rounded half to even, both ends included."""
+    """``[cells]`` bool: from min(a, b) - stride to max(a, b) + stride, both rounded (half to even) to cells."""
     stride = f32(rules.stride)
     low = np.rint((np.minimum(a, b) - stride) / stride)
     high = np.rint((np.maximum(a, b) + stride) / stride)
@@ -202,14 +226,14 @@ def box(a: np.float32, b: np.float32, cells: int, rules: TargetRules) -> NDArray
 
 
 def average_pyramid(maps: NDArray[np.float32], scales: int) -> tuple[NDArray[np.float32], ...]:
-    """``scales`` maps, each ``[..., H, W]`` the exact 2 x 2 average pool of the one before: ((a + b) + (c + d)) / 4.
+    """A pyramid of ``scales`` maps: the first is ``maps [..., H, W]``, each further one halves H and W.
 
-    ``a`` and ``b`` are the upper row, ``c`` and ``d`` the lower.
+    A cell is the average ((a + b) + (c + d)) / 4 of a 2 x 2 block with the upper row a, b and the lower row c, d.
     """
     pyramid = [maps]
     for _ in range(scales - 1):
-        last = pyramid[-1]
-        upper, lower = last[..., ::2, :], last[..., 1::2, :]
+        previous = pyramid[-1]
+        upper, lower = previous[..., ::2, :], previous[..., 1::2, :]
         total = (upper[..., ::2] + upper[..., 1::2]) + (lower[..., ::2] + lower[..., 1::2])
         pyramid.append(total * f32(0.25))
     return tuple(pyramid)
@@ -224,7 +248,7 @@ def render_batch(
     envelope: bool,
     threads: int | None = None,
 ) -> list[NDArray[np.float32]]:
-    """`render_targets` of each image of ``[B, P, J, 3]``, and the pyramid; ``threads`` is not used."""
+    """The pyramid of `render_targets` of each image of ``keypoints [B, P, J, 3]``; ``threads`` is ignored."""
     shape = map_shapes(keypoints.shape, size, len(parts), config.stride, 1, envelope)[0]
     maps = np.empty(shape, f32)
     for image, people in zip(maps, keypoints, strict=True):
@@ -235,7 +259,7 @@ def render_batch(
 def map_shapes(
     keypoints: Sequence[int], size: tuple[int, int], parts: int, stride: int, scales: int, envelope: bool
 ) -> list[tuple[int, int, int, int]]:
-    """The shape of each scale's maps for keypoints of shape ``[B, P, J, 3]``."""
+    """The shape ``(B, channels, h, w)`` of the maps of each scale, for keypoints of shape ``[B, P, J, 3]``."""
     channels = parts + keypoints[2] + int(envelope)
     height, width = size[0] // stride, size[1] // stride
     return [(keypoints[0], channels, height >> scale, width >> scale) for scale in range(scales)]
