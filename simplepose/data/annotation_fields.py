@@ -6,24 +6,25 @@ lists. Whatever else is wrong (a wrong type, an integer beyond 64 bits) is a Val
 
 | field | missing | other rules |
 |---|---|---|
-| `id` of an image or a category, `image_id` | refused | an integer in text ("7") or 7.0 is converted; two equal ids \
-are refused |
-| `id` of an annotation | none is needed | converted in the same way; two equal ids are refused |
-| `image_id` of an image that is not listed | | the annotation is left out |
-| `category_id` | the skeleton's category | converted; other categories are left out |
-| `iscrowd` | 0 | 0, 1, true, false; the integers also in text |
-| `keypoints` | nobody labeled | D x (x, y, visibility), visibility 0, 1 or 2; NaN, Infinity or null of an unlabeled \
-keypoint becomes 0, of a labeled one is refused |
+| `images[].id`, `categories[].id` | refused | an integer in text ("7") and 7.0 are converted; two equal ids are \
+refused |
+| `images[].width`, `height` | taken from the image file | converted like ids; 0 counts as missing; negative numbers \
+and more than 80 megapixels are refused |
+| `images[].file_name` | refused where image files are read | a backslash separates folders unless a file of the \
+literal name exists |
+| `annotations[].id` | accepted | converted like other ids; two equal ids are refused |
+| `image_id` | refused | converted; the annotation of an image that is not listed is left out |
+| `category_id` | taken as the skeleton's category | converted; annotations of other categories are left out |
+| `keypoints` | no keypoint is labeled | D x (x, y, visibility) with visibility 0, 1 or 2; `null`, NaN and Infinity \
+become 0 for an unlabeled keypoint and are refused for a labeled one |
 | `num_keypoints` | counted | always counted from the visibilities |
-| `segmentation` | no outline: the box stands in | polygons of finite numbers; a last number without a partner is \
-dropped; run lengths must not be negative, must sum to H x W and have the image's size |
-| `bbox` | around the outline, else around the labeled keypoints | four finite numbers; a side of 0 is the same as \
+| `iscrowd` | 0 | 0, 1, true or false; integers also in text |
+| `segmentation` | the box is the outline | polygons of finite numbers, where a last x without y is dropped; run \
+lengths are not negative, sum to H x W and have the image's size |
+| `bbox` | around the segmentation, else around the labeled keypoints | four finite numbers; a side of 0 counts as \
 missing; a negative side is refused |
-| `area` | of the segmentation, else of the box; with skeleton crowdpose14: 0.53 x the box's | NaN, 0 and negative \
-numbers are the same as missing |
-| `width`, `height` of an image | from the image file | converted as ids are; 0 is the same as missing; a negative \
-one, or more than 80 megapixels, are refused |
-| `file_name` | refused where image files are read | backslashes separate folders where no file has the literal name |
+| `area` | of the segmentation, else of the box; with skeleton crowdpose14: 0.53 x the box's | NaN, Infinity, 0 and \
+negative numbers count as missing; an area below 0.01 or above 1.5 x the box's is kept and reported |
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ single fields stand in `simplepose.data.annotation_fields`; those for the file a
 |---|---|
 | category | the one whose keypoint names are the skeleton's, whatever it is called; of several, the one called \
 "person". If no category names keypoints: the one called "person", else the only one |
-| order of the keypoints | if the category has the skeleton's names in another order, keypoints are reordered by name |
+| order of the keypoints | if the category has the skeleton's names in another order, keypoints are reordered by \
+name |
 | an annotation of another category, or of an image that is not listed | left out |
 | duplicate ids of images, categories or annotations | refused |
 """

@@ -21,6 +21,7 @@ from scenes import FIGURE
 import simplepose as sp
 from simplepose.cli import evaluate as evaluate_command
 from simplepose.cli.main import main
+from simplepose.data import annotation_fields, annotations
 from simplepose.data.annotation_fields import mask_box, run_counts
 from simplepose.data.annotations import Annotations, annotations_from, read_annotations
 from simplepose.data.augment import AugmentConfig, decode_masks
@@ -569,8 +570,6 @@ def test_box_and_area_of_run_lengths_are_those_of_pycocotools() -> None:
 
 
 def test_the_file_is_parsed_once_a_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from simplepose.data import annotations
-
     parsed: list[int] = []
 
     class Counting:
@@ -591,3 +590,14 @@ def test_the_content_given_is_not_changed() -> None:
     before = copy.deepcopy(data)
     annotations_from(data, "a.json")
     assert data == before
+
+
+def test_the_guide_has_the_table_of_rules() -> None:
+    guide = Path(__file__).parents[2] / "docs" / "guides" / "annotations.md"
+    if not guide.is_file():
+        pytest.skip(f"{guide} is missing: the tests run outside a source tree")
+    text = guide.read_text(encoding="utf-8")
+    for module in (annotations, annotation_fields):
+        table = [line for line in (module.__doc__ or "").splitlines() if line.startswith("|")]
+        assert len(table) > 5
+        assert "\n".join(table) in text, module.__name__
