@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from simplepose.data.annotations import find_data, read_annotations
     from simplepose.data.augment import AugmentConfig
     from simplepose.data.dataset import COCODataset
     from simplepose.training.contact_sheet import inspect_data
@@ -31,15 +32,16 @@ def run(options: argparse.Namespace) -> int:
     with usage_errors():
         check_count("count", options.count)
         check_count("first", options.first, 0)
+        source = find_data(options.data, options.images)
+    annotations = read_annotations(*source, skeleton)  # a bad file is no bad argument
+    print_warnings("inspect", annotations.warnings)
+    with usage_errors():
         dataset = COCODataset(
-            options.data,
-            options.images,
-            skeleton=skeleton,
+            annotations,
             size=options.size,
             augment=AugmentConfig.none() if options.plain else AugmentConfig(),
             seed=options.seed,
         )
-    print_warnings("inspect", dataset.warnings)
     dataset.set_epoch(options.epoch)
     path = inspect_data(dataset, options.out, count=options.count, first=options.first)
     if options.json:
