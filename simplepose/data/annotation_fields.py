@@ -88,8 +88,8 @@ def integer(value: object, place: str, notes: Notes, unit: str = "annotation", l
     Raises:
         ValueError: it is none; the message begins with ``place``.
     """
-    if type(value) is int:
-        number = value
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        number = int(value)
     elif isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]{1,20}\s*", value):
         number = int(value)
         notes.add("integers in text, converted", unit)
@@ -256,7 +256,7 @@ def person_area(
     """
     of_box = box[2] * box[3]
     if value is not None:
-        if type(value) not in (int, float):
+        if not _is_number(value):
             raise ValueError(f"{place}.area: expected a number, got {show(value)}")
         given = float(_numbers([value], f"{place}.area")[0])
         if 0 < given < np.inf:
@@ -372,14 +372,19 @@ def _numbers(values: list[object], place: str, nulls: bool = False) -> NDArray[n
     Raises:
         ValueError: a value is no number.
     """
-    allowed = {int, float, type(None)} if nulls else {int, float}
-    if not set(map(type, values)) <= allowed:
-        index = next(i for i, v in enumerate(values) if type(v) not in allowed)
-        raise ValueError(f"{place}[{index}]: expected a number, got {show(values[index])}")
+    if not set(map(type, values)) <= {int, float}:  # what a JSON file can have is checked at once
+        wrong = [i for i, v in enumerate(values) if not _is_number(v) and not (nulls and v is None)]
+        if wrong:
+            raise ValueError(f"{place}[{wrong[0]}]: expected a number, got {show(values[wrong[0]])}")
     try:
         return np.array(values, np.float64)
     except OverflowError:
         raise ValueError(f"{place}: expected numbers of at most 64 bits, got {show(values)}") from None
+
+
+def _is_number(value: object) -> bool:
+    """Whether ``value`` is a number; data sets made in Python may have those of NumPy."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def _run_lengths(value: dict[str, object], size: tuple[int, int], place: str) -> RunLengths:
