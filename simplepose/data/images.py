@@ -100,7 +100,10 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None
     Raises:
         ImageError: the file is missing, empty, cut short, no image, too large or of another size; the message begins
             with the path.
+        ValueError: ``reduced`` is none of these.
     """
+    if reduced not in DECODING:
+        raise ValueError(f"reduced: expected one of {', '.join(map(str, DECODING))}, got {reduced!r}")
     name = os.fspath(path)
     try:
         with open(path, "rb") as file, PIL.Image.open(file) as image:
@@ -247,7 +250,7 @@ def _left_out(files: Iterable[Path]) -> str:
 def _readable_suffixes() -> frozenset[str]:
     """Those of `SUFFIXES` that the installed Pillow reads."""
     known = PIL.Image.registered_extensions()
-    missing = {name for name, feature in FEATURES.items() if not PIL.features.check(feature)}
+    missing = {name for name, feature in FEATURES.items() if name in PIL.Image.OPEN and not PIL.features.check(feature)}
     return frozenset(s for s in SUFFIXES if known.get(s) in PIL.Image.OPEN and known[s] not in missing)
 
 

@@ -6,6 +6,7 @@ import argparse
 import copy
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from pycocotools import mask as coco_mask
@@ -25,6 +27,7 @@ from simplepose.data import annotation_fields, annotations
 from simplepose.data.annotation_fields import mask_box, run_counts
 from simplepose.data.annotations import Annotations, annotations_from, read_annotations
 from simplepose.data.augment import AugmentConfig, decode_masks
+from simplepose.data.images import ImageError
 from simplepose.evaluation.coco import evaluate_keypoints
 from simplepose.network.checkpoint import save_checkpoint
 from simplepose.network.config import ModelConfig
@@ -590,6 +593,65 @@ def test_the_content_given_is_not_changed() -> None:
     before = copy.deepcopy(data)
     annotations_from(data, "a.json")
     assert data == before
+
+
+def swap_sizes(data: Data, images: Path) -> None:
+    for image in data["images"]:
+        image["height"], image["width"] = image["width"], image["height"]
+    del data["annotations"][4]  # its run lengths have the right size, which would be refused first
+
+
+def cut_short(data: Data, images: Path) -> None:
+    content = (images / "1.jpg").read_bytes()
+    (images / "1.jpg").write_bytes(content[: len(content) // 2])
+
+
+def turn(data: Data, images: Path) -> None:
+    """The camera's orientation makes it 128 x 96, and it is annotated with neither that nor the stored size."""
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    PIL.Image.open(images / "1.jpg").save(images / "1.jpg", exif=exif)
+    data["images"][0].update(height=WIDTH, width=WIDTH)
+
+
+IMAGE_FAULTS = {
+    swap_sizes: r"expected 128 x 96 pixels \(height x width\) as annotated, got 96 x 128",
+    cut_short: r"cannot be read \(.*\): it is cut short",
+    turn: r"expected 128 x 128 pixels \(height x width\) as annotated, got 128 x 96",
+    lambda data, images: (images / "1.jpg").write_bytes(b""): "the file is empty",
+    lambda data, images: (images / "1.jpg").write_bytes(b"text"): "not an image, or of an unknown format",
+}
+
+
+@pytest.mark.parametrize("fault", IMAGE_FAULTS)
+def test_every_consumer_names_a_bad_image_in_the_same_words(
+    fault: Callable[[Data, Path], None], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(folder / "images", images)
+    data = well_formed()
+    fault(data, images)
+    path, bad = tmp_path / "people.json", images / "1.jpg"
+    path.write_text(json.dumps(data))
+    command_line = {
+        "evaluate": ["evaluate", folder / "narrow.safetensors", "--images", images, "--annotations", path, "--json"],
+        "inspect": ["inspect", path, "--images", images, "--out", tmp_path / "sheet.png", "--size", "64"],
+    }
+    said = set()
+    for arguments in command_line.values():
+        capsys.readouterr()
+        with pytest.raises(ValueError, match="the command has failed"):
+            command(*arguments)
+        lines = [line for line in capsys.readouterr().err.splitlines() if str(bad) in line]
+        said |= {line[line.index(str(bad)) :] for line in lines}
+    config = replace(CONFIG, data=str(path), images=str(images))
+    opened = open_data(config, sp.COCO, tmp_path, Process(0, 1, torch.device("cpu")))
+    for dataset in (opened.samples, opened.preview):
+        with pytest.raises(ImageError) as error:
+            dataset[0]
+        said.add(str(error.value))
+    (line,) = said
+    assert re.search(IMAGE_FAULTS[fault], line), line
 
 
 def test_the_guide_has_the_table_of_rules() -> None:

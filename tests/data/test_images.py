@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -404,8 +405,13 @@ def test_the_end_of_a_jpeg_is_found(tmp_path: Path) -> None:
     assert images._is_whole(data + bytes(9))
     for length in range(0, len(data), 37):
         assert not images._is_whole(data[:length])
-    for seed in range(200):
+    for seed in range(100):
         damaged = np.frombuffer(data, np.uint8).copy()
         rng = np.random.default_rng(seed)
         damaged[rng.integers(0, len(data), 20)] = rng.integers(0, 256, 20)
-        images._is_whole(damaged.tobytes())
+        (tmp_path / "damaged.jpg").write_bytes(damaged.tobytes())
+        for reduced in (1, 2):
+            with contextlib.suppress(ImageError):  # any other error is none of a damaged file
+                assert read_image(tmp_path / "damaged.jpg", reduced=reduced).ndim == 3
+    with pytest.raises(ValueError, match="reduced: expected one of 1, 2, 4, 8, got 3"):
+        read_image(tmp_path / "damaged.jpg", reduced=3)
