@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import random
 import re
 import shutil
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from simplepose.cli.main import main
 from simplepose.data import annotation_fields, annotations
 from simplepose.data.annotation_fields import mask_box, run_counts
 from simplepose.data.annotations import Annotations, annotations_from, read_annotations
-from simplepose.data.augment import AugmentConfig, decode_masks
+from simplepose.data.augment import AugmentConfig, decode_masks, draw_outlines
 from simplepose.data.images import ImageError
 from simplepose.evaluation.coco import evaluate_keypoints
 from simplepose.network.checkpoint import save_checkpoint
@@ -77,7 +78,7 @@ def well_formed() -> Data:
             {**nobody, "id": 4, "image_id": 2, "iscrowd": 0, "segmentation": []},
             {**nobody, "id": 5, "image_id": 2, "iscrowd": 1, "segmentation": runs},
         ],
-        "categories": [{"id": 1, "name": "person", "keypoints": NAMES}],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(NAMES)}],
     }
 
 
@@ -663,3 +664,41 @@ def test_the_guide_has_the_table_of_rules() -> None:
         table = [line for line in (module.__doc__ or "").splitlines() if line.startswith("|")]
         assert len(table) > 5
         assert "\n".join(table) in text, module.__name__
+
+
+ODD = (None, 0, -1, 1.5, NAN, INFINITY, HUGE, 10**400, 1e300, True, "", "7", "x", [], {}, [1], [[1]], {"counts": []},
+       {"size": [HEIGHT, WIDTH], "counts": "abc"}, [[1, 2, 3, 4, 5, 6, 7]], [[]], [None] * 51, "a\0b")  # fmt: skip
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every container within ``value`` with each of its keys."""
+    keys: list[Any] = list(value) if isinstance(value, dict) else []
+    keys += list(range(len(value))) if isinstance(value, list) else []
+    return [place for key in keys for place in ((value, key), *places(value[key]))]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_damage_gives_records_or_one_line(seed: int) -> None:
+    """Values of wrong kinds at random places: never a traceback, and what is taken can be drawn and evaluated."""
+    rng = random.Random(seed)
+    taken = 0
+    for _ in range(150):
+        data = well_formed()
+        for _ in range(rng.choice((1, 1, 2))):
+            container, key = rng.choice([p for p in places(data) if isinstance(p[0], dict) or rng.random() < 0.1])
+            container[key] = copy.deepcopy(rng.choice(ODD))
+        try:
+            found = annotations_from(data, "f.json")
+        except ValueError as error:
+            line = str(error)
+            assert line.startswith("f.json: ")
+            assert "\n" not in line
+            assert len(line) < 600
+            continue
+        taken += 1
+        for image in found.images.values():
+            if image.height:
+                draw_outlines(image.people, np.array([[0.5, 0, 0], [0, 0.5, 0]]), 64, (image.height, image.width))
+        results = [r for i in found.images for r in sp.Poses(*perfect(found, i)).to_coco(i, found.category)]
+        evaluate_keypoints(found, results)
+    assert taken > 10

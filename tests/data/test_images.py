@@ -48,7 +48,7 @@ def test_photos_have_the_bytes_that_opencv_reads() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(orientation: int, tmp_path: Path) -> None:
-    """What a camera stores turned or mirrored comes out as the eye saw it; OpenCV's own reader is the judge."""
+    """What a camera stores turned or mirrored comes out as the eye saw it; OpenCV's own reader confirms it."""
     exif = PIL.Image.Exif()
     exif[0x0112] = orientation
     as_pil(COLORS).save(tmp_path / "a.png", exif=exif)

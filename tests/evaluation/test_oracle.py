@@ -1,4 +1,4 @@
-"""Oracle AP: the rules of grouping keep what the study found, on both judges; the maps are what they claim."""
+"""Oracle AP: the rules of grouping keep what the study found, on both kinds of maps; the maps are what they claim."""
 
 from __future__ import annotations
 
