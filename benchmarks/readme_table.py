@@ -18,7 +18,7 @@ BEGIN, END = "<!-- measured: {} -->", "<!-- end -->"
 def speed_table(decode: dict[str, Any], render: dict[str, Any]) -> str:
     """decode and render_targets on one thread, against their lower bounds and the reference implementation."""
     lines = [
-        "| people in 512 x 512 pixels, one thread | `decode` | faster than NumPy | `render_targets` | faster than NumPy |",
+        "| people in 512 x 512, one thread | `decode` | faster than NumPy | `render_targets` | faster than NumPy |",
         "|---|---|---|---|---|",
     ]
     for name, row in decode["decode"].items():
