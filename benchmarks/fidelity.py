@@ -23,7 +23,7 @@ Row = tuple[str, float, float]  # what, the worst difference, the limit
 
 
 def targets(golden: Path) -> Iterator[Row]:
-    """Line targets and the person mask. The files' visibility: 0 hidden, 1 visible, 2 not labelled."""
+    """Line targets and the person mask. The files' visibility: 0 hidden, 1 visible, 2 not labeled."""
     worst_maps = worst_mask = 0.0
     for path in sorted(golden.glob("targets_*.npz")):
         with np.load(path) as case:

@@ -69,7 +69,7 @@ export PYTHONPATH=$work PYTHONUNBUFFERED=1
 step info 30 "$python" -c 'from simplepose.cli.main import main; raise SystemExit(main(["info"]))'
 # warnings of other versions of torch and NumPy are no failures here; -v, so that a test that hangs is named
 step "GPU tests" 180 "$python" -m pytest -v --tb=short -m gpu -W default -p no:cacheprovider --continue-on-collection-errors \
-  tests/test_render_targets_cuda.py tests/test_decode_cuda.py
+  tests/cuda/test_render_targets_cuda.py tests/cuda/test_decode_cuda.py
 measure() {  # SECTION LIMIT
   step "$1" "$2" "$python" benchmarks/gpu_speed.py --sections "$1" --out "$out/gpu_speed.json"
 }

@@ -32,8 +32,8 @@ FLOATS = 1e-4
 COLD = 8
 """Sets of keypoint maps that take turns: 300 MB, several times the cache."""
 
-OUTPUTS: dict[tuple[int, bool], tuple[Tensor, ...]] = {}
-"""Slots, counts and averaged maps by the number of maps and whether those are wanted, made once."""
+OUTPUTS: dict[int, tuple[Tensor, ...]] = {}
+"""Slots and counts by the number of maps, made once."""
 
 
 def run(bench: Bench, report: Report) -> None:
@@ -65,11 +65,9 @@ def peaks(bench: Bench, report: Report, maps: Tensor) -> None:
         mirror = (sp.COCO.channel_flip[L : L + J] - L).tolist()
         index = torch.tensor(mirror, device=bench.device)
         pairs = [torch.cat([cells, cells.flip(3)[:, index]]) for cells in sets[: COLD // 2]]
-        for average in (False, True):
-            calls = [lambda both=both, a=average: find_into(both, mirror, a) for both in pairs]
-            times = bench.device_ms(calls)
-            name = "flip average + find_peaks" + (", averaged maps written" if average else "")
-            report.add(name, times, share_of_read=2 * read.median / times.median, GB_per_s=_speed(pairs, times))
+        times = bench.device_ms([lambda both=both: find_into(both, mirror) for both in pairs])
+        share = 2 * read.median / times.median
+        report.add("flip average + find_peaks", times, share_of_read=share, GB_per_s=_speed(pairs, times))
         unfused = [lambda both=both: find(decode_batch.average_flipped(both, index)) for both in pairs]
         report.add("torch's flip average, then find_peaks", bench.device_ms(unfused))
     calls = [lambda cells=cells: pooled(cells) for cells in sets]
@@ -81,9 +79,7 @@ def peaks(bench: Bench, report: Report, maps: Tensor) -> None:
 def match(bench: Bench, report: Report, maps: Tensor) -> None:
     """All pairs of all peaks, from slots that find_peaks left on the device."""
     sets = [maps.roll(k, 0) for k in range(3)]
-    found = [
-        cuda_find_peaks.find_peaks_op(cells, L, J, [], DEFAULT_DECODE.peak_threshold, 256, False) for cells in sets
-    ]
+    found = [cuda_find_peaks.find_peaks_op(cells, L, J, [], DEFAULT_DECODE.peak_threshold, 256) for cells in sets]
     rules = (DEFAULT_DECODE.part_threshold, DEFAULT_DECODE.num_samples, DEFAULT_DECODE.min_samples)
     outputs = cuda_match_parts.match_parts_op(sets[0], *found[0][:2], PARTS, [], *rules, CAPACITY)
     assert 0 < int(outputs[0]) <= CAPACITY
@@ -154,19 +150,18 @@ def overlapped(batches: Sequence[Tensor]) -> Iterator[list[sp.Poses]]:
         yield before.all_poses(*grid_to_image(4), threads)
 
 
-def find(cells: Tensor, mirror: list[int] | None = None, average: bool = False) -> tuple[Tensor, ...]:
+def find(cells: Tensor, mirror: list[int] | None = None) -> tuple[Tensor, ...]:
     config = DEFAULT_DECODE
-    return cuda_find_peaks.find_peaks_op(cells, 0, J, mirror or [], config.peak_threshold, config.max_peaks, average)
+    return cuda_find_peaks.find_peaks_op(cells, 0, J, mirror or [], config.peak_threshold, config.max_peaks)
 
 
-def find_into(cells: Tensor, mirror: list[int] | None = None, average: bool = False) -> None:
+def find_into(cells: Tensor, mirror: list[int] | None = None) -> None:
     """The kernel alone, into outputs that are there, as `decode` runs it."""
-    key = (len(cells), average)
-    if key not in OUTPUTS:
-        OUTPUTS[key] = find(cells, mirror, average)
-    slots, counts, averaged = OUTPUTS[key]
+    if len(cells) not in OUTPUTS:
+        OUTPUTS[len(cells)] = find(cells, mirror)
+    slots, counts = OUTPUTS[len(cells)]
     threshold = DEFAULT_DECODE.peak_threshold
-    cuda_find_peaks.launch_find_peaks(cells, 0, mirror or [], threshold, slots, counts, averaged if average else None)
+    cuda_find_peaks.launch_find_peaks(cells, 0, mirror or [], threshold, slots, counts)
 
 
 def pooled(cells: Tensor) -> Tensor:

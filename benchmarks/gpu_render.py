@@ -1,4 +1,4 @@
-"""GPU benchmark of render_targets: the kernel against a fill of the same tensors and vectorised torch, compiled too."""
+"""GPU benchmark of render_targets: the kernel against a fill of the same tensors and vectorized torch, compiled too."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ def run(bench: Bench, report: Report) -> None:
         drawn = report.rows[f"render_targets {form}, {goal} people"]["ms"]
         report.add(f"{name} over the maps alone", None, ratio=drawn / native, **wanted)
     keypoints = [keypoints_of(goal, batch, side, bench)]
-    compare(bench, report, f"vectorised torch, {goal} people", _baseline(size), keypoints, native)
+    compare(bench, report, f"vectorized torch, {goal} people", _vectorized(size), keypoints, native)
 
 
 def run_compiled(bench: Bench, report: Report) -> None:
-    """The vectorised form as torch.compile makes it: a section of its own, since compiling takes a minute or two."""
+    """The vectorized form as torch.compile makes it: a section of its own, since compiling takes a minute or two."""
     batch, side, goal = (2, 64, 3) if bench.smoke else (32, 512, GOAL_PEOPLE)
     size = (side, side)
     keypoints = [keypoints_of(goal, batch, side, bench, seed) for seed in range(SETS)]
     native = bench.device_ms([lambda points=points: sp.render_targets(points, size) for points in keypoints])
     report.add(f"render_targets float32, {goal} people", native)
-    compiled = torch.compile(_baseline(size), dynamic=False, backend="aot_eager" if bench.smoke else "inductor")
-    compare(bench, report, f"torch.compile of vectorised torch, {goal} people", compiled, keypoints[:1], native.median)
+    compiled = torch.compile(_vectorized(size), dynamic=False, backend="aot_eager" if bench.smoke else "inductor")
+    compare(bench, report, f"torch.compile of vectorized torch, {goal} people", compiled, keypoints[:1], native.median)
 
 
 def compare(
@@ -134,7 +134,7 @@ def _pixels(maps: Tensor) -> tuple[int, int]:
     return 4 * maps.shape[2], 4 * maps.shape[3]
 
 
-def _baseline(size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
+def _vectorized(size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
     def draw(keypoints: Tensor) -> Tensor:
         return pytorch_render_targets(keypoints, size, PARTS, sp.TargetConfig())[0]
 

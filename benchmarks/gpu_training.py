@@ -52,7 +52,7 @@ def losses(bench: Bench, report: Report, forms: tuple[str, ...]) -> None:
 
 
 def steps(bench: Bench, report: Report, preset: str, size: int, precision: str) -> None:
-    """Whole steps: targets, forward, loss, backward, optimiser; and the targets alone."""
+    """Whole steps: targets, forward, loss, backward, optimizer; and the targets alone."""
     torch.manual_seed(0)
     config = ModelConfig.preset(preset, **({"width": 16} if bench.smoke else {}))
     side = 64 if bench.smoke else config.input_size
@@ -77,7 +77,7 @@ def steps(bench: Bench, report: Report, preset: str, size: int, precision: str) 
 def make_step(
     model: IMHN, optimizer: torch.optim.Optimizer, batch: Batch, targets: TargetConfig, precision: str
 ) -> Callable[[], torch.Tensor]:
-    """One step of `simplepose.train` on a batch that is on the device already; gives the loss."""
+    """One step of `simplepose.training.loop` on a batch that is on the device already; gives the loss."""
 
     def step() -> torch.Tensor:
         truth = make_targets(batch, COCO, targets, scales=model.config.num_scales)

@@ -62,7 +62,7 @@ class Split(NamedTuple):
 class Swaps(NamedTuple):
     """Left and right keypoints of the people that were found."""
 
-    pairs: int  # whose both ends are labelled and found
+    pairs: int  # whose both ends are labeled and found
     swapped: int  # each nearer to the other's truth than to its own
 
 
@@ -70,10 +70,10 @@ def object_keypoint_similarity(
     pose: NDArray[np.float64], truth: NDArray[np.float64], area: float, skeleton: Skeleton
 ) -> float:
     """COCO's OKS of ``[D, 3]`` keypoints in dataset order; missing ones are infinitely far."""
-    labelled = truth[:, 2] > 0
+    labeled = truth[:, 2] > 0
     distance = np.nan_to_num(((pose[:, :2] - truth[:, :2]) ** 2).sum(1), nan=np.inf)
     width = 2 * area * (2 * np.array(skeleton.sigmas)) ** 2
-    return float(np.exp(-distance / width)[labelled].mean())
+    return float(np.exp(-distance / width)[labeled].mean())
 
 
 def count_swaps(poses: Poses, annotations: Annotations, image_id: int) -> Swaps:
@@ -116,7 +116,7 @@ def all_heatmaps(predictor: Predictor, split: Split) -> Iterator[tuple[int, Heat
 
 def judge(predictor: Predictor, split: Split, maps: list[tuple[int, Heatmaps]], config: DecodeConfig) -> dict[str, Any]:
     """The numbers of one split."""
-    predictor.config = config
+    predictor.config = predictor.config.with_changes(decode=config)
     results, shown, swaps = [], 0, Swaps(0, 0)
     for image_id, heatmaps in maps:
         poses = predictor.decode(heatmaps)

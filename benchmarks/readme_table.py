@@ -30,7 +30,7 @@ def decode_table(report: dict[str, Any]) -> str:
 
 
 def render_table(report: dict[str, Any]) -> str:
-    """render_targets against a fill of its output, vectorised PyTorch and the reference."""
+    """render_targets against a fill of its output, vectorized PyTorch and the reference."""
     head = [
         "targets at 512 x 512, one thread",
         "x fill of the maps",
@@ -40,7 +40,7 @@ def render_table(report: dict[str, Any]) -> str:
     lines = [f"| {' | '.join(head)} |", "|---|---|---|---|"]
     for name, row in report["render_ms"].items():
         native = row["native"]
-        cells = [f"{native / row['fill']:.1f}", f"{row['baseline'] / native:.0f}", f"{row['reference'] / native:.0f}"]
+        cells = [f"{native / row['fill']:.1f}", f"{row['torch'] / native:.0f}", f"{row['reference'] / native:.0f}"]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", f"Measured by `{report['command']}` on {report['machine']}."]
     return "\n".join(lines)

@@ -37,7 +37,11 @@ set(SIMPLEPOSE_CUDA_FOUND ON)
 string(REPLACE ";" " " SIMPLEPOSE_CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
 message(STATUS "simplepose: CUDA ${CUDAToolkit_VERSION} for ${SIMPLEPOSE_CUDA_ARCHITECTURES}")
 
-add_library(simplepose_cuda STATIC csrc/cuda.cu csrc/decode_cuda.cu csrc/render_targets.cu)
+add_library(simplepose_cuda STATIC
+  csrc/cuda/device.cu
+  csrc/decode/decode_cuda.cu
+  csrc/render_targets/render_targets.cu)
+target_include_directories(simplepose_cuda PUBLIC csrc)
 target_compile_definitions(simplepose_cuda PUBLIC SIMPLEPOSE_WITH_CUDA)
 # As errors also what the assembler says of registers that spill and arrays that are not in registers.
 target_compile_options(simplepose_cuda PRIVATE

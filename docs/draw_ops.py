@@ -21,9 +21,9 @@ Image = NDArray[np.uint8]
 
 
 def dot(image: Image, xy: NDArray[np.float32], color: tuple[int, int, int], radius: float) -> None:
-    centre = (round(float(xy[0]) * 16), round(float(xy[1]) * 16))
-    cv2.circle(image, centre, round((radius + 1.5) * 16), (20, 20, 20), -1, cv2.LINE_AA, 4)
-    cv2.circle(image, centre, round(radius * 16), color, -1, cv2.LINE_AA, 4)
+    center = (round(float(xy[0]) * 16), round(float(xy[1]) * 16))
+    cv2.circle(image, center, round((radius + 1.5) * 16), (20, 20, 20), -1, cv2.LINE_AA, 4)
+    cv2.circle(image, center, round(radius * 16), color, -1, cv2.LINE_AA, 4)
 
 
 def line(image: Image, a: NDArray[np.float32], b: NDArray[np.float32], color: tuple[int, int, int], width: int) -> None:

@@ -85,3 +85,9 @@ def check_range(name: str, value: object, kind: type = float, least: float = 0, 
     if not least <= pair[0] <= pair[1] <= most:
         limits = f"{least:g} <= low <= high" + (f" <= {most:g}" if most < math.inf else "")
         raise ValueError(f"{name}: expected {limits}, got {value!r}")
+
+
+def check_indices(name: str, values: Sequence[int], count: int) -> None:
+    """ValueError unless all ``values`` are indices from 0 to ``count - 1``: kernels read with them unchecked."""
+    if values and not (min(values) >= 0 and max(values) < count):
+        raise ValueError(f"{name}: expected indices from 0 to {count - 1}, got {min(values)} to {max(values)}")

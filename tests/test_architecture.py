@@ -1,4 +1,4 @@
-"""The shape of the package: imports go one way, every op has all its places, and light imports stay light."""
+"""The shape of the package: imports go one way, an op has one stem in every place, and light imports stay light."""
 
 from __future__ import annotations
 
@@ -11,37 +11,26 @@ from helpers.processes import run_python
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "simplepose"
 
-ORDER = [
-    "skeleton_checks", "skeleton", "config", "results",
-    "reference.maths", "reference.render_targets", "reference.find_peaks", "reference.match_parts",
-    "reference.assign_keypoints", "reference",
-    "baseline.render_targets", "baseline.maths", "baseline.find_peaks", "baseline.match_parts", "baseline",
-    "native", "arguments", "atomic", "npz", "info",
-    "targets", "torch_targets",
-    "poses", "torch_decode", "ops", "decode", "draw_layer", "draw", "images", "annotations", "coco", "oracle",
-    "augment", "data", "supervision", "inspect_data", "loss",
-    "model_config", "layers", "model", "optimize", "tensor_names", "checkpoint", "convert", "export",
-    "frame", "heatmaps", "pipeline", "predict", "video", "evaluate",
-    "synth_pose", "synth_body", "synth_looks", "synth_paint", "synth_background", "synth_person", "synth_scene",
-    "synth",
-    "train_config", "train_process", "train_data", "train_log", "train_state", "train_run", "train_errors", "train",
-    "",
-    "commands", "commands.convert", "commands.decode", "commands.demo", "commands.bench", "commands.evaluate",
-    "commands.export", "commands.info", "commands.inspect", "commands.predict", "commands.synth", "commands.train",
-    "cli",
-]  # fmt: skip
-"""The modules of the package: each imports only what stands before it. The empty name is ``simplepose`` itself."""
-
-ALLOWED = {
-    ("poses", "draw"): "Poses.draw is a method for convenience; decoding needs no OpenCV",
-    ("train", "cli"): "torchrun starts modules: python -m simplepose.train is the command simplepose train",
-    ("targets", "torch_targets"): "imported when a tensor comes in, so that NumPy users need no torch",
-}
-"""Back edges that are meant, with the reason; they must be inside a function."""
+LAYERS = (
+    ("checks", "io"),
+    ("skeleton",),
+    ("poses",),
+    ("ops.config", "ops.candidates"),
+    ("ops.reference",),
+    ("ops.pytorch", "ops.native"),
+    ("ops",),
+    ("info", "network", "data", "synth", "drawing"),
+    ("inference",),
+    ("evaluation",),
+    ("training",),
+    ("",),
+    ("cli",),
+    ("__main__",),
+)
+"""The folders (and files outside of folders), from the bottom up. A module imports from its own folder and from lower
+layers. Folders of one layer do not import each other. The empty name is ``simplepose/__init__.py``."""
 
 OPS = ["render_targets", "find_peaks", "match_parts", "assign_keypoints"]
-BENCHMARKS = {"render_targets": "bench_render_targets.py"}
-"""Where an op's benchmark stands; the others are in bench_decode.py."""
 
 
 def module_name(path: Path) -> str:
@@ -52,26 +41,24 @@ MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 class Imports(ast.NodeVisitor):
-    """Collects (module of the package, whether inside a function), without what only type checkers read."""
+    """Collects the modules of the package that a module imports, at its top or in a function.
 
-    def __init__(self, module: str) -> None:
-        self.module, self.depth, self.found = module, 0, []
+    What stands under ``if TYPE_CHECKING`` is left out: only type checkers read it.
+    """
+
+    def __init__(self) -> None:
+        self.found: set[str] = set()
 
     def visit_If(self, node: ast.If) -> None:
         if "TYPE_CHECKING" not in ast.unparse(node.test):
             self.generic_visit(node)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        self.depth += 1
-        self.generic_visit(node)
-        self.depth -= 1
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
             self.add(alias.name)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        assert node.level == 0, f"simplepose/{self.module}: relative import; write the full name"
+        assert node.level == 0, "relative import; write the full name"
         for alias in node.names:
             self.add(f"{node.module}.{alias.name}")
 
@@ -79,65 +66,92 @@ class Imports(ast.NodeVisitor):
         if name.split(".")[0] != "simplepose":
             return
         inner = name.removeprefix("simplepose").removeprefix(".")
-        whole = inner
         while inner and inner not in MODULES:
             inner = inner.rpartition(".")[0]
-        if not inner and "." in whole:  # from a module that is not there
-            inner = whole.split(".")[0]
-        self.found.append((inner, self.depth > 0))
+        self.found.add(inner)
 
 
-def edges(module: str) -> list[tuple[str, bool]]:
-    visitor = Imports(module)
-    visitor.visit(ast.parse(MODULES[module].read_text()))
+def imports_of(source: str) -> set[str]:
+    visitor = Imports()
+    visitor.visit(ast.parse(source))
     return visitor.found
 
 
-def test_every_module_has_its_place_in_the_order():
-    new, gone = set(MODULES) - set(ORDER), set(ORDER) - set(MODULES)
-    assert not new, f"add {sorted(new)} to ORDER in {Path(__file__).name}, after all that they import"
-    assert len(set(ORDER)) == len(ORDER)
-    assert not gone, f"take {sorted(gone)} out of ORDER in {Path(__file__).name}"
+def place(module: str) -> tuple[int, str]:
+    """The number of a module's layer and its folder: the longest name of `LAYERS` that the module begins with."""
+    fitting = [
+        (len(folder), number, folder)
+        for number, layer in enumerate(LAYERS)
+        for folder in layer
+        if module == folder or (folder and module.startswith(f"{folder}."))
+    ]
+    assert fitting, f"simplepose/{module}: its folder is not in LAYERS"
+    _, number, folder = max(fitting)
+    return number, folder
+
+
+def back_edges(module: str, source: str) -> list[str]:
+    """The modules that ``module`` must not import."""
+    number, folder = place(module)
+    wrong = []
+    for imported in imports_of(source) - {module}:
+        other_number, other = place(imported)
+        if other != folder and other_number >= number:
+            wrong.append(imported)
+    return sorted(wrong)
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_only_what_stands_before_it(module):
-    order = {name: place for place, name in enumerate(ORDER)}
-    for imported, inside in edges(module):
-        if (module, imported) in ALLOWED:
-            assert inside, f"simplepose/{module}: {imported} must be imported inside a function"
-            continue
-        assert imported in order, f"simplepose.{module} imports simplepose.{imported}, which is not in ORDER"
-        assert order[imported] < order[module], (
-            f"simplepose.{module} imports simplepose.{imported}, which stands after it in ORDER"
-        )
+def test_imports_go_down(module):
+    wrong = back_edges(module, MODULES[module].read_text(encoding="utf-8"))
+    assert not wrong, f"simplepose.{module} imports {', '.join(wrong)}, which stand beside or above it in LAYERS"
 
 
-def test_meant_back_edges_are_there():
-    for module, imported in ALLOWED:
-        assert (imported, True) in edges(module), f"take ({module}, {imported}) out of ALLOWED"
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("ops.config", "from simplepose.ops.decode import decode"),
+        ("io.atomic", "def f():\n    import simplepose.skeleton.skeleton.skeleton"),
+        ("data.images", "from simplepose.network import config"),
+        ("skeleton.names", "import simplepose"),
+    ],
+)
+def test_a_back_edge_is_found(module, source):
+    assert back_edges(module, source)
 
 
-def test_the_reference_imports_nothing_compiled():
-    for module in MODULES:
-        if module.startswith("reference"):
-            assert not {"native", "ops"} & {imported for imported, _ in edges(module)}
+def test_no_module_imports_itself_through_others():
+    below = {module: imports_of(path.read_text(encoding="utf-8")) - {module} for module, path in MODULES.items()}
+    while free := [module for module, imported in below.items() if not imported & below.keys()]:
+        for module in free:
+            del below[module]
+    assert not below, f"these modules import each other in a circle: {sorted(below)}"
 
 
-def test_a_back_edge_is_seen():
-    visitor = Imports("config")
-    visitor.visit(ast.parse("if TYPE_CHECKING:\n    import torch\ndef f():\n    from simplepose import decode"))
-    assert visitor.found == [("decode", True)]
+def test_every_layer_is_there():
+    for folder in {folder for layer in LAYERS for folder in layer}:
+        assert any(place(module)[1] == folder for module in MODULES), f"take {folder!r} out of LAYERS"
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent.relative_to(PACKAGE) for path in PACKAGE.rglob("*/__init__.py")))
+def test_subpackages_import_nothing_by_themselves(folder):
+    body = ast.parse((PACKAGE / folder / "__init__.py").read_text(encoding="utf-8")).body
+    assert all(isinstance(node, ast.Expr) for node in body), f"{folder}/__init__.py: expected its docstring alone"
 
 
 @pytest.mark.parametrize("op", OPS)
-def test_an_op_has_all_its_places(op):
-    benchmark = ROOT / "benchmarks" / BENCHMARKS.get(op, "bench_decode.py")
-    places = [PACKAGE / "reference" / f"{op}.py", *(ROOT / "csrc" / f"{op}.{kind}" for kind in ("h", "cpp")), benchmark]
-    for place in places:
-        assert place.is_file(), f"{op}: {place.relative_to(ROOT)} is missing"
-    tests = [path for path in (ROOT / "tests").glob("test_*.py") if path != Path(__file__)]
-    assert any(f"{op}(" in path.read_text() for path in tests), f"{op}: no test calls it"
+def test_an_op_has_one_stem_in_every_place(op):
+    places = [
+        PACKAGE / "ops" / f"{op}.py",
+        PACKAGE / "ops" / "reference" / f"{op}.py",
+        *(ROOT / "csrc" / op / f"{op}.{kind}" for kind in ("h", "cpp")),
+        ROOT / "tests" / "ops" / f"test_{op}.py",
+        ROOT / "benchmarks" / f"bench_{op}.py",
+    ]
+    if op != "assign_keypoints":  # it always runs on the CPU
+        places += [PACKAGE / "ops" / "pytorch" / f"{op}.py", PACKAGE / "ops" / "native" / f"{op}.py"]
+    missing = [str(path.relative_to(ROOT)) for path in places if not path.is_file()]
+    assert not missing, f"{op}: {', '.join(missing)} missing"
 
 
 def python(code: str) -> str:
@@ -153,10 +167,10 @@ def test_importing_the_package_imports_no_heavy_library():
     assert loaded.split() == []
 
 
-def test_numpy_users_need_no_torch():
+def test_numpy_users_need_neither_torch_nor_opencv():
     out = python(
         "import sys\n"
-        "sys.modules['torch'] = None  # importing it raises ImportError\n"
+        "sys.modules['torch'] = sys.modules['cv2'] = None  # importing them raises ImportError\n"
         "import numpy as np, simplepose as sp\n"
         "keypoints = np.full((1, 18, 3), 2.0)\n"
         "keypoints[0, :, :2] = np.random.default_rng(0).uniform(20, 100, (18, 2))\n"
@@ -166,3 +180,9 @@ def test_numpy_users_need_no_torch():
         "print(sp.load_skeleton('hand21').num_keypoints, sp.COCO.spanning_tree().num_parts)\n"
     )
     assert out.split() == ["1", "1", "1", "21", "17"]
+
+
+def test_the_command_runs_as_a_module():
+    done = run_python("-m", "simplepose", "--version")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("simplepose ")

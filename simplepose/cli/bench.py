@@ -14,7 +14,7 @@ from simplepose.checks import check_count
 from simplepose.cli.options import (
     add_decode_options,
     add_predictor_options,
-    chosen_decode_config,
+    chosen_predictor_config,
     print_json,
     table,
     usage_errors,
@@ -82,15 +82,7 @@ def _predictor(options: argparse.Namespace) -> Any:
 
     with usage_errors():
         model = IMHN(ModelConfig.preset(options.preset)).eval()
-        return Predictor(
-            model,
-            device=options.device,
-            size=options.size,
-            scales=options.scales,
-            flip=options.flip,
-            config=chosen_decode_config(options),
-            precision=options.precision,
-        )
+        return Predictor(model, config=chosen_predictor_config(options), device=options.device)
 
 
 def time_stages(predictor: Any, image_path: str | None, rounds: int) -> dict[str, dict[str, float]]:
@@ -177,9 +169,9 @@ def _crowd(people: int, seed: int = 0) -> Any:
     person = annotations.keypoints(1)[:1]
     rng = np.random.default_rng([people, seed])
     crowd = np.repeat(person, people, 0)
-    centre = crowd[..., :2].mean(1, keepdims=True)
+    center = crowd[..., :2].mean(1, keepdims=True)
     places = rng.uniform(60, 452, (people, 1, 2)).astype(np.float32)
-    crowd[..., :2] = (crowd[..., :2] - centre) * 0.5 + places
+    crowd[..., :2] = (crowd[..., :2] - center) * 0.5 + places
     return render_targets(crowd, (512, 512))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from simplepose.cli.options import (
     usage_errors,
 )
 from simplepose.io.arrays import as_maps, load_arrays
+from simplepose.ops.config import Backend
 from simplepose.ops.decode import decode
 from simplepose.ops.inputs import image_maps
 from simplepose.poses import Poses
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--draw", metavar="IMAGE", help="draw the people of the first maps on this image")
     parser.add_argument("--drawing", type=Path, default=Path("poses.png"), help="where --draw puts its picture")
     parser.add_argument("--stride", type=int, default=4, help="image pixels between two cells of the maps")
-    parser.add_argument("--backend", default="auto", choices=["auto", "native", "reference"])
+    parser.add_argument("--backend", default="auto", choices=get_args(Backend))
     parser.add_argument("--threads", type=int, help="default: all processors")
     add_skeleton_option(parser)
     add_decode_options(parser)

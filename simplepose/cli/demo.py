@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from simplepose.cli.options import UsageError, print_json, table, usage_errors
 from simplepose.evaluation import oracle
 from simplepose.evaluation.coco import Annotations, annotations_from, evaluate_keypoints
+from simplepose.ops.backend import choose
+from simplepose.ops.config import Backend
 from simplepose.ops.decode import decode
-from simplepose.ops.native import module as native
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO
 
@@ -47,7 +48,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--oracle takes no network: give it or --checkpoint")
     image, annotations = make_scene(options.seed)
     maps = _oracle_maps(annotations, image, options) if options.oracle else _network_maps(image, options.checkpoint)
-    backends = ["native", "reference"] if native.load_native()[0] else ["reference"]
+    fastest: Backend = "native" if choose("decode", "auto").implementation == "cpp" else "torch"
+    backends: tuple[Backend, Backend] = (fastest, "reference")
     decoders: dict[str, Callable[[], Poses]] = {
         backend: lambda backend=backend: decode(maps.heatmaps, backend=backend)[0]  # type: ignore[misc]
         for backend in backends

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from simplepose.cli.options import (
     UsageError,
@@ -23,6 +23,7 @@ from simplepose.evaluation import oracle
 from simplepose.evaluation.coco import Annotations, load_annotations, metrics_table
 from simplepose.evaluation.evaluate import evaluate_images, to_dict
 from simplepose.network.checkpoint import find_checkpoint
+from simplepose.ops.config import Backend
 from simplepose.poses import Poses
 
 
@@ -30,23 +31,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", nargs="?", help="a shipped name or a file; none with --oracle")
     parser.add_argument("--annotations", required=True, help="COCO keypoint annotation file")
     parser.add_argument("--images", type=Path, help="the folder of the image files")
-    parser.add_argument("--oracle", choices=["clean", "noisy"], help="judge the decoder alone, without a network")
+    parser.add_argument("--oracle", choices=["clean", "noisy"], help="evaluate the decoder alone, without a network")
+    parser.add_argument("--maps", help="evaluate the decoder alone on stored maps: NPZ with maps and image_ids")
+    parser.add_argument("--backend", default="auto", choices=get_args(Backend), help="of --oracle and --maps")
     parser.add_argument("--limit", type=int, help="only the first so many images")
     parser.add_argument("--ids", type=int, nargs="+", help="only these images")
     parser.add_argument("--out", type=Path, help="write COCO results; a killed run with it goes on where it was")
     add_predictor_options(parser)
-    parser.add_argument("--skeleton", help="with --oracle: coco (the default), crowdpose14, hand21 or a TOML file")
+    parser.add_argument(
+        "--skeleton", help="with --oracle or --maps: coco (the default), crowdpose14, hand21 or a TOML file"
+    )
     add_decode_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.oracle:
+    if options.oracle or options.maps:
         return _run_oracle(options)
     if options.skeleton is not None:
-        raise UsageError("--skeleton goes with --oracle; a checkpoint has its own")
+        raise UsageError("--skeleton goes with --oracle or --maps; a checkpoint has its own")
     if options.checkpoint is None or options.images is None:
-        raise UsageError("expected a CHECKPOINT and --images, or --oracle")
+        raise UsageError("expected a CHECKPOINT and --images, or --oracle, or --maps")
     if not options.images.is_dir():
         raise UsageError(f"--images: {options.images} is no folder")
     predictor = make_predictor(options)
@@ -95,20 +100,28 @@ def run(options: argparse.Namespace) -> int:
 
 def _run_oracle(options: argparse.Namespace) -> int:
     if options.checkpoint or options.images or options.out or options.flip or options.scales != [1.0]:
-        raise UsageError("--oracle judges the decoder alone: no CHECKPOINT, --images, --out, --flip or --scales")
+        raise UsageError("--oracle and --maps run no network: no CHECKPOINT, --images, --out, --flip or --scales")
+    if options.oracle and options.maps:
+        raise UsageError("--maps: expected none with --oracle, which renders its own")
     skeleton = chosen_skeleton(argparse.Namespace(skeleton=options.skeleton or "coco"))
     annotations = load_annotations(options.annotations, skeleton)
+    if options.maps:
+        ids, maps = oracle.stored_maps(options.maps)
+    else:
+        ids = annotations.with_keypoints()
+        maps = oracle.annotation_maps(annotations, options.oracle == "noisy", skeleton)
     report = oracle.run_oracle(
         annotations,
-        oracle.annotation_maps(annotations, options.oracle == "noisy", skeleton),
-        _chosen_ids(options, annotations, annotations.with_keypoints()),
+        maps,
+        _chosen_ids(options, annotations, ids),
         skeleton=skeleton,
         config=chosen_decode_config(options),
+        backend=options.backend,
         progress=oracle.progress_bar("decode"),
     )
     if options.json:
         values: dict[str, Any] = asdict(report)
-        print_json({**values.pop("metrics"), **values, "oracle": options.oracle, "command": _command()})
+        print_json({**values.pop("metrics"), **values, "maps": options.maps or options.oracle, "command": _command()})
     else:
         print(metrics_table(report.metrics))
         print(f"{report.images} images, {report.people_found} people found, {report.people_annotated} annotated")

@@ -63,7 +63,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
         if name == command:
-            module = importlib.import_module(f"simplepose.cli.options.{name}")
+            module = importlib.import_module(f"simplepose.cli.{name}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     return parser

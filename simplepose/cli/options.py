@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from simplepose.ops.config import DecodeConfig
 from simplepose.skeleton.skeleton import Skeleton, load_skeleton
 
 if TYPE_CHECKING:
+    from simplepose.inference.config import PredictorConfig
     from simplepose.inference.predictor import Predictor
 
 
@@ -52,18 +53,26 @@ def add_decode_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def chosen_values(items: Sequence[str]) -> dict[str, Any]:
+    """The values of --set NAME=VALUE by name: JSON where it parses, text otherwise."""
+    values: dict[str, Any] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--set: expected NAME=VALUE, got {item!r}")
+        try:
+            values[name] = json.loads(value)
+        except json.JSONDecodeError:
+            values[name] = value
+    return values
+
+
 def chosen_decode_config(options: argparse.Namespace) -> DecodeConfig:
     """What --paper and --set say."""
-    known = {f.name for f in fields(DecodeConfig)}
-    changes: dict[str, Any] = {}
-    for item in options.set:
-        name, equals, value = item.partition("=")
-        if not equals or name not in known:
-            raise UsageError(f"--set: expected NAME=VALUE with one of {', '.join(sorted(known))}, got {item!r}")
-        try:
-            changes[name] = json.loads(value)
-        except json.JSONDecodeError:
-            changes[name] = value
+    known = [f.name for f in fields(DecodeConfig)]
+    changes = chosen_values(options.set)
+    if unknown := [name for name in changes if name not in known]:
+        raise UsageError(f"--set: expected NAME=VALUE with one of {', '.join(known)}, got {unknown[0]!r}")
     with usage_errors():
         return DecodeConfig.paper(**changes) if options.paper else DecodeConfig(**changes)
 
@@ -91,20 +100,27 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "float16"])
 
 
-def make_predictor(options: argparse.Namespace) -> Predictor:
-    """The predictor that ``options.checkpoint``, the predictor options and the decode options describe."""
-    from simplepose.inference.predictor import Predictor
+def chosen_predictor_config(options: argparse.Namespace) -> PredictorConfig:
+    """What the predictor options and the decode options say."""
+    from simplepose.inference.config import PredictorConfig
 
-    config = chosen_decode_config(options)
+    decode = chosen_decode_config(options)
     with usage_errors():
-        return Predictor.from_checkpoint(
-            options.checkpoint,
-            device=options.device,
-            scales=tuple(options.scales),
-            flip=options.flip,
+        return PredictorConfig(
             size=options.size,
             fit=options.fit,
-            config=config,
+            scales=tuple(options.scales),
+            flip=options.flip,
+            decode=decode,
             precision=options.precision,
             batch_size=options.batch,
         )
+
+
+def make_predictor(options: argparse.Namespace) -> Predictor:
+    """The predictor of ``options.checkpoint`` with the predictor options and the decode options."""
+    from simplepose.inference.predictor import Predictor
+
+    config = chosen_predictor_config(options)
+    with usage_errors():
+        return Predictor.from_checkpoint(options.checkpoint, options.device, config)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simplepose.cli.options import (
     UsageError,
@@ -22,6 +22,9 @@ from simplepose.drawing.people import DrawConfig, draw_poses
 from simplepose.inference.video import VIDEO_SUFFIXES, Frames, video_writer
 from simplepose.io.atomic import write_json
 from simplepose.poses import Poses
+
+if TYPE_CHECKING:
+    from simplepose.inference.predictor import Prediction
 
 PICTURE_SUFFIX = ".jpg"
 
@@ -98,15 +101,19 @@ class _Job:
         self.results += poses.to_coco(image_id)
         self.people += len(poses.at_least(self.options.min_keypoints))
 
-    def picture(self, image: Any, poses: Poses) -> Any:
+    def predictions(self, images: Iterable[Any]) -> Iterator[Prediction]:
+        return self.predictor.predict_many(images, keep_heatmaps=self.options.heatmaps)
+
+    def picture(self, prediction: Prediction) -> Any:
         """The image with its people, and the maps beside it if they were asked for."""
-        drawn = draw_poses(image, poses, self.drawing)
-        if not self.options.heatmaps:
+        assert prediction.image is not None
+        drawn = draw_poses(prediction.image, prediction.poses, self.drawing)
+        if prediction.heatmaps is None:
             return drawn
-        skeleton, maps = self.predictor.skeleton, self.predictor.heatmaps(image)
-        count = skeleton.num_keypoints
-        keypoint_maps = maps.maps[skeleton.num_parts : skeleton.num_parts + count].cpu().numpy()
-        return side_by_side([drawn, draw_heatmaps(image, keypoint_maps)], ["people", "keypoint maps"])
+        skeleton, found = self.predictor.skeleton, prediction.heatmaps
+        maps = found.maps[skeleton.num_parts : skeleton.num_parts + skeleton.num_keypoints]
+        overlay = draw_heatmaps(prediction.image, maps, cell_size=found.cell_size)
+        return side_by_side([drawn, overlay], ["people", "keypoint maps"])
 
     def progress(self, items: Iterable[Any], total: int | None, unit: str) -> Any:
         from tqdm import tqdm
@@ -144,7 +151,7 @@ def _run_images(paths: list[Path], job: _Job) -> None:
             target = job.options.out / names[path]
             if any(target.resolve() == source.resolve() for source in paths):
                 raise UsageError(f"--out: the picture {target} would replace an input; choose another folder")
-    found = job.predictor.predict_many(paths)
+    found = job.predictions(paths)
     for path, prediction in job.progress(zip(paths, found, strict=True), len(paths), "image"):
         if prediction.error:
             job.failed[str(path)] = str(prediction.error)
@@ -152,7 +159,7 @@ def _run_images(paths: list[Path], job: _Job) -> None:
         job.add(str(path), prediction.poses)
         if job.options.draw:
             job.options.out.mkdir(parents=True, exist_ok=True)
-            write_image(job.options.out / names[path], job.picture(prediction.image, prediction.poses))
+            write_image(job.options.out / names[path], job.picture(prediction))
 
 
 def _picture_names(paths: list[Path]) -> dict[Path, str]:
@@ -173,11 +180,11 @@ def _run_video(path: Path, job: _Job) -> None:
     job.inputs = 1
     frames = Frames(path)
     target = job.options.out / f"{path.stem}_poses.mp4" if job.options.draw else None
-    found = job.predictor.predict_many(frames)
+    found = job.predictions(frames)
     with video_writer(target, frames.rate) as write:
         for index, prediction in enumerate(job.progress(found, frames.count, "frame")):
             job.add(f"{path}#{index}", prediction.poses)
             if write:
-                write(job.picture(prediction.image, prediction.poses))
+                write(job.picture(prediction))
     if not job.images:
         job.failed[str(path)] = f"{path}: the video has no frame that can be read"

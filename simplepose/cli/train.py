@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from dataclasses import fields
 from typing import Any
 
-from simplepose.cli.options import UsageError, add_skeleton_option, chosen_skeleton, print_json, usage_errors
+from simplepose.cli.options import (
+    UsageError,
+    add_skeleton_option,
+    chosen_skeleton,
+    chosen_values,
+    print_json,
+    usage_errors,
+)
 
 DEFAULT_PRESET = "imhn4-384"
 
@@ -55,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError("--preset: expected none with --resume, a run keeps its settings")
         config, skeleton = read_run(options.resume)
         with usage_errors():
-            changed = config.with_values({**given, **_settings(options.set)})
+            changed = config.with_values({**given, **chosen_values(options.set)})
         unlike = config.differences(changed)
         if any(line.split(":")[0] not in CHANGEABLE_ON_RESUME for line in unlike):
             raise UsageError(f"--resume: a run keeps its settings; changed here: {'; '.join(unlike)}")
@@ -91,23 +97,10 @@ def _chosen_config(options: argparse.Namespace, skeleton: Any, given: dict[str, 
         raise UsageError("expected --data DIR, JSON or synth:IMAGES,SEED")
     with usage_errors():
         config = TrainConfig.preset(options.preset or DEFAULT_PRESET, skeleton)
-        return config.with_values({**_settings(options.set), **given})
+        return config.with_values({**chosen_values(options.set), **given})
 
 
 def _given(options: argparse.Namespace) -> dict[str, str]:
     """The sources that the command names."""
     names = ("data", "images", "val", "val_images", "init")
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-
-
-def _settings(items: list[str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for item in items:
-        name, equals, value = item.partition("=")
-        if not equals:
-            raise UsageError(f"--set: expected NAME=VALUE, got {item!r}")
-        try:
-            values[name] = json.loads(value)
-        except json.JSONDecodeError:
-            values[name] = value
-    return values

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, get_args, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 
 from simplepose.checks import check_count, check_instance
 from simplepose.data.images import ImageError, as_image
-from simplepose.inference.frame import STRIDE, Fit, Frame
+from simplepose.inference.config import PredictorConfig, PredictorOptions
+from simplepose.inference.frame import STRIDE, Frame
 from simplepose.inference.heatmaps import Heatmaps, resample
 from simplepose.inference.pipeline import Stages, run_pipeline
 from simplepose.network.checkpoint import load_checkpoint
@@ -24,17 +26,21 @@ from simplepose.network.device import find_device
 from simplepose.network.imhn import IMHN
 from simplepose.network.optimize import InferenceModel, Precision, optimize_for_inference
 from simplepose.ops.backend import resolve
-from simplepose.ops.config import DecodeConfig
 from simplepose.ops.decode import decode
 from simplepose.ops.inputs import grid_to_image
 from simplepose.ops.native.decode_batch import DecodeBatch, average_flipped
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO, EXTRA_CHANNELS, Skeleton
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 Image = NDArray[np.uint8]
 
 DEFAULT_SIZE = 512
 """The height that scale 1 gives an image where the model does not say what it was trained for."""
+
+DEFAULT_PREDICTOR = PredictorConfig()
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -59,6 +65,7 @@ class Prediction:
     image: Image | None  # [H, W, 3] BGR, upright, to draw on; None after an error
     error: ImageError | None
     _poses: Poses | None
+    heatmaps: Heatmaps | None = None  # the averaged maps, if `predict_many` was asked to keep them
 
     @property
     def poses(self) -> Poses:
@@ -80,6 +87,7 @@ class _Running:
     place: int = 0
     heatmaps: Heatmaps | None = None
     done: torch.cuda.Event | None = None
+    keep: bool = False  # whether the prediction carries the heatmaps
 
 
 class Predictor:
@@ -89,18 +97,14 @@ class Predictor:
         model: an `IMHN`, or anything that turns ``[B, 3, H, W]`` in [0, 1], BGR, H and W multiples of 64, into
             ``[B, C, H/4, W/4]`` maps, C = L + J or L + J + 2.
         skeleton: what the maps are.
+        config: the settings, such as sizes, scales and the rules of decoding.
         device: where images go; default: where the model's parameters are.
-        size: the height in pixels that scale 1 gives an image; default: that of the model's training, otherwise 512.
-        fit: "longer" gives that size to the longer side instead, so that no image becomes larger than a square one.
-        scales: the network runs once for each, and the maps are averaged.
-        flip: it also runs on the mirrored images.
-        config: the rules of decoding.
-        precision: of the network's arithmetic; the maps are averaged and decoded as float32.
-        optimize: use an `IMHN` as `optimize_for_inference` gives it, a copy; otherwise other precisions are autocast.
-        batch_size: most images at once; default: 8 on CUDA devices, where that is faster, and 1 elsewhere.
+        options: fields of `PredictorConfig` that replace those of ``config``.
+
+    `config` holds the settings with the size and the batch size worked out.
 
     Raises:
-        TypeError, ValueError: an argument is not as said above; the message names it.
+        TypeError, ValueError: an argument is not as described; the message names it.
         RuntimeError: there is no such device.
     """
 
@@ -108,33 +112,23 @@ class Predictor:
         self,
         model: nn.Module | Callable[[Tensor], Tensor],
         skeleton: Skeleton = COCO,
+        config: PredictorConfig = DEFAULT_PREDICTOR,
         *,
         device: str | torch.device | None = None,
-        size: int | None = None,
-        fit: Fit = "height",
-        scales: Sequence[float] = (1.0,),
-        flip: bool = False,
-        config: DecodeConfig | None = None,
-        precision: Precision = "float32",
-        optimize: bool = True,
-        batch_size: int | None = None,
+        **options: Unpack[PredictorOptions],
     ) -> None:
         check_instance("skeleton", skeleton, Skeleton)
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+        check_instance("config", config, PredictorConfig)
+        config = config.with_changes(**options)
         self.skeleton = skeleton
-        self.config = DecodeConfig() if config is None else config
-        check_instance("config", self.config, DecodeConfig)
         self.device = _model_device(model) if device is None else find_device(device)
-        self.size = _default_size(model) if size is None else check_count("size", size, 1, 2**14)
-        if fit not in get_args(Fit):
-            raise ValueError(f"fit: expected 'height' or 'longer', got {fit!r}")
-        self.fit: Fit = fit
-        self.scales = _check_scales(scales)
-        self.flip = bool(flip)
-        self.batch_size = check_count("batch_size", _default_batch(self.device) if batch_size is None else batch_size)
-        self.model = _ready(model, self.device, precision if optimize else None)
-        self._autocast = None if isinstance(self.model, InferenceModel) else PRECISIONS[precision]
+        self.config = replace(
+            config,
+            size=_default_size(model) if config.size is None else config.size,
+            batch_size=_default_batch(self.device) if config.batch_size is None else config.batch_size,
+        )
+        self.model = _ready(model, self.device, config.precision if config.optimize else None)
+        self._autocast = None if isinstance(self.model, InferenceModel) else PRECISIONS[config.precision]
         mirror = torch.from_numpy(skeleton.channel_flip.astype(np.int64))
         self._mirror = mirror.to(self.device)
 
@@ -143,41 +137,28 @@ class Predictor:
         cls,
         name_or_path: str | Path = "tiny",
         device: str | torch.device = "auto",
-        *,
-        size: int | None = None,
-        fit: Fit = "height",
-        scales: Sequence[float] = (1.0,),
-        flip: bool = False,
-        config: DecodeConfig | None = None,
-        precision: Precision = "float32",
-        optimize: bool = True,
-        batch_size: int | None = None,
+        config: PredictorConfig = DEFAULT_PREDICTOR,
+        **options: Unpack[PredictorOptions],
     ) -> Predictor:
         """The predictor of a checkpoint: its network, its skeleton and, by default, its training size.
 
         Args:
             name_or_path: weights that come with the package, or a file (`load_checkpoint`).
             device: "auto" takes a CUDA device if there is one.
-            size, fit, scales, flip, config, precision, optimize, batch_size: see `Predictor`.
+            config, options: see `Predictor`.
 
         Raises:
             FileNotFoundError, CheckpointError: see `load_checkpoint`.
         """
         found = find_device(device)
         checkpoint = load_checkpoint(name_or_path)
-        return cls(
-            checkpoint.build(found),
-            checkpoint.skeleton,
-            device=found,
-            size=size,
-            fit=fit,
-            scales=scales,
-            flip=flip,
-            config=config,
-            precision=precision,
-            optimize=optimize,
-            batch_size=batch_size,
-        )
+        return cls(checkpoint.build(found), checkpoint.skeleton, config, device=found, **options)
+
+    @property
+    def size(self) -> int:
+        """The height, or longer side, in pixels that scale 1 gives an image."""
+        assert self.config.size is not None
+        return self.config.size
 
     @overload
     def __call__(self, images: list[Any] | tuple[Any, ...]) -> list[Poses]: ...
@@ -204,7 +185,9 @@ class Predictor:
             raise prepared.error
         return self.average([prepared], self.run_network([prepared]))[0]
 
-    def predict_many(self, images: Iterable[Any], *, batch_size: int | None = None) -> Iterator[Prediction]:
+    def predict_many(
+        self, images: Iterable[Any], *, batch_size: int | None = None, keep_heatmaps: bool = False
+    ) -> Iterator[Prediction]:
         """The people in each image, in order, while images are read, resized and decoded on threads beside the network.
 
         Images whose inputs have the same size go through the network together.
@@ -213,6 +196,7 @@ class Predictor:
             images: what ``__call__`` takes, read lazily some ``3 * batch_size`` images ahead. (For a camera call the
                 predictor itself: what is read ahead is late.)
             batch_size: most images at once; default: the predictor's.
+            keep_heatmaps: whether predictions carry the averaged maps.
 
         Yields:
             One `Prediction` an image. An image that cannot be read has an ``error`` and no poses.
@@ -222,8 +206,9 @@ class Predictor:
         """
         if isinstance(images, str | os.PathLike):
             raise TypeError(f"images: expected several images, got the path {os.fspath(images)!r}; put it into a list")
-        stages = Stages(prepare=self.prepare, key=_input_shapes, run=self._run_batch, finish=self._finish)
-        size = self.batch_size if batch_size is None else check_count("batch_size", batch_size)
+        run = partial(self._start_averaging, keep=True) if keep_heatmaps else self._run_batch
+        stages = Stages(prepare=self.prepare, key=_input_shapes, run=run, finish=self._finish)
+        size = (self.config.batch_size or 1) if batch_size is None else check_count("batch_size", batch_size)
         return run_pipeline(images, stages, batch_size=size, workers=min(4, os.cpu_count() or 1))
 
     def prepare(self, image: Any) -> Prepared:
@@ -233,9 +218,9 @@ class Predictor:
         except ImageError as error:
             return Prepared(image, error=error)
         shape = (pixels.shape[0], pixels.shape[1])
-        frames = tuple(Frame.fit(shape, self.size, scale, self.fit) for scale in self.scales)
+        frames = tuple(Frame.fit(shape, self.size, scale, self.config.fit) for scale in self.config.scales)
         inputs = tuple(frame.place(pixels) for frame in frames)
-        return Prepared(image, pixels, Frame.fit(shape, self.size, fit=self.fit), frames, inputs)
+        return Prepared(image, pixels, Frame.fit(shape, self.size, fit=self.config.fit), frames, inputs)
 
     @torch.inference_mode()
     def run_network(self, batch: Sequence[Prepared]) -> list[Tensor]:
@@ -256,27 +241,31 @@ class Predictor:
     def decode(self, heatmaps: Heatmaps) -> Poses:
         """The last step: group the people on the grid, in image pixels."""
         count = self.skeleton.num_parts + self.skeleton.num_keypoints
-        return _on_image(decode(heatmaps.maps[:count], self.skeleton, self.config, STRIDE)[0], heatmaps.frame)
+        return _on_image(decode(heatmaps.maps[:count], self.skeleton, self.config.decode, STRIDE)[0], heatmaps.frame)
 
     def _run_batch(self, batch: Sequence[Prepared]) -> list[_Running]:
         if resolve("decode", "auto", self.device) == "cuda":
             return self._start_decoding(batch)
+        return self._start_averaging(batch, keep=False)
+
+    def _start_averaging(self, batch: Sequence[Prepared], keep: bool) -> list[_Running]:
+        """The averaged maps of a batch, which `_finish` decodes."""
         heatmaps = self.average(batch, self.run_network(batch))
         done = torch.cuda.current_stream(self.device).record_event() if self.device.type == "cuda" else None
-        return [_Running(one.frame, heatmaps=one, done=done) for one in heatmaps]
+        return [_Running(one.frame, heatmaps=one, done=done, keep=keep) for one in heatmaps]
 
     @torch.inference_mode()
     def _start_decoding(self, batch: Sequence[Prepared]) -> list[_Running]:
         """As `_run_batch`, with the kernels behind the network on its stream."""
         frames = [prepared.grid for prepared in batch if prepared.grid is not None]
-        if self.scales != (1.0,):
+        if self.config.scales != (1.0,):
             heatmaps = self.average(batch, self.run_network(batch))
-            alone = [DecodeBatch(one.maps[None].contiguous(), self.skeleton, self.config) for one in heatmaps]
+            alone = [DecodeBatch(one.maps[None].contiguous(), self.skeleton, self.config.decode) for one in heatmaps]
             return [_Running(frame, one) for frame, one in zip(frames, alone, strict=True)]
         maps = self._network_maps(np.stack([prepared.inputs[0] for prepared in batch])).contiguous()
         sizes = np.array([frame.cells for frame in frames], np.int32)
-        mirror = self.skeleton.channel_flip[: maps.shape[1]].astype(np.int32) if self.flip else None
-        decoding = DecodeBatch(maps, self.skeleton, self.config, sizes, mirror)
+        mirror = self.skeleton.channel_flip[: maps.shape[1]].astype(np.int32) if self.config.flip else None
+        decoding = DecodeBatch(maps, self.skeleton, self.config.decode, sizes, mirror)
         return [_Running(frame, decoding, place) for place, frame in enumerate(frames)]
 
     def _finish(self, prepared: Prepared, running: _Running | None) -> Prediction:
@@ -288,11 +277,13 @@ class Predictor:
         assert running.heatmaps is not None
         if running.done is not None:
             running.done.synchronize()  # this thread's stream need not be the one the network runs on
-        return Prediction(prepared.source, prepared.image, None, self.decode(running.heatmaps))
+        poses = self.decode(running.heatmaps)
+        heatmaps = running.heatmaps if running.keep else None
+        return Prediction(prepared.source, prepared.image, None, poses, heatmaps)
 
     def _run_scale(self, inputs: Image) -> Tensor:  # [B, H, W, 3] -> [B, C, H/4, W/4]
         maps = self._network_maps(inputs)
-        return average_flipped(maps, self._mirror[: maps.shape[1]]) if self.flip else maps
+        return average_flipped(maps, self._mirror[: maps.shape[1]]) if self.config.flip else maps
 
     def _network_maps(self, inputs: Image) -> Tensor:
         """``[B, H, W, 3]`` -> ``[B, C, H/4, W/4]``; with flip ``[2 B, C, H/4, W/4]``, the mirrored images last."""
@@ -300,7 +291,7 @@ class Predictor:
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()  # otherwise the copy waits for the batch that is running
         x = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
-        return self._call(torch.cat([x, x.flip(3)]) if self.flip else x)
+        return self._call(torch.cat([x, x.flip(3)]) if self.config.flip else x)
 
     def _call(self, x: Tensor) -> Tensor:
         """The model's maps as float32, checked: what is wrong with them would only show as wrong people."""
@@ -326,7 +317,7 @@ def _input_shapes(prepared: Prepared) -> tuple[tuple[int, ...], ...] | None:
 
 
 def _ready(model: Any, device: torch.device, optimized: Precision | None) -> Any:
-    """The model on its device, optimised with a precision if it can be; one in training mode is refused."""
+    """The model on its device, optimized with a precision if it can be; one in training mode is refused."""
     if isinstance(model, IMHN) and optimized:
         return optimize_for_inference(model, precision=optimized).to(device)
     if not isinstance(model, nn.Module):
@@ -347,13 +338,3 @@ def _default_size(model: Any) -> int:
 
 def _default_batch(device: torch.device) -> int:
     return 8 if device.type == "cuda" else 1
-
-
-def _check_scales(scales: Sequence[float]) -> tuple[float, ...]:
-    try:
-        found = tuple(float(scale) for scale in scales)
-    except (TypeError, ValueError):
-        raise TypeError(f"scales: expected numbers such as (0.5, 1.0), got {scales!r}") from None
-    if not found or not all(0.01 <= scale <= 100 for scale in found):
-        raise ValueError(f"scales: expected one or more numbers from 0.01 to 100, got {scales!r}")
-    return found

@@ -25,7 +25,7 @@ from simplepose.ops.native import module as native
 
 Implementation = Literal["cpp", "cuda", "torch", "reference"]
 
-SLOWDOWN = {"torch": "about 10 times", "reference": "40 to 300 times"}
+SLOWDOWN = {"torch": "7 to 150 times", "reference": "50 to 300 times"}
 """How much longer an op takes than in C++. Measured by ``pytest benchmarks/bench_decode.py
 benchmarks/bench_render_targets.py``."""
 

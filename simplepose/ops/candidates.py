@@ -1,11 +1,17 @@
-"""What the decoding ops hand on to one another: peaks and candidate parts of one image."""
+"""What the decoding ops take and return: maps, and the peaks and candidate parts of one image."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+    Maps: TypeAlias = NDArray[np.floating[Any]] | torch.Tensor
+    """``[C, H, W]`` or ``[B, C, H, W]`` float32, float16 or (tensors) bfloat16."""
 
 
 class Peaks(NamedTuple):

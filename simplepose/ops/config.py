@@ -13,6 +13,13 @@ PartScore = Literal["product", "weighted_sum"]
 Backend = Literal["auto", "native", "torch", "reference"]
 
 
+MAX_PEAKS = 4096
+"""Most peaks of a keypoint type; the native ops count their pairs in 32 bits."""
+
+MAX_SAMPLES = 64
+"""Most samples along a part."""
+
+
 @dataclass(frozen=True)
 class TargetConfig:
     """How `render_targets` draws. Lengths are image pixels; the defaults are the paper's at 512 x 512 input."""
@@ -64,9 +71,9 @@ class DecodeConfig:
 
     def __post_init__(self) -> None:
         check_number("peak_threshold", self.peak_threshold, least=1e-6, most=1e30)  # float32 holds these limits
-        check_count("max_peaks", self.max_peaks, 1, 4096)
+        check_count("max_peaks", self.max_peaks, 1, MAX_PEAKS)
         check_number("part_threshold", self.part_threshold, least=0.0, most=1e30)
-        check_count("num_samples", self.num_samples, 2, 64)
+        check_count("num_samples", self.num_samples, 2, MAX_SAMPLES)
         check_number("min_sample_fraction", self.min_sample_fraction, above=0.0, most=1.0)
         check_choice("part_score", self.part_score, get_args(PartScore))
         check_number("min_single_score", self.min_single_score, least=0.0, most=1e30)

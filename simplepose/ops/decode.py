@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simplepose.checks import check_count
-from simplepose.ops import assign_keypoints
+from simplepose.ops.assign_keypoints import group_image
 from simplepose.ops.backend import resolve
 from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
 from simplepose.ops.inputs import all_maps, check_call, device_maps, grid_to_image, image_maps, keypoint_maps
@@ -16,7 +16,7 @@ from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 if TYPE_CHECKING:
-    from simplepose.cli.demo import Maps
+    from simplepose.ops.candidates import Maps
 
 
 def decode(
@@ -76,7 +76,7 @@ def _torch(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, stride: int
     parts = match_parts.match_parts(maps[:, : skeleton.num_parts], peaks, skeleton, config)  # one image at a time
     grouping = resolve("assign_keypoints", "torch")
     pairs = zip(peaks, parts, strict=True)
-    return [assign_keypoints.group_image(*pair, skeleton, config, stride, grouping) for pair in pairs]
+    return [group_image(*pair, skeleton, config, stride, grouping) for pair in pairs]
 
 
 def _reference(
@@ -86,7 +86,7 @@ def _reference(
     for maps in image_maps("heatmaps", heatmaps, all_maps(skeleton)):
         peaks = reference_find_peaks(keypoint_maps(maps[None], skeleton)[0], config)
         parts = reference_match_parts(maps[: skeleton.num_parts], peaks, skeleton, config)
-        people.append(assign_keypoints.group_image(peaks, parts, skeleton, config, stride, "reference"))
+        people.append(group_image(peaks, parts, skeleton, config, stride, "reference"))
     return people
 
 

@@ -15,7 +15,7 @@ from simplepose.ops.reference.find_peaks import find_peaks as reference_find_pea
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 if TYPE_CHECKING:
-    from simplepose.cli.demo import Maps
+    from simplepose.ops.candidates import Maps
 
 
 def find_peaks(

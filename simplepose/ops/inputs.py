@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -15,9 +14,6 @@ from simplepose.skeleton.skeleton import Skeleton
 
 if TYPE_CHECKING:
     import torch
-
-    Maps = NDArray[np.floating[Any]] | torch.Tensor
-    """``[C, H, W]`` or ``[B, C, H, W]`` float32, float16 or (tensors) bfloat16."""
 
 MOST_THREADS = 1024
 
@@ -39,12 +35,6 @@ def check_threads(threads: object) -> None:
         raise TypeError(f"threads: expected None or an integer, got {threads!r}")
     if not 1 <= threads <= MOST_THREADS:
         raise ValueError(f"threads: expected None or 1 to {MOST_THREADS}, got {threads}")
-
-
-def check_table(name: str, values: Sequence[int], count: int) -> None:
-    """Raises ValueError unless all are indices of ``count`` things: kernels read with them unchecked."""
-    if values and not (min(values) >= 0 and max(values) < count):
-        raise ValueError(f"{name}: expected indices from 0 to {count - 1}, got {min(values)} to {max(values)}")
 
 
 def image_maps(name: str, value: Any, channels: dict[int, str]) -> NDArray[np.float32]:

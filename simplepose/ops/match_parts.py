@@ -13,7 +13,7 @@ from simplepose.ops.reference.match_parts import match_parts as reference_match_
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 if TYPE_CHECKING:
-    from simplepose.cli.demo import Maps
+    from simplepose.ops.candidates import Maps
 
 
 def match_parts(

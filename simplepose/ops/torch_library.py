@@ -21,7 +21,7 @@ from simplepose.skeleton.skeleton import Skeleton
 MAP_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 """The types that maps can have."""
 
-FUSED_SCALES = 7
+MAX_FUSED_SCALES = 7
 """Up to so many scales the CUDA kernel rounds to half precision itself."""
 
 
@@ -75,7 +75,7 @@ def _render_op(
     size, keypoints = (height, width), keypoints.contiguous()
     implementation = resolve("render_targets", backend, keypoints)
     if implementation == "cuda":
-        drawn = dtype if scales <= FUSED_SCALES else torch.float32
+        drawn = dtype if scales <= MAX_FUSED_SCALES else torch.float32
         maps = render_cuda(keypoints, size, tuple(parts), config, scales, envelope, drawn)
     elif implementation == "torch":
         pairs = list(zip(parts[::2], parts[1::2], strict=True))

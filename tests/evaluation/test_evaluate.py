@@ -88,7 +88,7 @@ def test_a_partial_file_of_other_settings_is_refused(tmp_path):
 
 WORKER = """
 import json
-import test_evaluate
+from evaluation import test_evaluate
 from simplepose.evaluation.evaluate import to_dict
 report = test_evaluate.evaluate(test_evaluate.Finder(test_evaluate.dataset(), broken={"4.jpg"}))
 if report is not None:

@@ -1,4 +1,4 @@
-"""The CUDA kernels without a GPU: their own lines, compiled for the host and run block by block (csrc/grid.h)."""
+"""The CUDA kernels without a GPU: their own lines, compiled for the host and run by ``cuda_emulator/emulator.h``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 import simplepose as sp
 
-ROOT = Path(__file__).resolve().parents[2]
+CSRC = Path(__file__).resolve().parents[2] / "csrc"
+EMULATOR = Path(__file__).resolve().parent / "cuda_emulator"
 FLAGS = ["-std=c++17", "-O1", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
 ORDERS = {"forwards": 0, "backwards": 1, "shuffled": 2}
 """In which order the emulation takes threads and blocks; no result may depend on it."""
@@ -30,15 +31,18 @@ class EmulationError(Exception):
     """What a kernel did wrong: an index out of bounds, an access that is not aligned."""
 
 
-def compile_library(sources: list[Path], include: Path, *flags: str) -> ctypes.CDLL:
-    """A shared library of C++ sources; skips the test where there is no compiler or no source tree."""
+def compile_library(sources: list[Path], csrc: Path, *flags: str) -> ctypes.CDLL:
+    """A shared library of C++ sources, which see ``csrc`` and the emulator.
+
+    Skips the test where there is no compiler or no source tree.
+    """
     compiler = shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++")
     if compiler is None:
         pytest.skip("the emulation needs a C++ compiler")
-    if not include.is_dir():
+    if not csrc.is_dir():
         pytest.skip("the emulation needs the C++ sources beside the tests")
     library = Path(mkdtemp(prefix="simplepose-emulation-")) / "emulation.so"
-    command = [compiler, *FLAGS, *flags, f"-I{include}", *map(str, sources), "-o", str(library)]
+    command = [compiler, *FLAGS, *flags, f"-I{csrc}", f"-I{EMULATOR}", *map(str, sources), "-o", str(library)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     loaded = ctypes.CDLL(str(library))
@@ -49,14 +53,13 @@ def compile_library(sources: list[Path], include: Path, *flags: str) -> ctypes.C
 @lru_cache(maxsize=1)
 def decode_library() -> ctypes.CDLL:
     """The decoding kernels."""
-    return decode_library_of(ROOT / "csrc")
+    return decode_library_of(CSRC)
 
 
 def decode_library_of(csrc: Path, *flags: str) -> ctypes.CDLL:
     """The decoding kernels of a source folder."""
-    hosts = ("match_parts.cpp", "assign_keypoints.cpp", "pieces.cpp")
-    sources = [ROOT / "tests/emulate_decode.cpp", *(csrc / name for name in hosts)]
-    return compile_library(sources, csrc, *flags)
+    hosts = [path for op in ("match_parts", "assign_keypoints") for path in sorted((csrc / op).glob("*.cpp"))]
+    return compile_library([EMULATOR / "emulate_decode.cpp", *hosts], csrc, *flags)
 
 
 class _AnyMaps(ctypes.Structure):
@@ -111,19 +114,17 @@ def find_peaks(
     order: str = "forwards",
     *,
     first_channel: int = 0,
-    averaged: bool = False,
     library: ctypes.CDLL | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32] | None]:
-    """Slots ``[max_peaks, B, J, 3]``, counts ``[B, J]`` and, on request, averaged maps, NaN where unwritten."""
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Slots ``[max_peaks, B, J, 3]``, NaN where unwritten, and counts ``[B, J]``."""
     planes = (maps.images, keypoints)
     slots = np.full((config.max_peaks, *planes, 3), np.nan, np.float32)
     counts = np.full(planes, -1, np.int32)
-    mean = np.full((*planes, *maps.cells.shape[2:]), np.nan, np.float32) if averaged else None
     _call(
         (library or decode_library()).emulate_find_peaks, ORDERS[order], ctypes.byref(maps.struct()), first_channel,
-        keypoints, ctypes.c_float(config.peak_threshold), config.max_peaks, slots, counts, mean,
+        keypoints, ctypes.c_float(config.peak_threshold), config.max_peaks, slots, counts,
     )  # fmt: skip
-    return slots, counts, mean
+    return slots, counts
 
 
 class Hits(NamedTuple):
@@ -215,15 +216,13 @@ class EmulatedKernels:
     def __init__(self, skeleton: sp.Skeleton, config: sp.DecodeConfig) -> None:
         self.skeleton, self.config = skeleton, config
 
-    def find_peaks_cuda(self, maps, first_channel, threshold, mirror, slots, counts, averaged, stream) -> None:
+    def find_peaks_cuda(self, maps, first_channel, threshold, mirror, slots, counts, stream) -> None:
         out, found = _array(slots), _array(counts)
         config = sp.DecodeConfig(peak_threshold=threshold, max_peaks=len(out))
         batch = Maps(_array(maps), None, _array(mirror))
-        results = find_peaks(batch, out.shape[2], config, first_channel=first_channel, averaged=averaged is not None)
+        results = find_peaks(batch, out.shape[2], config, first_channel=first_channel)
         out[...] = np.nan_to_num(results[0])
         found[...] = results[1]
-        if averaged is not None:
-            _array(averaged)[...] = results[2]
 
     def match_parts_cuda(
         self, maps, parts, threshold, samples, needed, mirror, slots, counts, total, first, hit_counts, hits, stream

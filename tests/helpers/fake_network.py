@@ -1,4 +1,4 @@
-"""A network that sees coloured blobs: what it is shown passes through every true step around the network."""
+"""A network that sees colored blobs: what it is shown passes through every true step around the network."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FACE = Skeleton(
     (("nose", "left_eye"), ("nose", "right_eye"), ("left_eye", "right_eye")),
     left_right=(("left_eye", "right_eye"),),
 )
-"""One keypoint for each of the colours blue, green and red."""
+"""One keypoint for each of the colors blue, green and red."""
 
 SIGMA = 10.0
 """Of a blob, in image pixels."""
 
 
 def blob_image(height: int, width: int, spacing: float = 52.0) -> tuple[NDArray[np.uint8], list[NDArray[np.float64]]]:
-    """``[H, W, 3]`` with blobs at odd places all over it, and the places ``[N, 2]`` (x, y) of each colour.
+    """``[H, W, 3]`` with blobs at odd places all over it, and the places ``[N, 2]`` (x, y) of each color.
 
     The background is a gray ramp that grows to the right, so that the network can tell a mirrored image.
     """
@@ -40,7 +40,7 @@ def blob_image(height: int, width: int, spacing: float = 52.0) -> tuple[NDArray[
 
 
 def blob_network(x: Tensor) -> Tensor:
-    """``[B, 3, H, W]`` -> ``[B, 6, H/4, W/4]``: no parts; how much each colour exceeds the mean of the others.
+    """``[B, 3, H, W]`` -> ``[B, 6, H/4, W/4]``: no parts; how much each color exceeds the mean of the others.
 
     Gray gives 0. As a network sees the right eye of a mirrored face as a left one, green and red change places where
     the image gets darker to the right.

@@ -76,3 +76,21 @@ def gaussian(cells: tuple[int, int], x: float, y: float, sigma: float = 2.25, he
     """``[H, W]`` one Gaussian around (x, y), in cells."""
     ys, xs = np.mgrid[: cells[0], : cells[1]]
     return (height * np.exp(-((xs - x) ** 2 + (ys - y) ** 2) / (2 * sigma**2))).astype(np.float32)
+
+
+PAIR = sp.Skeleton("pair", ("a", "b"), (("a", "b"),))
+"""Two keypoint types and the part between them."""
+
+
+def crowd(count: int) -> NDArray[np.float32]:
+    """Maps on which ``count`` x ``count`` pairs are all accepted: more than a block gathers in shared memory."""
+    rows = np.zeros((count, 3 * count), np.float32)
+    rows[::2, ::2] = np.random.default_rng(0).uniform(0.2, 1, rows[::2, ::2].shape)
+    return np.stack([np.full_like(rows, 0.5), rows, rows[::-1]])[None]
+
+
+def flipped(maps: NDArray[np.float32], mirror: NDArray[np.int32]) -> NDArray[np.float32]:
+    """The mean of ``[2 B, C, H, W]`` maps of images and of mirrored images, as `Predictor` computes it."""
+    plain, mirrored = np.split(maps, 2)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (plain + mirrored[..., ::-1][:, mirror]) / np.float32(2)

@@ -16,7 +16,7 @@ STANDING = np.array(
 
 
 def scene(people: int, size: tuple[int, int], seed: int = 0) -> NDArray[np.float32]:
-    """``[P, 18, 3]`` people of a fifth to four fifths of the image's height, some keypoints hidden or not labelled."""
+    """``[P, 18, 3]`` people of a fifth to four fifths of the image's height, some keypoints hidden or not labeled."""
     random = np.random.default_rng(seed)
     height = size[0] * random.uniform(0.2, 0.8, (people, 1, 1))
     place = random.uniform(0, 1, (people, 1, 2)) * [size[1], size[0]]

@@ -1,24 +1,18 @@
-"""The CUDA kernels of render_targets on the host: tests/emulate_render_targets.cpp, compiled at its first use."""
+"""The CUDA kernels of render_targets on the host: cuda_emulator/emulate_render_targets.cpp, compiled at first use."""
 
 from __future__ import annotations
 
 import ctypes
-import os
-import shutil
-import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 import simplepose as sp
+from helpers.emulation import CSRC, EMULATOR, compile_library
 from simplepose.ops.reference.render_targets import TargetRules, map_shapes
 
-SOURCE = Path(__file__).parents[1] / "emulate_render_targets.cpp"
-FLAGS = ["-std=c++17", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
 TYPES = ("float32", "float16", "bfloat16")
 ORDERS = ("forwards", "backwards", "shuffled")
 POISON = 0xFF
@@ -26,18 +20,9 @@ POISON = 0xFF
 
 
 @cache
-def library(source: Path = SOURCE) -> ctypes.CDLL:
-    """The emulation of the kernels in ``csrc`` beside the folder of ``source``."""
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
-    if not compiler:
-        pytest.skip("no C++ compiler to build the emulation with")
-    with tempfile.TemporaryDirectory() as folder:
-        built = Path(folder) / "emulation.so"
-        done = subprocess.run(
-            [compiler, *FLAGS, str(source), "-o", str(built)], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        loaded = ctypes.CDLL(str(built))
+def library(csrc: Path = CSRC) -> ctypes.CDLL:
+    """The emulation of the kernels of a source folder."""
+    loaded = compile_library([EMULATOR / "emulate_render_targets.cpp"], csrc)
     loaded.emulate_render_targets.restype = ctypes.c_bool
     return loaded
 
@@ -53,14 +38,14 @@ def render_targets(
     order: str = "forwards",
     offset: int = 0,
     missing: int = 0,
-    source: Path = SOURCE,
+    csrc: Path = CSRC,
 ) -> list[NDArray[np.generic]]:
     """What the kernels write for ``keypoints [B, P, J, 3]``, one array a scale; bfloat16 as the bits in uint16.
 
     Args:
         offset: elements that every map starts after a multiple of 16 bytes.
         missing: cells at the end of the first scale that the kernel must not touch.
-        source: what to compile, beside other kernels.
+        csrc: the source folder of the kernels.
 
     Raises:
         RuntimeError: the emulation saw the kernel do something wrong.
@@ -73,7 +58,7 @@ def render_targets(
     rules = np.array(TargetRules.of(config), np.float32)
     points = np.ascontiguousarray(keypoints, np.float32)
     message = ctypes.create_string_buffer(200)
-    good = library(source).emulate_render_targets(
+    good = library(csrc).emulate_render_targets(
         ctypes.c_void_p(points.ctypes.data),
         ctypes.c_int64(points.shape[0]),
         ctypes.c_int64(points.shape[1]),

@@ -1,8 +1,9 @@
-"""The predictor: frames, averaging, batches and odd images, with random networks and ones that see coloured blobs."""
+"""The predictor: frames, averaging, batches and odd images, with random networks and ones that see colored blobs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from helpers.shared_data import shared
 from torch import Tensor, nn
 
 from simplepose.data.images import ImageError, list_images, read_image
+from simplepose.inference.config import PredictorConfig, PredictorOptions
 from simplepose.inference.frame import Frame
 from simplepose.inference.heatmaps import resample
 from simplepose.inference.predictor import Predictor
@@ -244,7 +246,7 @@ def test_photos_run_through_the_tiny_network() -> None:
 
 
 def test_one_image_through_the_full_network() -> None:
-    """imhn4-512 at 64 px, without its initialisation and optimised copy, which take longer than the forward (0.3 s)."""
+    """imhn4-512 at 64 px, without its initialization and optimized copy, which take longer than the forward (0.3 s)."""
     with torch.device("meta"):
         model = IMHN(ModelConfig.preset("imhn4-512"))
     model.to_empty(device="cpu").eval()
@@ -264,7 +266,7 @@ def test_checkpoints_bring_skeleton_and_size(tmp_path: Path) -> None:
     model = random_model(config)
     save_checkpoint(tmp_path / "a.safetensors", model, FACE)
     predictor = Predictor.from_checkpoint(tmp_path / "a.safetensors", device="cpu", scales=(1, 0.5), flip=True)
-    assert (predictor.size, predictor.skeleton, predictor.scales) == (128, FACE, (1.0, 0.5))
+    assert (predictor.size, predictor.skeleton, predictor.config.scales) == (128, FACE, (1.0, 0.5))
     direct = Predictor(model, FACE, scales=(1, 0.5), flip=True, optimize=False)
     torch.testing.assert_close(predictor.heatmaps(BLOBS[0]).maps, direct.heatmaps(BLOBS[0]).maps, rtol=1e-3, atol=1e-4)
     assert isinstance(predictor(BLOBS[0]), Poses)
@@ -282,7 +284,7 @@ def test_bfloat16_stays_near(optimize: bool) -> None:
 
 def test_decoding_follows_the_settings() -> None:
     assert len(blob_predictor()(BLOBS[0]))
-    assert len(blob_predictor(config=DecodeConfig(peak_threshold=0.99))(BLOBS[0])) == 0
+    assert len(blob_predictor(decode=DecodeConfig(peak_threshold=0.99))(BLOBS[0])) == 0
 
 
 @pytest.mark.parametrize(
@@ -291,10 +293,12 @@ def test_decoding_follows_the_settings() -> None:
         (lambda: blob_predictor(scales=()), ValueError, "scales: expected one or more numbers"),
         (lambda: blob_predictor(scales=(1, -2)), ValueError, "scales: .* 0.01 to 100"),
         (lambda: blob_predictor(scales=1.0), TypeError, r"scales: expected numbers such as \(0.5, 1.0\), got 1.0"),
-        (lambda: blob_predictor(fit="width"), ValueError, "fit: expected .height. or .longer., got .width."),
+        (lambda: blob_predictor(fit="width"), ValueError, "fit: expected one of 'height', 'longer', got 'width'"),
         (lambda: blob_predictor(size=0), ValueError, "size: expected 1 to 16384, got 0"),
         (lambda: blob_predictor(batch_size=0), ValueError, "batch_size: expected 1"),
-        (lambda: blob_predictor(precision="int8"), ValueError, "precision: expected one of float32, .*'int8'"),
+        (lambda: blob_predictor(precision="int8"), ValueError, "precision: expected one of 'float32', .*'int8'"),
+        (lambda: blob_predictor(flip="no"), TypeError, "flip: expected True or False, got 'no'"),
+        (lambda: blob_predictor(stride=4), TypeError, "stride: no such setting of a predictor; known are size, fit"),
         (lambda: blob_predictor(device="gpu"), ValueError, "device: expected 'auto', 'cpu', 'cuda'.*'gpu'"),
         (lambda: blob_predictor(device="cuda:99"), RuntimeError, "device: 'cuda:99' is not there"),
         (lambda: Predictor(nn.Conv2d(3, 6, 1)), ValueError, "model: expected one in eval mode"),
@@ -316,3 +320,28 @@ def test_the_callers_network_is_left_alone() -> None:
     Predictor(model, size=64)(np.zeros((64, 64, 3), np.uint8))
     assert model.training
     assert all(p.requires_grad for p in model.parameters())
+
+
+def test_keyword_arguments_are_the_fields_of_the_config() -> None:
+    assert list(PredictorOptions.__annotations__) == [field.name for field in fields(PredictorConfig)]
+    assert Predictor(blob_network, FACE, PredictorConfig(flip=True), size=64).config.flip
+
+
+@pytest.mark.parametrize("settings", [{}, {"flip": True, "scales": (1.0, 0.5)}])
+def test_kept_heatmaps_are_those_that_were_decoded_and_cost_no_run(settings: dict[str, object]) -> None:
+    runs = []
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        runs.append(len(x))
+        return blob_network(x)
+
+    predictor = Predictor(network, FACE, size=128, **settings)  # type: ignore[arg-type]
+    plain = list(predictor.predict_many(BLOBS[:2]))
+    runs_without, runs[:] = list(runs), []
+    kept = list(predictor.predict_many(BLOBS[:2], keep_heatmaps=True))
+    assert runs == runs_without
+    for one, other in zip(kept, plain, strict=True):
+        assert other.heatmaps is None
+        assert one.heatmaps is not None
+        np.testing.assert_array_equal(one.poses.keypoints, other.poses.keypoints)
+        np.testing.assert_array_equal(predictor.decode(one.heatmaps).keypoints, one.poses.keypoints)

@@ -1,4 +1,4 @@
-"""assign_keypoints: every rule of the grouping by its own small case, on the reference and the native op."""
+"""assign_keypoints: every rule of the grouping by its own small case, for every backend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STAR = sp.Skeleton("star", tuple("abcdh"), tuple(("h", k) for k in "abcd"))  # n
 PLAIN = {"reassign": False, "join_distance": 0.0, "min_single_score": 0.0, "min_keypoints": 1}
 
 
-@pytest.fixture(params=["reference", "native"])
+@pytest.fixture(params=["reference", "native", "torch"])
 def group(request):
     """Groups named peaks: ``{"a0": (x, y, score)}`` and ``[("a0", "b0", score)]``, by part score within a part type.
 
@@ -60,25 +60,25 @@ def spread(names, score=0.5):
     return {name: (100.0 * i, 7.0 * i, score) for i, name in enumerate(names.split())}
 
 
-def test_unite_takes_either_end_of_a_part(group):
+def test_merging_takes_either_end_of_a_part(group):
     assert group(CHAIN, spread("a0 b0 c0"), [("a0", "b0", 0.5), ("b0", "c0", 0.5)]) == ["a0 b0 c0"]
     assert group(CHAIN, spread("a0 b0 c0"), [("b0", "c0", 0.5), ("a0", "c0", 0.5)]) == ["a0 b0 c0"]
 
 
-def test_unite_merges_two_poses(group):
+def test_two_poses_become_one(group):
     parts = [("a0", "b0", 0.5), ("c0", "d0", 0.5)]
     assert group(CHAIN, spread("a0 b0 c0 d0"), parts) == ["a0 b0", "c0 d0"]
     assert group(CHAIN, spread("a0 b0 c0 d0"), [*parts, ("a0", "c0", 0.1)]) == ["a0 b0 c0 d0"]
 
 
-def test_unite_refuses_poses_that_share_a_type(group):
+def test_poses_that_share_a_type_do_not_merge(group):
     parts = [("a0", "b0", 0.9), ("a1", "b0", 0.8)]
     assert group(CHAIN, spread("a0 a1 b0"), parts) == ["a0 b0", "a1"]
     parts = [("a0", "b0", 0.9), ("a1", "d0", 0.9), ("b0", "d0", 0.9)]
     assert group(CHAIN, spread("a0 a1 b0 d0"), parts) == ["a0 b0", "a1 d0"]
 
 
-def test_unite_goes_by_the_order_of_the_candidates(group):
+def test_merging_goes_by_the_order_of_the_candidates(group):
     parts = [("a1", "b0", 0.1), ("a0", "b0", 0.8)]
     assert group(CHAIN, spread("a0 a1 b0"), parts) == ["a1 b0", "a0"]
 
@@ -86,20 +86,20 @@ def test_unite_goes_by_the_order_of_the_candidates(group):
 TWO = [("a0", "b0", 0.5), ("a1", "b1", 0.5)]
 
 
-def test_recheck_moves_a_keypoint_to_more_evidence(group):
+def test_a_keypoint_moves_to_the_pose_with_the_larger_part_score(group):
     parts = [*TWO, ("b0", "c0", 0.3), ("a1", "c0", 0.9)]
     assert group(CHAIN, spread("a0 a1 b0 b1 c0"), parts) == ["a0 b0 c0", "a1 b1"]
     assert group(CHAIN, spread("a0 a1 b0 b1 c0"), parts, reassign=True) == ["a1 b1 c0", "a0 b0"]
 
 
-def test_recheck_weighs_all_links_to_a_pose(group):
+def test_reassignment_adds_all_links_to_a_pose(group):
     parts = [*TWO, ("b0", "c0", 0.3), ("a0", "c0", 0.3), ("b1", "c0", 0.2), ("a1", "c0", 0.2)]
     assert group(CHAIN, spread("a0 a1 b0 b1 c0"), parts, reassign=True) == ["a0 b0 c0", "a1 b1"]
     parts[-2:] = [("b1", "c0", 0.25), ("a1", "c0", 0.45)]
     assert group(CHAIN, spread("a0 a1 b0 b1 c0"), parts, reassign=True) == ["a1 b1 c0", "a0 b0"]
 
 
-def test_recheck_exchanges_two_keypoints(group):
+def test_two_keypoints_change_places(group):
     parts = [*TWO, ("b0", "c0", 0.5), ("b1", "c1", 0.5), ("a1", "c0", 0.9), ("a0", "c1", 0.9)]
     peaks = spread("a0 a1 b0 b1 c0 c1")
     assert group(CHAIN, peaks, parts) == ["a0 b0 c0", "a1 b1 c1"]
@@ -110,7 +110,7 @@ def test_recheck_exchanges_two_keypoints(group):
     assert group(CHAIN, peaks, parts, reassign=True) == ["a0 b0 c0", "a1 b1 c1"]
 
 
-def test_recheck_prefers_the_pose_with_the_smallest_peak_on_ties(group):
+def test_reassignment_takes_the_smallest_peak_on_ties(group):
     parts = [*TWO, ("a2", "b2", 0.5), ("b2", "c0", 0.1), ("a1", "c0", 0.6), ("a0", "c0", 0.6)]
     peaks = spread("a0 a1 a2 b0 b1 b2 c0")
     assert group(CHAIN, peaks, parts) == ["a2 b2 c0", "a0 b0", "a1 b1"]
@@ -118,7 +118,7 @@ def test_recheck_prefers_the_pose_with_the_smallest_peak_on_ties(group):
 
 
 @pytest.mark.parametrize(("gain", "moves"), [(5e-7, False), (3e-6, True)])
-def test_recheck_asks_for_a_least_gain(group, gain, moves):
+def test_reassignment_needs_a_least_gain(group, gain, moves):
     parts = [*TWO, ("b0", "c0", 0.25), ("a1", "c0", 0.25 + gain)]
     expected = ["a1 b1 c0", "a0 b0"] if moves else ["a0 b0 c0", "a1 b1"]
     assert group(CHAIN, spread("a0 a1 b0 b1 c0"), parts, reassign=True) == expected
@@ -129,14 +129,14 @@ def on_a_line(**positions):
 
 
 @pytest.mark.parametrize(("x", "joins"), [(15.0, True), (15.25, False)])
-def test_pieces_join_within_reach_times_the_least_size(group, x, joins):
+def test_fragments_join_within_the_distance_times_the_least_size(group, x, joins):
     peaks = on_a_line(a0=0, b0=x)
     assert group(STAR, peaks, join_distance=1.5) == (["a0 b0"] if joins else ["a0", "b0"])
     assert group(STAR, peaks) == ["a0", "b0"]
 
 
 @pytest.mark.parametrize(("x", "joins"), [(30.0, True), (30.25, False)])
-def test_pieces_join_within_reach_times_the_larger_size(group, x, joins):
+def test_fragments_join_within_the_distance_times_the_larger_size(group, x, joins):
     peaks = {"a0": (0, 20, 0.5), "h0": (0, 0, 0.5), "b0": (x, 0, 0.5)}  # sizes 20 and 10; b0 contradicts h0
     groups = group(STAR, peaks, [("h0", "a0", 0.5)], join_distance=3.0)
     assert groups == (["a0 b0 h0"] if joins else ["a0 h0", "b0"])
@@ -163,11 +163,11 @@ def test_size_does_not_grow_with_a_join(group):
     assert group(STAR, on_a_line(a0=0, b0=14, c0=32), join_distance=1.5) == ["a0 b0", "c0"]
 
 
-def test_pieces_that_share_a_type_do_not_join(group):
+def test_fragments_that_share_a_type_do_not_join(group):
     assert group(STAR, on_a_line(a0=0, a1=2), join_distance=1.5) == ["a0", "a1"]
 
 
-def test_the_nearest_pieces_join_first(group):
+def test_the_nearest_fragments_join_first(group):
     assert group(STAR, on_a_line(a0=0, b0=6, a1=11), join_distance=1.5) == ["a1 b0", "a0"]
 
 
@@ -227,7 +227,7 @@ def test_a_shared_peak_may_contradict_one_part_only(group):
     assert group(CHAIN, peaks, parts, allow_shared_keypoints=True) == ["a1 b1 c0 d1", "a0 b0 c0"]
 
 
-def test_the_peak_with_most_evidence_is_shared(group):
+def test_the_peak_with_the_largest_part_score_is_shared(group):
     peaks = spread("a0 a1 a2 b0 b1 b2 c0 c2")
     linked = [("a0", "b0", 0.9), ("a1", "b1", 0.5), ("a2", "b2", 0.9), ("b0", "c0", 0.9), ("b2", "c2", 0.9)]
     for first, second, shared in ((0.4, 0.3, "c0"), (0.3, 0.4, "c2"), (0.4, 0.4, "c0")):

@@ -204,7 +204,11 @@ REFUSED_OPTIONS = {
     "stride 2.5": ({"stride": 2.5}, TypeError, "stride: expected an integer, got 2.5"),
     "stride 4.0": ({"stride": 4.0}, TypeError, "stride: expected an integer, got 4.0"),
     "stride True": ({"stride": True}, TypeError, "stride: expected an integer, got True"),
-    "backend": ({"backend": "cuda"}, ValueError, "backend: expected one of 'auto', 'native', 'reference', got 'cuda'"),
+    "backend": (
+        {"backend": "cuda"},
+        ValueError,
+        "backend: expected one of 'auto', 'native', 'torch', 'reference', got 'cuda'",
+    ),
     "threads 0": ({"threads": 0}, ValueError, "threads: expected None or 1 to 1024, got 0"),
     "threads 1025": ({"threads": 1025}, ValueError, "threads: expected None or 1 to 1024, got 1025"),
     "threads True": ({"threads": True}, TypeError, "threads: expected None or an integer, got True"),

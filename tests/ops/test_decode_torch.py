@@ -8,9 +8,8 @@ import torch
 from helpers.builds import count_as_cuda
 from helpers.emulation import EmulatedKernels
 from helpers.fake_network import FACE, blob_image, blob_network
-from helpers.map_scenes import people_maps
+from helpers.map_scenes import PAIR, crowd, flipped, people_maps
 from helpers.parity import assert_same_columns, assert_same_poses
-from test_decode_emulation import PAIR, crowd, flipped
 from torch import library
 
 import simplepose as sp
@@ -94,7 +93,7 @@ def test_what_is_too_much_for_the_device_is_done_on_the_host(kernels, monkeypatc
             assert_same_poses(found.poses(place, 4.0, 1.5), one)
         for one, other in zip(found.all_poses(4.0, 1.5, 1), expected, strict=True):
             assert_same_poses(one, other)
-    monkeypatch.setattr(cuda_match_parts, "MOST_SLOTS", 1)
+    monkeypatch.setattr(cuda_match_parts, "MAX_PEAKS", 1)
     assert len(sp.match_parts(torch.from_numpy(plain), sp.find_peaks(plain))[0].type)
 
 
@@ -116,18 +115,20 @@ def test_the_ops_keep_torchs_contracts(kernels):
     maps = torch.from_numpy(scenes()[:1])
     mirror = sp.COCO.channel_flip[: maps.shape[1]].tolist()
     both = torch.cat([maps, maps.flip(3)[:, mirror]])
-    for arguments in ((maps, 30, 18, [], 0.1, 8, False), (both, 30, 18, mirror, 0.1, 8, True)):
+    for arguments in ((maps, 30, 18, [], 0.1, 8), (both, 30, 18, mirror, 0.1, 8)):
         library.opcheck(cuda_find_peaks.find_peaks_op, arguments)
-    slots, counts, averaged = cuda_find_peaks.find_peaks_op(both, 30, 18, mirror, 0.1, 8, True)
-    np.testing.assert_array_equal(averaged, flipped(both.numpy(), mirror)[:, 30:])
+    slots, counts = cuda_find_peaks.find_peaks_op(both, 30, 18, mirror, 0.1, 8)
+    averaged = torch.from_numpy(flipped(both.numpy(), mirror))
+    for one, other in zip((slots, counts), cuda_find_peaks.find_peaks_op(averaged, 30, 18, [], 0.1, 8), strict=True):
+        assert torch.equal(one, other)
     one_part = (maps, slots, counts, [0, 0], [], 0.1, 10, 8, 64)
     kernels(sp.Skeleton("one", ("a", "b"), (("a", "b"),)))
     pair = (maps[:, :3], slots[:, :, :2].contiguous(), counts[:, :2].contiguous(), [0, 1], *one_part[4:])
     library.opcheck(cuda_match_parts.match_parts_op, pair)
     compiled = torch.compile(cuda_find_peaks.find_peaks_op, fullgraph=True, backend="aot_eager")
     for one, other in zip(
-        compiled(maps, 30, 18, [], 0.1, 8, False),
-        cuda_find_peaks.find_peaks_op(maps, 30, 18, [], 0.1, 8, False),
+        compiled(maps, 30, 18, [], 0.1, 8),
+        cuda_find_peaks.find_peaks_op(maps, 30, 18, [], 0.1, 8),
         strict=True,
     ):
         assert torch.equal(one, other)
@@ -137,8 +138,8 @@ def test_indices_that_kernels_would_read_with_are_checked(kernels):
     kernels()
     maps = torch.from_numpy(scenes()[:1])
     with pytest.raises(ValueError, match="mirror: expected indices from 0 to 47, got 0 to 48"):
-        cuda_find_peaks.find_peaks_op(torch.cat([maps, maps]), 30, 18, [*range(47), 48], 0.1, 8, False)
-    slots, counts, _ = cuda_find_peaks.find_peaks_op(maps, 30, 18, [], 0.1, 8, False)
+        cuda_find_peaks.find_peaks_op(torch.cat([maps, maps]), 30, 18, [*range(47), 48], 0.1, 8)
+    slots, counts = cuda_find_peaks.find_peaks_op(maps, 30, 18, [], 0.1, 8)
     with pytest.raises(ValueError, match="parts: expected indices from 0 to 17, got -1 to 0"):
         cuda_match_parts.match_parts_op(maps, slots, counts, [0, -1], [], 0.1, 10, 8, 64)
     mirror = np.full(48, 99, np.int32)
@@ -174,7 +175,7 @@ def test_the_predictor_decodes_beside_the_network(kernels, settings):
     predictor = Predictor(blob_network, FACE, size=128, **settings)
     expected = predictor(images)
     assert all(len(poses) for poses in expected)
-    kernels(FACE, predictor.config)
+    kernels(FACE, predictor.config.decode)
     for one, other in zip(predictor.predict_many(images, batch_size=3), expected, strict=True):
         assert_same_poses(one.poses, other)
     assert_same_poses(predictor(images[0]), expected[0])

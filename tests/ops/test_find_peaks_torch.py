@@ -1,4 +1,4 @@
-"""The vectorised find_peaks and its maths equal the reference to the last bit."""
+"""The vectorized find_peaks and its maths equal the reference to the last bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vectorised match_parts equals the reference to the last bit, however its pairs are cut into chunks."""
+"""The vectorized match_parts equals the reference to the last bit, however its pairs are cut into chunks."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_noise_agrees_where_the_limit_cuts(skeleton):
 
 def test_no_images_no_parts_and_no_peaks_give_nothing():
     assert list(pytorch.match_parts(torch.zeros(0, 30, 8, 8), [], sp.COCO, sp.DecodeConfig())) == []
-    ball = sp.Skeleton("ball", ("centre",), ())
+    ball = sp.Skeleton("ball", ("center",), ())
     maps = torch.ones(2, 1, 4, 4)
     assert compare(maps, peaks_of(maps, ball, sp.DecodeConfig()), ball, sp.DecodeConfig()) == 0
     empty = torch.zeros(2, 3, 4, 4)

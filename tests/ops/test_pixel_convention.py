@@ -36,7 +36,7 @@ def worst_error(shape: tuple[int, int], scales: tuple[float, ...], flip: bool) -
         size=SIZE,
         scales=scales,
         flip=flip,
-        config=DecodeConfig(peak_threshold=0.2, join_distance=0.0),
+        decode=DecodeConfig(peak_threshold=0.2, join_distance=0.0),
     )
     keypoints = predictor(image).keypoints
     worst = 0.0
@@ -100,7 +100,7 @@ def _scales_resampled_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
         cut = maps[None, :, : frame.cells[0], : frame.cells[1]]
         return functional.interpolate(cut, size=grid.cells, mode="bicubic")[0]
 
-    monkeypatch.setattr(simplepose.predict, "resample", resample)
+    monkeypatch.setattr(simplepose.inference.predictor, "resample", resample)
 
 
 def _scales_resampled_by_corners(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,18 +108,18 @@ def _scales_resampled_by_corners(monkeypatch: pytest.MonkeyPatch) -> None:
         cut = maps[None, :, : frame.cells[0], : frame.cells[1]]
         return functional.interpolate(cut, size=grid.cells, mode="bicubic", align_corners=True)[0]
 
-    monkeypatch.setattr(simplepose.predict, "resample", resample)
+    monkeypatch.setattr(simplepose.inference.predictor, "resample", resample)
 
 
 def _scales_resampled_one_pixel_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    correct = simplepose.predict.resample
+    correct = simplepose.inference.predictor.resample
 
     def resample(maps: Tensor, frame: Frame, grid: Frame) -> Tensor:
         right = correct(maps, frame, grid)
         moved = functional.pad(right[None], (1, 0, 0, 0), mode="replicate")[0, :, :, :-1]  # by one cell
         return right + (moved - right) / STRIDE if frame != grid else right
 
-    monkeypatch.setattr(simplepose.predict, "resample", resample)
+    monkeypatch.setattr(simplepose.inference.predictor, "resample", resample)
 
 
 def _padded_on_the_left_and_above(monkeypatch: pytest.MonkeyPatch) -> None:

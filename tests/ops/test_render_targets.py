@@ -188,11 +188,11 @@ def test_people_merge_by_maximum_and_need_labels():
     keypoints = scene(4, (128, 128))
     alone = [sp.render_targets(keypoints[i : i + 1], (128, 128)) for i in range(4)]
     np.testing.assert_array_equal(sp.render_targets(keypoints, (128, 128)), np.max(alone, 0))
-    hidden, unlabelled = keypoints.copy(), keypoints.copy()
+    hidden, unlabeled = keypoints.copy(), keypoints.copy()
     hidden[..., 2] = np.minimum(hidden[..., 2], 1)
     np.testing.assert_array_equal(sp.render_targets(hidden, (128, 128)), np.max(alone, 0))
-    unlabelled[:, 1, 2] = 0  # the neck
-    maps = sp.render_targets(unlabelled, (128, 128))
+    unlabeled[:, 1, 2] = 0  # the neck
+    maps = sp.render_targets(unlabeled, (128, 128))
     touching = (sp.COCO.part_index == 1).any(1)
     assert not maps[:30][touching].any()
     assert not maps[31].any()
@@ -242,7 +242,11 @@ KEYPOINTS = scene(2, (64, 64))
         ({"scales": 2.0}, TypeError, "scales: expected an integer, got 2.0"),
         ({"skeleton": "coco"}, TypeError, "skeleton: expected a Skeleton, got str"),
         ({"config": sp.DecodeConfig()}, TypeError, "config: expected a TargetConfig, got DecodeConfig"),
-        ({"backend": "cuda"}, ValueError, "backend: expected one of 'auto', 'native', 'reference', got 'cuda'"),
+        (
+            {"backend": "cuda"},
+            ValueError,
+            "backend: expected one of 'auto', 'native', 'torch', 'reference', got 'cuda'",
+        ),
         ({"threads": 0}, ValueError, "threads: expected None or 1 to 1024, got 0"),
         ({"threads": "2"}, TypeError, "threads: expected None or an integer, got '2'"),
         ({"envelope": 1}, TypeError, "envelope: expected True or False, got 1"),
@@ -267,8 +271,8 @@ def test_the_native_border_refuses_what_the_public_face_never_passes():
         (0, KEYPOINTS, "keypoints: expected"),
         (1, np.full((30, 2), 18, np.int32), "parts: expected keypoint types below 18, got 18"),
         (3, [], "maps: expected one array a scale"),
-        (3, [maps, maps], "maps: scale 1 has the wrong shape"),
-        (4, True, "maps: scale 0 has the wrong shape"),
+        (3, [maps, maps], "maps: scale 1: expected shape"),
+        (4, True, "maps: scale 0: expected shape"),
     ]:
         with pytest.raises(ValueError, match=message):
             module.render_targets(*good[:place], wrong, *good[place + 1 :])

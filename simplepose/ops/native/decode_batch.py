@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from simplepose.checks import check_indices
 from simplepose.ops.config import DecodeConfig
-from simplepose.ops.inputs import check_table
 from simplepose.ops.native import kernels
 from simplepose.ops.native import module as native
 from simplepose.poses import Poses
@@ -56,7 +56,7 @@ class DecodeBatch:
         self._sizes, self._mirror = sizes, mirror
         self._on_host: list[NDArray[np.float32]] | None = None
         if mirror is not None:
-            check_table("mirror", mirror.tolist(), maps.shape[1])
+            check_indices("mirror", mirror.tolist(), maps.shape[1])
         self._batch = self._start()
 
     def _start(self) -> Any:

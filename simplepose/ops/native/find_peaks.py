@@ -15,9 +15,7 @@ from simplepose.skeleton.skeleton import Skeleton
 def find_peaks(maps: Tensor, skeleton: Skeleton, config: DecodeConfig) -> list[Peaks]:
     """`simplepose.find_peaks` of ``[B, C, H, W]`` maps, contiguous: of keypoints alone, or of parts and keypoints."""
     first = 0 if maps.shape[1] == skeleton.num_keypoints else skeleton.num_parts
-    slots, counts, _ = find_peaks_op(
-        maps, first, skeleton.num_keypoints, [], config.peak_threshold, config.max_peaks, False
-    )
+    slots, counts = find_peaks_op(maps, first, skeleton.num_keypoints, [], config.peak_threshold, config.max_peaks)
     found = counts.cpu().numpy()
     kept = np.minimum(found, config.max_peaks)
     rows = slots[: int(kept.max(initial=0))].cpu().numpy()
@@ -38,25 +36,22 @@ def find_peaks_op(
     mirror: list[int],
     threshold: float,
     max_peaks: int,
-    average: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Peaks of the ``keypoints`` maps from ``first_channel`` on, on the device alone.
 
     Args:
         maps: ``[B, C, H, W]`` float32, float16 or bfloat16; ``[2 B, C, H, W]`` with mirror.
         mirror: empty, or the ``C`` channels that take each one's place in a mirrored image: the maps are averaged.
-        average: whether the averaged keypoint maps are wanted too.
 
     Returns:
-        Slots ``[max_peaks, B, J, 3]`` float32 of x, y in cells and score, best first, zero where unused; counts
-        ``[B, J]`` int32, ``max_peaks + 1`` where more were cut; the averaged maps ``[B, J, H, W]`` float32, or nothing.
+        Slots ``[max_peaks, B, J, 3]`` float32 of x, y in cells and score, best first, zero where unused; and
+        counts ``[B, J]`` int32, ``max_peaks + 1`` where more were cut.
     """
     images = len(maps) // (2 if mirror else 1)
     slots = maps.new_zeros((max_peaks, images, keypoints, 3), dtype=torch.float32)
     counts = maps.new_empty((images, keypoints), dtype=torch.int32)
-    averaged = maps.new_empty((images, keypoints, *maps.shape[2:]) if average else 0, dtype=torch.float32)
-    launch_find_peaks(maps.contiguous(), first_channel, mirror, threshold, slots, counts, averaged if average else None)
-    return slots, counts, averaged
+    launch_find_peaks(maps.contiguous(), first_channel, mirror, threshold, slots, counts)
+    return slots, counts
 
 
 def launch_find_peaks(
@@ -66,7 +61,6 @@ def launch_find_peaks(
     threshold: float,
     slots: Tensor,
     counts: Tensor,
-    averaged: Tensor | None = None,
 ) -> None:
     """The kernel alone, into tensors that are there: `find_peaks_op` says what each is."""
     kernels.kernels().find_peaks_cuda(
@@ -76,7 +70,6 @@ def launch_find_peaks(
         kernels.borrow(kernels.device_table("mirror", tuple(mirror), maps.shape[1], maps.device)) if mirror else None,
         kernels.borrow(slots),
         kernels.borrow(counts),
-        None if averaged is None else kernels.borrow(averaged),
         kernels.stream(maps.device),
     )
 
@@ -89,11 +82,9 @@ def _find_peaks_fake(
     mirror: list[int],
     threshold: float,
     max_peaks: int,
-    average: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     images = maps.shape[0] // (2 if mirror else 1)
     return (
         maps.new_empty((max_peaks, images, keypoints, 3), dtype=torch.float32),
         maps.new_empty((images, keypoints), dtype=torch.int32),
-        maps.new_empty((images, keypoints, *maps.shape[2:]) if average else 0, dtype=torch.float32),
     )

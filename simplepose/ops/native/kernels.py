@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simplepose.ops.inputs import check_table
+from simplepose.checks import check_indices
 from simplepose.ops.native.module import require_native
 
 
@@ -32,5 +32,5 @@ def stream(device: torch.device) -> int:
 @cache  # for good: a captured CUDA graph reads it at each replay
 def device_table(name: str, values: tuple[int, ...], count: int, device: torch.device) -> Tensor:
     """Indices below ``count`` as int32 on the device, kept there so that a call copies nothing."""
-    check_table(name, values, count)
+    check_indices(name, values, count)
     return torch.tensor(values, dtype=torch.int32, device=device)

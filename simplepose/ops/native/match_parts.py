@@ -7,16 +7,13 @@ import torch
 from torch import Tensor, library
 
 from simplepose.ops.candidates import CandidateParts, Peaks
-from simplepose.ops.config import DecodeConfig
+from simplepose.ops.config import MAX_PEAKS, DecodeConfig
 from simplepose.ops.native import kernels
 from simplepose.ops.native import module as native
 from simplepose.skeleton.skeleton import Skeleton
 
-MOST_SLOTS = 4096
-"""Most peaks of one type that match_parts takes; their pairs are counted in 32 bits."""
-
-MOST_PAIRS = 1 << 24
-"""Most accepted pairs of a batch that leave the device."""
+MAX_HITS = 1 << 22
+"""Most accepted pairs of a batch that leave the device; more are noise."""
 
 
 def match_parts(
@@ -27,7 +24,7 @@ def match_parts(
         return []
     counts = np.stack([np.bincount(p.type, minlength=skeleton.num_keypoints) for p in peaks]).astype(np.int32)
     most = int(counts.max(initial=0))
-    if most > MOST_SLOTS:
+    if most > MAX_PEAKS:
         return None
     slots = np.zeros((max(most, 1), len(peaks), skeleton.num_keypoints, 3), np.float32)
     for image, one in enumerate(peaks):
@@ -42,7 +39,7 @@ def match_parts(
         wanted = int(total)
         if wanted <= capacity:
             break
-        if wanted > MOST_PAIRS:
+        if wanted > MAX_HITS:
             return None
         capacity = wanted
     begin, size = first.cpu().numpy(), found.cpu().numpy()
@@ -50,7 +47,7 @@ def match_parts(
     decoder = native.decoder(skeleton, config)
     return [
         CandidateParts(
-            *decoder.rank_pairs(
+            *decoder.score_pairs(
                 one.type, one.xy, one.score, [pairs[b : b + n] for b, n in zip(begin[i], size[i], strict=True)]
             )
         )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from simplepose.checks import check_indices
 from simplepose.ops.config import TargetConfig
-from simplepose.ops.inputs import check_table
 from simplepose.ops.native.module import require_native
 from simplepose.ops.reference.render_targets import TargetRules, map_shapes
 
@@ -64,5 +64,5 @@ def _device_parts(parts: tuple[int, ...], types: int, device: torch.device) -> T
     """``[L, 2]`` int32 keypoint types on the device, kept there so that a call copies nothing."""
     import torch
 
-    check_table("parts", parts, types)
+    check_indices("parts", parts, types)
     return torch.tensor(parts, dtype=torch.int32, device=device).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""find_peaks in plain vectorised PyTorch, on any device: max-pooling, then exact tests where it left something."""
+"""find_peaks in plain vectorized PyTorch, on any device: max-pooling, then exact tests where it left something."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def find_peaks(maps: Tensor, config: DecodeConfig) -> list[Peaks]:
 
 
 def _wins_ties(maps: Tensor, at: Tensor) -> Tensor:
-    """``[N]``: whether no earlier neighbour of the cells ``at`` has the same value; later ones may."""
+    """``[N]``: whether no earlier neighbor of the cells ``at`` has the same value; later ones may."""
     image, kind, y, x = at.unbind(1)
     value = maps[image, kind, y, x]
     wins = torch.ones_like(value, dtype=torch.bool)

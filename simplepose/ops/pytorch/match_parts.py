@@ -1,4 +1,4 @@
-"""match_parts in plain vectorised PyTorch, on any device: all pairs of a batch side by side, a bounded number at once.
+"""match_parts in plain vectorized PyTorch, on any device: all pairs of a batch side by side, a bounded number at once.
 
 The pairs of a batch are numbered image by image, within one part type by part type (a group is an image and a part
 type), within that by from-peak, then to-peak. What a pair joins follows from its number, so no list of pairs is kept.
@@ -79,7 +79,7 @@ def match_parts(maps: Tensor, peaks: list[Peaks], skeleton: Skeleton, config: De
 
 
 def _runs(sizes: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
-    """(first, last + 1) of neighbours whose sizes add up to at most ``most``, or of one alone that is larger."""
+    """(first, last + 1) of neighbors whose sizes add up to at most ``most``, or of one alone that is larger."""
     first, total = 0, 0
     for place, size in enumerate(sizes.tolist()):
         if place > first and total + size > most:
@@ -147,7 +147,7 @@ def _sample_lines(batch: _Batch, group: Tensor, start: Tensor, end: Tensor, coun
 
 
 def _between(cells: Tensor, at: Tensor, right: int, share: Tensor) -> Tensor:
-    """The values ``share`` of the way from the cells ``at`` to their right neighbours."""
+    """The values ``share`` of the way from the cells ``at`` to their right neighbors."""
     left = cells[at]
     return left + share * (cells[at + right] - left)
 

@@ -39,8 +39,8 @@ def render_targets(
     maps = keypoints.new_zeros((images, count + types + envelope, height, width))
     boxes = torch.zeros_like(maps[:, :count]) if rules.line else None
     xy = keypoints[..., :2]
-    labelled = (keypoints[..., 2:] > 0) & xy.isfinite().all(-1, keepdim=True)
-    xy = torch.where(labelled, xy, math.nan)  # comparisons with it are false: nothing is drawn
+    labeled = (keypoints[..., 2:] > 0) & xy.isfinite().all(-1, keepdim=True)
+    xy = torch.where(labeled, xy, math.nan)  # comparisons with it are false: nothing is drawn
     index = torch.tensor(parts, device=keypoints.device).reshape(-1, 2)
     offset = rules.stride * 0.5 - 0.5
     gx, gy = (torch.arange(n, device=keypoints.device) * rules.stride + offset for n in (width, height))
@@ -116,14 +116,14 @@ def _axes(a: Tensor, b: Tensor, rules: TargetRules) -> tuple[Tensor, Tensor, Ten
     length = squared.sqrt()
     axis = delta / (length + float(LINE_EPSILON) if rules.line else length)
     drawn = (squared >= float(SHORTEST_SQUARED)) & squared.isfinite()
-    centre = torch.where(drawn, (a + b) * 0.5, math.nan)
-    return centre, axis, length
+    center = torch.where(drawn, (a + b) * 0.5, math.nan)
+    return center, axis, length
 
 
 def _draw_ellipses(area: Tensor, a: Tensor, b: Tensor, gx: Tensor, gy: Tensor, rules: TargetRules) -> None:
     """``area [..., L, h, w]``, ``a`` and ``b [..., L, 2]``."""
-    centre, axis, length = _axes(a, b, rules)
-    px, py = gx - centre[..., :1], gy - centre[..., 1:]
+    center, axis, length = _axes(a, b, rules)
+    px, py = gx - center[..., :1], gy - center[..., 1:]
     along = axis / (length * 0.5 + rules.stride)  # in units of the semi-axes
     across = axis * rules.part_scale
     t = (px * along[..., :1])[..., None, :] + (py * along[..., 1:])[..., :, None]
@@ -135,8 +135,8 @@ def _draw_ellipses(area: Tensor, a: Tensor, b: Tensor, gx: Tensor, gy: Tensor, r
 
 def _add_lines(area: Tensor, boxes: Tensor, a: Tensor, b: Tensor, gx: Tensor, gy: Tensor, rules: TargetRules) -> None:
     """Add to ``area`` and to the counts of boxes, both ``[..., L, h, w]``."""
-    centre, axis, _ = _axes(a, b, rules)
-    px, py = gx - centre[..., :1], gy - centre[..., 1:]
+    center, axis, _ = _axes(a, b, rules)
+    px, py = gx - center[..., :1], gy - center[..., 1:]
     across = axis * rules.part_scale
     d = (px * across[..., 1:])[..., None, :] - (py * across[..., :1])[..., :, None]
     value = d.square().neg_().exp2_()

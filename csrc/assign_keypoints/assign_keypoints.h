@@ -1,0 +1,54 @@
+// assign_keypoints: groups peaks into people (rules 3 to 7). Reference: simplepose/ops/reference/assign_keypoints.py,
+// which has a function of the same name for each rule.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "assign_keypoints/join_fragments.h"
+#include "assign_keypoints/pose_table.h"
+#include "assign_keypoints/reassign.h"
+#include "assign_keypoints/type_set.h"
+#include "common/types.h"
+
+namespace simplepose {
+
+// What merge keeps from call to call: a union-find over the peaks.
+struct MergeScratch {
+  std::vector<int32_t> parent;  // [peaks] the root of a set is its smallest peak
+  std::vector<TypeSet> types;   // [peaks] of the set, at its root
+};
+
+// A pose that also takes a peak of another pose.
+struct SharedPeak {
+  int32_t pose, peak;
+};
+
+// What share_keypoints keeps from call to call.
+struct ShareScratch {
+  std::vector<uint8_t> taken;  // [peaks] whether a pose has the peak
+  std::vector<SharedPeak> shared;
+};
+
+// What emit keeps from call to call.
+struct EmitScratch {
+  std::vector<float> totals;   // [fragments] the sum of the peak scores
+  std::vector<int32_t> order;  // the fragments with enough keypoints, best first
+};
+
+// What assign_keypoints keeps from call to call, so that a steady state allocates nothing.
+struct AssignScratch {
+  MergeScratch merge;        // rule 3
+  PoseStorage poses;         // all rules
+  ReassignScratch reassign;  // rule 4
+  JoinScratch join;          // rule 5
+  EmitScratch emit;          // rule 6
+  ShareScratch share;        // rule 7
+};
+
+// Peaks and candidates as find_peaks and match_parts order them; of the candidates `from`, `to` and `score` are read.
+// People come by score descending, ties by the smallest peak index.
+void assign_keypoints(const Peaks& peaks, const CandidateParts& candidates, const Skeleton& skeleton,
+                      const DecodeSettings& settings, People& people, AssignScratch& scratch);
+
+}  // namespace simplepose

@@ -1,0 +1,86 @@
+// What the decoding ops hand on to one another, all of one image. simplepose/ops/candidates.py says the same in Python.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "common/float_maths.h"
+
+namespace simplepose {
+
+// The part of a skeleton that decoding needs.
+struct Skeleton {
+  int keypoints = 0;                  // J
+  std::vector<int32_t> from, to;      // [L] keypoint types of each part
+  std::vector<int16_t> part_between;  // [J * J] the part that joins two types, in either direction, or -1
+  int parts() const { return static_cast<int>(from.size()); }
+};
+
+// simplepose/ops/config.py's DecodeConfig, with thresholds rounded to float32.
+struct DecodeSettings {
+  float peak_threshold, part_threshold, min_single_score, join_distance, min_join_size;
+  int max_peaks, num_samples, min_samples, min_keypoints;
+  bool part_score_product, reassign, allow_shared_keypoints;
+};
+
+// Candidate keypoints by type, then score descending, then raster index; x, y in grid cells.
+struct Peaks {
+  std::vector<float> x, y, score;
+  std::vector<int32_t> type;
+  std::vector<int32_t> first;  // [J + 1] where each type begins
+  bool truncated = false;      // whether max_peaks cut any
+  int32_t size() const { return static_cast<int32_t>(x.size()); }
+  void clear() {
+    x.clear(), y.clear(), score.clear(), type.clear();
+    first.assign(1, 0);
+    truncated = false;
+  }
+};
+
+// Scored pairs of peaks by part type, then part score descending, then peak indices.
+struct CandidateParts {
+  std::vector<int32_t> from, to;
+  std::vector<float> response, score;
+  std::vector<int32_t> first;  // [L + 1] where each part type begins
+  int32_t size() const { return static_cast<int32_t>(from.size()); }
+  void clear() {
+    from.clear(), to.clear(), response.clear(), score.clear();
+    first.assign(1, 0);
+  }
+};
+
+// The peaks at the two ends of a part type.
+struct PartEnds {
+  int32_t from_begin, from_end, to_begin, to_end;
+  int32_t from_count() const { return from_end - from_begin; }
+  int32_t to_count() const { return to_end - to_begin; }
+};
+
+inline PartEnds part_ends(const Skeleton& skeleton, const Peaks& peaks, int part) {
+  const int32_t from = skeleton.from[part], to = skeleton.to[part];
+  return {peaks.first[from], peaks.first[from + 1], peaks.first[to], peaks.first[to + 1]};
+}
+
+// People by score descending.
+struct People {
+  std::vector<int32_t> peak;  // [N * J] peak index, -1 where the keypoint is missing
+  std::vector<float> score;   // [N]
+  int32_t size() const { return static_cast<int32_t>(score.size()); }
+};
+
+// A map [height, width] in memory, as the shared maths reads it.
+struct PlainMap {
+  const float* cells;
+  int width;
+
+  SP_HD float operator()(int y, int x) const { return cells[int64_t{y} * width + x]; }
+};
+
+// Maps float order to unsigned integer order, descending, so that keys sort as integers: the largest first.
+SP_HD uint32_t descending_bits(float value) {
+  const auto bits = static_cast<uint32_t>(float_bits(value));
+  const uint32_t ascending = (bits & 0x80000000u) ? ~bits : bits | 0x80000000u;
+  return ~ascending;
+}
+
+}  // namespace simplepose

@@ -1,0 +1,41 @@
+// The three decoding ops in a row, for one image, in memory that is kept from call to call.
+#pragma once
+
+#include <limits>
+
+#include "assign_keypoints/assign_keypoints.h"
+#include "find_peaks/find_peaks.h"
+#include "match_parts/match_parts.h"
+
+namespace simplepose {
+
+struct Workspace {
+  Peaks peaks;
+  CandidateParts candidates;
+  People people;
+  std::vector<uint64_t> peak_keys;
+  MatchScratch match;
+  AssignScratch assign;
+};
+
+// Maps [L + J (or more), height, width]: part maps, then keypoint maps. The result is in workspace.people.
+inline void decode(const float* maps, int height, int width, const Skeleton& skeleton, const DecodeSettings& settings,
+                   Workspace& workspace) {
+  const float* keypoint_maps = maps + int64_t{skeleton.parts()} * height * width;
+  find_peaks(keypoint_maps, skeleton.keypoints, height, width, settings, workspace.peaks, workspace.peak_keys);
+  match_parts(maps, height, width, workspace.peaks, skeleton, settings, workspace.candidates, workspace.match);
+  assign_keypoints(workspace.peaks, workspace.candidates, skeleton, settings, workspace.people, workspace.assign);
+}
+
+// Rows [N, J, 3] of people: x, y (times scale, plus shift) and score, (NaN, NaN, 0) where a keypoint is missing.
+inline void write_people(const People& people, const Peaks& peaks, float scale, float shift, float* out) {
+  const float missing = std::numeric_limits<float>::quiet_NaN();
+  for (const int32_t peak : people.peak) {
+    out[0] = peak < 0 ? missing : peaks.x[peak] * scale + shift;
+    out[1] = peak < 0 ? missing : peaks.y[peak] * scale + shift;
+    out[2] = peak < 0 ? 0.0f : peaks.score[peak];
+    out += 3;
+  }
+}
+
+}  // namespace simplepose

@@ -1,0 +1,59 @@
+// find_peaks: heatmap NMS with sub-pixel positions (rule 1). Reference: simplepose/ops/reference/find_peaks.py.
+//
+// A cell is a peak if it reaches the threshold and beats its 8 neighbours under (value, then lower raster index);
+// cells outside the map do not count, and non-finite values read as 0. Sub-pixel offsets are the vertices of
+// parabolas through logarithms, rounded to 1/256 cell.
+#pragma once
+
+#include <vector>
+
+#include "common/float_maths.h"
+#include "common/types.h"
+
+namespace simplepose {
+
+// Keypoint maps [J, height, width], row by row; threshold > 0. `keys` is scratch that keeps its memory.
+void find_peaks(const float* maps, int keypoints, int height, int width, const DecodeSettings& settings, Peaks& peaks,
+                std::vector<uint64_t>& keys);
+
+// Whether cell (x, y), whose value is at least the threshold, is a peak. `map(y, x)` reads a cell.
+template <typename Map>
+SP_HD bool is_peak(const Map& map, int height, int width, int y, int x) {
+  const float value = finite(map(y, x));
+  bool beaten = false;
+#if defined(__CUDA_ARCH__)
+#pragma unroll
+#endif
+  for (int neighbour = 0; neighbour < 9; ++neighbour) {
+    const int v = y + neighbour / 3 - 1, u = x + neighbour % 3 - 1;
+    const bool inside = neighbour != 4 && v >= 0 && v < height && u >= 0 && u < width;
+    const bool earlier = neighbour < 4;  // an earlier neighbour wins a tie
+#if defined(__CUDA_ARCH__)
+    // All neighbours are read at once, so that a thread waits for memory once: those outside as the cell itself.
+    const float other = finite(map(inside ? v : y, inside ? u : x));
+    beaten |= inside && (earlier ? other >= value : other > value);
+#else
+    if (!inside) continue;
+    const float other = finite(map(v, u));
+    if (earlier ? other >= value : other > value) return false;
+#endif
+  }
+  return !beaten;
+}
+
+constexpr float kLogFloor = 1e-3f;  // samples below it count as it before their logarithm is taken
+
+// The vertex of the parabola through three logarithms, in cells from the middle one: within half a cell, rounded to
+// 1/256; 0 where the second difference is not negative.
+SP_HD float parabola_vertex(float before, float middle, float after) {
+  const float curvature = (before - middle) + (after - middle);
+  if (!(curvature < 0.0f)) return 0.0f;
+  float offset = (0.5f * (before - after)) / curvature;
+  offset = offset < -0.5f ? -0.5f : (offset > 0.5f ? 0.5f : offset);
+  const float rounded = (offset * 256.0f + 12582912.0f) - 12582912.0f;  // half to even, as rint
+  return rounded * (1.0f / 256.0f);
+}
+
+SP_HD float floored_log(float sample) { return log32(sample > kLogFloor ? sample : kLogFloor); }
+
+}  // namespace simplepose

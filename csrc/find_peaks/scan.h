@@ -1,0 +1,44 @@
+// The scan of a map for cells above the threshold, as the generic and the AVX2 code of find_peaks share it.
+#pragma once
+
+#include <cfloat>
+
+#include "common/simd.h"
+#include "find_peaks/find_peaks.h"
+
+namespace simplepose {
+
+// The scan of one map for peaks. `keys` receive (score descending, raster index) as one integer each.
+struct Scan {
+  const float* map;
+  int height, width;
+  float threshold;
+  uint64_t* keys;  // room for every possible peak: no two are neighbours
+  size_t count = 0;
+
+  // Appends the cell, which reaches the threshold, if it is a peak.
+  void test(int y, int x) {
+    if (!is_peak(PlainMap{map, width}, height, width, y, x)) return;
+    const int64_t cell = int64_t{y} * width + x;
+    keys[count++] = uint64_t{descending_bits(map[cell])} << 32 | cell;
+  }
+
+  // The cells of row y from `begin` on.
+  void run_row(int y, int begin) {
+    const float* row = map + int64_t{y} * width;
+    for (int x = begin; x < width; ++x) {
+      if (row[x] >= threshold && row[x] <= FLT_MAX) test(y, x);
+    }
+  }
+};
+
+// Logarithms of 8 samples. The compiler makes vector code of the loop where the caller has AVX2.
+SP_INLINE void floored_logs(const float* samples, float* out) {
+  for (int i = 0; i < 8; ++i) out[i] = floored_log(samples[i]);
+}
+
+// The same with AVX2, on processors that have it: all rows of a map, and 8 logarithms.
+void scan_avx2(Scan& scan);
+void floored_logs_avx2(const float* samples, float* out);
+
+}  // namespace simplepose

@@ -1,0 +1,77 @@
+// match_parts: scores every pair of peaks that a body part could connect (rule 2). Reference:
+// simplepose/ops/reference/match_parts.py.
+//
+// `samples` evenly spaced bilinear samples, both ends included; a candidate if enough exceed the threshold and its
+// part score is finite. Non-finite map values read as 0.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "common/float_maths.h"
+#include "common/limits.h"
+#include "common/types.h"
+
+namespace simplepose {
+
+// Pairs of peaks as lines from a to b, in arrays that a vector load may overrun by 7.
+struct PairLines {
+  std::vector<float> ax, ay, bx, by;
+
+  void resize(size_t pairs) {
+    for (auto* column : {&ax, &ay, &bx, &by}) column->resize(pairs + 7);
+  }
+};
+
+// Pairs of one part type of which enough samples exceed the threshold, in (from-peak, to-peak) order.
+struct AcceptedPairs {
+  std::vector<int32_t> pair;    // from-peak * number of to-peaks + to-peak, each counted within its type
+  std::vector<float> response;  // the mean of the samples
+
+  void clear() { pair.clear(), response.clear(); }
+};
+
+// What match_parts keeps from call to call, so that a steady state allocates nothing.
+struct MatchScratch {
+  AcceptedPairs accepted;
+  std::vector<float> score;        // [accepted] the part score
+  std::vector<uint64_t> keys;      // the accepted pairs with a finite score, as integers that sort by it
+  PairLines all, kept;             // AVX2: pairs at the first look, and those that pass it
+  std::vector<uint8_t> reachable;  // AVX2: [height * width] whether a sample from the cell can exceed the threshold
+};
+
+// Part maps [L, height, width], row by row. At most kMaxSamples samples.
+void match_parts(const float* maps, int height, int width, const Peaks& peaks, const Skeleton& skeleton,
+                 const DecodeSettings& settings, CandidateParts& candidates, MatchScratch& scratch);
+
+// The last step for one part type: appends the pairs in scratch.accepted that have a finite part score, best first,
+// ties in the order of the pairs. Part types must come in order.
+void append_by_score(const Peaks& peaks, const PartEnds& ends, bool product, CandidateParts& candidates,
+                     MatchScratch& scratch);
+
+// Where sample `k` of the line from a to b lies along one axis, clamped to the map.
+SP_HD float sample_position(float a, float b, float t, float last) {
+  const float p = a + t * (b - a);
+  return p < 0.0f ? 0.0f : (p > last ? last : p);
+}
+
+// The map at (x, y) inside it: two interpolations along x, one along y. `map(y, x)` reads a cell.
+template <typename Map>
+SP_HD float bilinear(const Map& map, int height, int width, float x, float y) {
+  int x0 = static_cast<int>(x), y0 = static_cast<int>(y);
+  x0 = x0 < width - 2 ? x0 : (width > 1 ? width - 2 : 0);
+  y0 = y0 < height - 2 ? y0 : (height > 1 ? height - 2 : 0);
+  const int right = width > 1 ? 1 : 0, down = height > 1 ? 1 : 0;
+  const float fx = x - static_cast<float>(x0), fy = y - static_cast<float>(y0);
+  const float v00 = finite(map(y0, x0)), v01 = finite(map(y0, x0 + right));
+  const float v10 = finite(map(y0 + down, x0)), v11 = finite(map(y0 + down, x0 + right));
+  const float top = v00 + fx * (v01 - v00), bottom = v10 + fx * (v11 - v10);
+  return top + fy * (bottom - top);
+}
+
+// The part score of a pair: the product, or the paper's weighted sum.
+SP_HD float part_score(float response, float score_from, float score_to, bool product) {
+  return product ? (response * score_from) * score_to : 0.5f * response + 0.25f * (score_from + score_to);
+}
+
+}  // namespace simplepose

@@ -1,0 +1,12 @@
+// What the files of the Python module share: each registers its functions with one call.
+#pragma once
+
+#include "python/arrays.h"
+
+namespace simplepose {
+
+void bind_decode(py::module_& module);
+void bind_decode_cuda(py::module_& module);  // in builds with CUDA
+void bind_targets(py::module_& module);
+
+}  // namespace simplepose

@@ -1,0 +1,123 @@
+"""``_native.pyi`` against the compiled module, with CUDA or without: the same names, arguments and defaults."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import simplepose
+from simplepose.ops import config, torch_library
+from simplepose.ops.native import match_parts
+from simplepose.ops.native.module import require_native
+from simplepose.skeleton import validate
+
+STUB = (Path(simplepose.__file__).parent / "_native.pyi").read_text()
+
+CUDA_ONLY = {"render_targets_cuda", "find_peaks_cuda", "match_parts_cuda", "start_decode", "CudaBatch"}
+"""What a build without CUDA lacks."""
+
+Face = dict[str, object]
+"""Of each public name: an attribute's type, a function's arguments with their defaults, or a class's own face."""
+
+
+def stub_face(text: str) -> Face:
+    """What the stub declares. Names with an underscore are types of the stub alone."""
+    return {name: found for name, found in _members(ast.parse(text).body).items() if not name.startswith("_")}
+
+
+def _members(body: list[ast.stmt]) -> Face:
+    found: Face = {}
+    for node in body:
+        if isinstance(node, ast.AnnAssign):
+            found[ast.unparse(node.target)] = ast.unparse(node.annotation)
+        elif isinstance(node, ast.ClassDef):
+            found[node.name] = _members(node.body)
+        elif isinstance(node, ast.FunctionDef):
+            is_property = any(ast.unparse(d) == "property" for d in node.decorator_list)
+            found[node.name] = "property" if is_property else _arguments(node)
+    return found
+
+
+def _arguments(node: ast.FunctionDef) -> list[str]:
+    spec = node.args
+    defaults = [""] * (len(spec.args) - len(spec.defaults)) + ["=" + ast.unparse(d) for d in spec.defaults]
+    return [argument.arg + default for argument, default in zip(spec.args, defaults, strict=True)]
+
+
+def module_face(module: ModuleType) -> Face:
+    """What the module has; pybind11 writes a function's arguments into the first line of its text."""
+    return {name: _described(getattr(module, name)) for name in dir(module) if not name.startswith("_")}
+
+
+def _described(value: object) -> object:
+    if isinstance(value, type):
+        made_by_python = str(value.__init__.__doc__).startswith("__init__(")
+        names = [name for name in vars(value) if not name.startswith("_") or (name == "__init__" and made_by_python)]
+        return {name: _described(getattr(value, name)) for name in names}
+    if isinstance(value, property):
+        return "property"
+    if callable(value):
+        return _documented_arguments(str(value.__doc__))
+    return type(value).__name__
+
+
+def _documented_arguments(text: str) -> list[str]:
+    """From a line such as ``name(first: list[int], second: int = 0) -> None``, which is valid Python."""
+    function = ast.parse(f"def {text.splitlines()[0]}: ...").body[0]
+    assert isinstance(function, ast.FunctionDef)
+    return _arguments(function)
+
+
+def differences(stub: Face, module: Face) -> list[str]:
+    """One line for each name that differs, is missing or is too much in the stub."""
+    return [
+        f"{name}: stub {stub.get(name)}, module {module.get(name)}"
+        for name in sorted(stub.keys() | module.keys())
+        if stub.get(name) != module.get(name)
+    ]
+
+
+def expected_face(text: str) -> Face:
+    has_cuda = require_native().has_cuda
+    return {name: found for name, found in stub_face(text).items() if has_cuda or name not in CUDA_ONLY}
+
+
+def test_the_stub_declares_what_the_module_has():
+    assert stub_face(STUB).keys() >= CUDA_ONLY
+    assert differences(expected_face(STUB), module_face(require_native())) == []
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "name"),
+    [
+        ("has_cuda: bool", "has_cuda: int", "has_cuda"),
+        ("version: str\n", "", "version"),
+        ("MAX_HITS: int\n", "MAX_HITS: int\nMAX_LUCK: int\n", "MAX_LUCK"),
+        ("device: int = 0", "device: int", "cuda_status"),
+        ("device: int = 0", "device: int = 1", "cuda_status"),
+        ("    envelope: bool,\n    threads", "    threads", "render_targets"),
+        ("part_score: NDArray", "evidence: NDArray", "Decoder"),
+        ("part_index: NDArray", "parts: NDArray", "Decoder"),
+        ("def score_pairs", "def rank_pairs", "Decoder"),
+        ("def uses_avx2", "def use_avx2", "uses_avx2"),
+    ],
+)
+def test_a_wrong_stub_is_seen(right, wrong, name):
+    assert right in STUB
+    found = differences(expected_face(STUB.replace(right, wrong, 1)), module_face(require_native()))
+    assert any(line.startswith(f"{name}:") for line in found)
+
+
+def test_the_limits_in_python_are_those_of_the_module():
+    module = require_native()
+    limits = {
+        "MAX_KEYPOINTS": validate.MAX_KEYPOINTS,
+        "MAX_PEAKS": config.MAX_PEAKS,
+        "MAX_SAMPLES": config.MAX_SAMPLES,
+        "MAX_FUSED_SCALES": torch_library.MAX_FUSED_SCALES,
+        "MAX_HITS": match_parts.MAX_HITS,
+    }
+    assert {name: getattr(module, name) for name in dir(module) if name.startswith("MAX_")} == limits
