@@ -57,4 +57,4 @@ predictor = sp.Predictor.from_checkpoint(args.out / "run" / "best.safetensors")
 for path in sorted((val / "images").iterdir()):
     poses = predictor(path).at_least(keypoints=4)
     print(f"{path.name}: {len(poses)} found, scores {poses.scores.round(2)}")
-    cv2.imwrite(str(args.out / path.name), poses.draw(cv2.imread(str(path))))
+    cv2.imwrite(str(args.out / path.name), sp.draw_poses(cv2.imread(str(path)), poses))

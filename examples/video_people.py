@@ -53,7 +53,7 @@ for number, frame in enumerate(islice(frames, args.frames)):
     poses = predictor(frame).at_least(keypoints=6)
     print(f"frame {number}: {len(poses)} people, scores {poses.scores.round(1)}")
     writer = writer or cv2.VideoWriter(str(args.out), cv2.VideoWriter.fourcc(*"mp4v"), 12, frame.shape[1::-1])
-    writer.write(poses.draw(frame))
+    writer.write(sp.draw_poses(frame, poses))
 if writer is None:
     raise SystemExit(f"{args.video}: OpenCV read no frame")
 writer.release()
