@@ -22,9 +22,9 @@ NOT_HERE = re.compile(r"imhn4|clip\.mp4|pip install")
 
 def run(arguments: list[str], folder: Path) -> None:
     package = str(Path(sp.__file__).resolve().parents[1])
-    environment = {**os.environ, "PYTHONPATH": package}
+    environment = {**os.environ, "PYTHONPATH": package, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        arguments, env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=120
+        arguments, env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=180
     )
     assert done.returncode == 0, f"{shlex.join(arguments)}\n{done.stderr}"
 

@@ -24,12 +24,12 @@ def run_example(name: str, *arguments: object, folder: Path) -> str:
     package = str(Path(sp.__file__).resolve().parents[1])
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / name), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": package},
+        env={**os.environ, "PYTHONPATH": package, "OMP_NUM_THREADS": "1"},
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
