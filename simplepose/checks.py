@@ -28,6 +28,13 @@ def describe(value: object) -> str:
     return f"{type(value).__name__} {value!r:.60}"
 
 
+def show(value: object) -> str:
+    """A value in a message, cut at 60 characters."""
+    if isinstance(value, list | dict) and len(value) > 20:
+        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
+    return "nothing" if value is None else f"{value!r:.60}"
+
+
 def check_instance(name: str, value: object, kind: type) -> None:
     """TypeError unless ``value`` is an instance of ``kind``."""
     if not isinstance(value, kind):

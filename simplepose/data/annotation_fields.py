@@ -33,12 +33,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simplepose.checks import show
 from simplepose.data.images import MOST_PIXELS
+from simplepose.data.run_lengths import RunLengths, check_run_lengths, mask_box, run_counts
 
 MOST = 1e8
 """The largest coordinate, in pixels either way."""
@@ -54,13 +55,6 @@ PLAUSIBLE_AREA = (0.01, 1.5)
 
 Polygons = tuple[NDArray[np.float32], ...]
 Box = tuple[float, float, float, float]
-
-
-class RunLengths(TypedDict):
-    """A COCO run-length encoding, column by column, the first run outside the mask."""
-
-    size: list[int]  # height, width
-    counts: list[int] | str | bytes  # the lengths, or their compressed form
 
 
 class Notes:
@@ -199,7 +193,7 @@ def outline(value: object, size: tuple[int, int], place: str, notes: Notes) -> t
         raise ValueError(f"{place}.segmentation: expected polygons or run lengths, got {show(value)}")
     place = f"{place}.segmentation"
     if isinstance(value, dict):
-        return (), _run_lengths(value, size, place)
+        return (), check_run_lengths(value, size, place)
     if not isinstance(value, list):
         raise ValueError(f"{place}: expected polygons or run lengths, got {show(value)}")
     polygons = []
@@ -304,52 +298,6 @@ def file_path(value: object, images: Path | None, place: str, notes: Notes) -> P
     return folder / value
 
 
-def run_counts(rle: RunLengths) -> list[int]:
-    """The lengths of the runs, the first outside the mask.
-
-    Raises:
-        ValueError: the compressed form is damaged.
-    """
-    counts = rle["counts"]
-    if isinstance(counts, list):
-        return counts
-    text = counts if isinstance(counts, str) else counts.decode("latin-1")
-    lengths: list[int] = []
-    value = shift = 0
-    for character in text:
-        piece = ord(character) - 48
-        if not 0 <= piece < 64 or shift > 30:
-            raise ValueError("expected compressed run lengths as pycocotools writes them")
-        value |= (piece & 31) << shift
-        shift += 5
-        if not piece & 32:
-            if piece & 16:
-                value -= 1 << shift
-            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-            value = shift = 0
-    if shift:
-        raise ValueError("expected compressed run lengths as pycocotools writes them, the last one is cut off")
-    return lengths
-
-
-def mask_box(rle: RunLengths) -> Box:
-    """The box around a run-length mask; empty where the mask is."""
-    height = rle["size"][0]
-    edges = np.cumsum([0, *run_counts(rle)])[1:]
-    starts, ends = edges[:-1:2], edges[1::2]
-    starts, ends = starts[: len(ends)], ends[: len(starts)]
-    inside = ends > starts
-    starts, ends = starts[inside], ends[inside]
-    if not len(starts):
-        return (0.0, 0.0, 0.0, 0.0)
-    left, right = int(starts[0]) // height, int(ends[-1] - 1) // height
-    if (starts // height != (ends - 1) // height).any():  # a run over the end of a column reaches both borders
-        top, bottom = 0, height - 1
-    else:
-        top, bottom = int((starts % height).min()), int(((ends - 1) % height).max())
-    return (float(left), float(top), float(right + 1 - left), float(bottom + 1 - top))
-
-
 def points_box(polygons: Polygons, keypoints: NDArray[np.float32]) -> Box:
     """The box around the polygons, else around the labeled keypoints; empty where there are none."""
     points = np.concatenate(polygons) if polygons else keypoints[keypoints[:, 2] > 0, :2] + 0.5
@@ -357,13 +305,6 @@ def points_box(polygons: Polygons, keypoints: NDArray[np.float32]) -> Box:
         return (0.0, 0.0, 0.0, 0.0)
     low, high = points.min(0), points.max(0)
     return (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
-
-
-def show(value: object) -> str:
-    """A value in a message, cut at 60 characters."""
-    if isinstance(value, list | dict) and len(value) > 20:
-        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
-    return "nothing" if value is None else f"{value!r:.60}"
 
 
 def _numbers(values: list[object], place: str, nulls: bool = False) -> NDArray[np.float64]:
@@ -385,31 +326,6 @@ def _numbers(values: list[object], place: str, nulls: bool = False) -> NDArray[n
 def _is_number(value: object) -> bool:
     """Whether ``value`` is a number; data sets made in Python may have those of NumPy."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-
-
-def _run_lengths(value: dict[str, object], size: tuple[int, int], place: str) -> RunLengths:
-    """A checked copy: what pycocotools gets can neither crash it nor make it run on."""
-    sides, counts = value.get("size"), value.get("counts")
-    if (
-        not isinstance(sides, list)
-        or len(sides) != 2
-        or not all(type(s) is int and s > 0 for s in sides)
-        or sides[0] * sides[1] > MOST_PIXELS
-    ):
-        raise ValueError(f"{place}.size: expected height and width, got {show(sides)}")
-    if all(size) and tuple(sides) != size:
-        raise ValueError(f"{place}: expected a mask of the image's size {list(size)}, got {show(sides)}")
-    if not isinstance(counts, list | str) or (isinstance(counts, list) and set(map(type, counts)) - {int}):
-        raise ValueError(f"{place}.counts: expected run lengths as integers or as text, got {show(counts)}")
-    checked = RunLengths(size=[int(s) for s in sides], counts=counts)
-    try:
-        lengths = run_counts(checked)
-    except ValueError as error:
-        raise ValueError(f"{place}.counts: {error}, got {show(counts)}") from None
-    if not lengths or min(lengths) < 0 or sum(lengths) != sides[0] * sides[1]:
-        found = f"a run of {show(min(lengths))}" if lengths and min(lengths) < 0 else f"a sum of {show(sum(lengths))}"
-        raise ValueError(f"{place}.counts: expected runs of 0 or more that sum to {sides[0]} x {sides[1]}, got {found}")
-    return checked
 
 
 def _polygon_area(polygon: NDArray[np.float32]) -> float:

@@ -24,9 +24,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from simplepose.checks import show
 from simplepose.data import annotation_fields as fields
-from simplepose.data.annotation_fields import Notes, Polygons, RunLengths, show
+from simplepose.data.annotation_fields import Notes, Polygons
 from simplepose.data.images import ImageError, image_size
+from simplepose.data.run_lengths import RunLengths
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 ANNOTATION_FILES = ("annotations.json", "person_keypoints.json")

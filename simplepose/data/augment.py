@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplepose.checks import check_choice, check_number
-from simplepose.data.annotation_fields import RunLengths
 from simplepose.data.annotations import Person
+from simplepose.data.run_lengths import RunLengths
 
 Frame = Literal["person", "image"]
 

@@ -25,10 +25,10 @@ import simplepose as sp
 from simplepose.cli import evaluate as evaluate_command
 from simplepose.cli.main import main
 from simplepose.data import annotation_fields, annotations
-from simplepose.data.annotation_fields import mask_box, run_counts
 from simplepose.data.annotations import Annotations, annotations_from, read_annotations
 from simplepose.data.augment import AugmentConfig, decode_masks, draw_outlines
 from simplepose.data.images import ImageError
+from simplepose.data.run_lengths import mask_box, run_counts
 from simplepose.evaluation.coco import evaluate_keypoints
 from simplepose.network.checkpoint import save_checkpoint
 from simplepose.network.config import ModelConfig
