@@ -67,7 +67,7 @@ SP_HD void round_to(float value, BFloat* result) {
 
 SP_HD void round_to(float value, float* result) { *result = value; }
 
-// Two neighbours, for which GPUs have one instruction.
+// Two neighbors, for which GPUs have one instruction.
 template <typename Out>
 SP_HD void round_two(float first, float second, Out* results) {
   round_to(first, &results[0]);

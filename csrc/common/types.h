@@ -16,11 +16,20 @@ struct Skeleton {
   int parts() const { return static_cast<int>(from.size()); }
 };
 
-// simplepose/config.py's DecodeConfig, with thresholds rounded to float32.
+// DecodeConfig of the Python package, with thresholds rounded to float32. Lengths are cells of the maps.
 struct DecodeSettings {
-  float peak_threshold, part_threshold, min_single_score, join_distance, min_join_size;
-  int max_peaks, num_samples, min_samples, min_keypoints;
-  bool part_score_product, reassign, allow_shared_keypoints;
+  float peak_threshold;         // rule 1: the least value of a peak
+  float part_threshold;         // rule 2: what a sample along a part must exceed
+  float min_single_score;       // rule 5: the least score of a keypoint alone
+  float join_distance;          // rule 5: fragments join within join_distance * size; 0 skips the rule
+  float min_join_size;          // rule 5: the least size of a fragment
+  int max_peaks;                // rule 1: most peaks of a keypoint type
+  int num_samples;              // rule 2: samples along a part, both ends included
+  int min_samples;              // rule 2: so many must exceed the threshold
+  int min_keypoints;            // rule 6: the least number of keypoints of a pose
+  bool part_score_product;      // rule 2: response times both scores, or else the weighted sum of the paper
+  bool reassign;                // rule 4
+  bool allow_shared_keypoints;  // rule 7
 };
 
 // Candidate keypoints by type, then score descending, then raster index; x, y in grid cells.

@@ -2,7 +2,7 @@
 //
 //   struct ReverseRows {  // of 128 elements each
 //     static constexpr int kThreads = 128, kMinBlocks = 8;  // of a block; blocks that must fit on one multiprocessor
-//     struct Shared { Fixed<float, kThreads> row; };        // shared memory of a block: plain data, not initialised
+//     struct Shared { Fixed<float, kThreads> row; };        // shared memory of a block: plain data, not initialized
 //     struct Local {};                                      // what a thread keeps between phases, likewise
 //     Span<float> rows;
 //

@@ -56,7 +56,7 @@ struct Fixed {
   }
 };
 
-// `kCount` neighbouring elements, which one access moves where they lie at a multiple of their size.
+// `kCount` neighboring elements, which one access moves where they lie at a multiple of their size.
 template <typename T, int kCount>
 struct alignas(kCount * sizeof(T)) Group {
   T cells[kCount];

@@ -22,7 +22,7 @@ struct Lines {
   __m256 ax, ay, bx, by;
 };
 
-// Two neighbouring floats from each of eight places: `low` gets the first ones, `high` the second ones.
+// Two neighboring floats from each of eight places: `low` gets the first ones, `high` the second ones.
 SP_AVX2 SP_INLINE void load_pairs(const float* map, const int32_t* cell, __m256* low, __m256* high) {
   const auto load = [map, cell](int i) SP_AVX2 {
     double both;  // the two floats; they need not be aligned as a double is
@@ -135,7 +135,7 @@ SP_AVX2 SP_INLINE Lines load_lines(const PairLines& pairs, size_t at) {
 
 // All pairs of the from-peaks [begin, end) and the part's to-peaks, as lines.
 size_t expand_pairs(const Part& part, int32_t begin, int32_t end, PairLines& lines) {
-  const float *px = part.peaks.x.data(), *py = part.peaks.y.data();
+  const float *px = part.peaks->x.data(), *py = part.peaks->y.data();
   const size_t to_count = part.ends.to_count();
   lines.resize((end - begin) * to_count);
   size_t at = 0;

@@ -49,7 +49,7 @@ struct PartAxis {
 // A keypoint's Gaussian or a part's ellipse or line, on the grid.
 struct TargetShape {
   CellRange columns, rows;
-  float x, y;  // the keypoint, or the part's centre
+  float x, y;  // the keypoint, or the part's center
   PartAxis axis;
   float ux, uy;  // the part's direction
   float half;    // the ellipse's long semi-axis
@@ -84,7 +84,7 @@ SP_HD CellRange cells_within(float low, float high, const TargetRules& rules, in
 }
 
 // Without branches, so that the reads are under way together.
-SP_HD bool labelled(const float* keypoint) {
+SP_HD bool labeled(const float* keypoint) {
   const bool finite_x = is_finite(keypoint[0]), finite_y = is_finite(keypoint[1]);
   return static_cast<bool>(static_cast<int>(keypoint[2] > 0.0f) & static_cast<int>(finite_x) &
                            static_cast<int>(finite_y));
@@ -103,8 +103,8 @@ SP_HD float keypoint_value(float along_y, float along_x, const TargetRules& rule
 
 SP_HD CellRange keypoint_span(float position, const TargetRules& rules, int cells) {
   if (rules.line) {
-    const float centre = rintf(position / rules.stride);
-    return cells_between(centre - rules.window, centre + rules.window, cells);
+    const float center = rintf(position / rules.stride);
+    return cells_between(center - rules.window, center + rules.window, cells);
   }
   const float reach = rules.keypoint_radius + rules.stride;
   return cells_within(position - reach, position + reach, rules, cells);
@@ -112,7 +112,7 @@ SP_HD CellRange keypoint_span(float position, const TargetRules& rules, int cell
 
 // False if nothing of the keypoint falls on the maps.
 SP_HD bool keypoint_shape(const float* keypoint, const TargetRules& rules, int height, int width, TargetShape* shape) {
-  if (!labelled(keypoint)) return false;
+  if (!labeled(keypoint)) return false;
   *shape = {};
   shape->x = keypoint[0];
   shape->y = keypoint[1];
@@ -133,11 +133,11 @@ SP_HD float ellipse_extent(float along, float across, const TargetShape& shape, 
   return sqrtf(a * a + b * b) + shape.slack;
 }
 
-// False if the part is not drawn: an end unlabelled, no length to speak of, or nothing of it on the maps.
+// False if the part is not drawn: an end unlabeled, no length to speak of, or nothing of it on the maps.
 SP_HD bool part_shape(const float* a, const float* b, const TargetRules& rules, int height, int width,
                       TargetShape* shape) {
-  const bool labelled_a = labelled(a), labelled_b = labelled(b);
-  if (!labelled_a || !labelled_b) return false;
+  const bool labeled_a = labeled(a), labeled_b = labeled(b);
+  if (!labeled_a || !labeled_b) return false;
   const float dx = b[0] - a[0], dy = b[1] - a[1];
   const float squared = dx * dx + dy * dy;
   if (!(squared >= kShortestSquared) || !is_finite(squared)) return false;
@@ -184,7 +184,7 @@ SP_HD CellRange ellipse_row(const TargetShape& shape, int row, const TargetRules
   return cells_within(shape.x + low - shape.slack, shape.x + high + shape.slack, rules, width);
 }
 
-// A part's Gaussian is 2^-exponent. The cell lies (px, py) from the part's centre, here and below.
+// A part's Gaussian is 2^-exponent. The cell lies (px, py) from the part's center, here and below.
 SP_HD float part_exponent(const PartAxis& axis, float px, float py) {
   const float d = px * axis.across_x - py * axis.across_y;
   return d * d;

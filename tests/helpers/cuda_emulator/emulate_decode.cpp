@@ -95,13 +95,13 @@ extern "C" int emulate_match_parts(int order, const sp::AnyMaps* maps, const int
   return guarded(error, room, [&] {
     Emulator emulator{static_cast<sp::Order>(order)};
     *total = 0;
-    const int64_t pieces = maps->images * part_types;
+    sp::PackedHits packed;
+    packed.total = {reinterpret_cast<unsigned long long*>(total), 1};
+    packed.first = {first, maps->images * part_types};
+    packed.counts = {hit_counts, maps->images * part_types};
+    packed.hits = {reinterpret_cast<sp::PairHit*>(hits), capacity};
     sp::launch_match_parts(emulator, *maps, parts, part_types, keypoints, {threshold, samples, needed}, slots, counts,
-                           max_peaks,
-                           {{reinterpret_cast<unsigned long long*>(total), 1},
-                            {first, pieces},
-                            {hit_counts, pieces},
-                            {reinterpret_cast<sp::PairHit*>(hits), capacity}});
+                           max_peaks, packed);
     return 0;
   });
 }
