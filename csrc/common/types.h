@@ -1,4 +1,4 @@
-// What the decoding ops hand on to one another, all of one image. simplepose/results.py says the same in Python.
+// What the decoding ops pass on to one another, all of one image. The Python package has the same types.
 #pragma once
 
 #include <cstdint>
@@ -77,7 +77,7 @@ struct People {
   int32_t size() const { return static_cast<int32_t>(score.size()); }
 };
 
-// A map [height, width] in memory, as the shared maths reads it.
+// A map [height, width] in memory, as the code that CPU and CUDA share reads it.
 struct PlainMap {
   const float* cells;
   int width;
@@ -85,7 +85,8 @@ struct PlainMap {
   SP_HD float operator()(int y, int x) const { return cells[int64_t{y} * width + x]; }
 };
 
-// Maps float order to unsigned integer order, descending, so that keys sort as integers: the largest first.
+// Bits that, as an unsigned integer, are the smaller the larger the value is: keys of them sort the largest value
+// first.
 SP_HD uint32_t descending_bits(float value) {
   const auto bits = static_cast<uint32_t>(float_bits(value));
   const uint32_t ascending = (bits & 0x80000000u) ? ~bits : bits | 0x80000000u;

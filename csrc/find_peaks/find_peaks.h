@@ -1,4 +1,4 @@
-// find_peaks: heatmap NMS with sub-pixel positions (rule 1). Reference: simplepose/reference/find_peaks.py.
+// find_peaks: heatmap NMS with sub-pixel positions (rule 1). Reference: find_peaks of the reference implementation.
 //
 // A cell is a peak if it reaches the threshold and beats its 8 neighbors under (value, then lower raster index);
 // cells outside the map do not count, and non-finite values read as 0. Sub-pixel offsets are the vertices of
@@ -29,7 +29,7 @@ SP_HD bool is_peak(const Map& map, int height, int width, int y, int x) {
     const bool inside = neighbor != 4 && v >= 0 && v < height && u >= 0 && u < width;
     const bool earlier = neighbor < 4;  // an earlier neighbor wins a tie
 #if defined(__CUDA_ARCH__)
-    // All neighbors are read at once, so that a thread waits for memory once: those outside as the cell itself.
+    // All neighbors are read at once, so that a thread waits for memory once. For those outside it reads the cell.
     const float other = finite(map(inside ? v : y, inside ? u : x));
     beaten |= inside && (earlier ? other >= value : other > value);
 #else

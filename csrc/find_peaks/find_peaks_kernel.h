@@ -66,7 +66,7 @@ struct FindPeaksKernel {
       if (vector < map.vectors()) {
         float most = View::lane(local.raw[i], 0);
         SP_UNROLL
-        for (int lane = 1; lane < kLanes; ++lane) most = fmaxf(most, View::lane(local.raw[i], lane));  // passes by NaN
+        for (int lane = 1; lane < kLanes; ++lane) most = fmaxf(most, View::lane(local.raw[i], lane));  // ignores NaN
         if (most >= threshold) shared.vectors[fetch_add(shared.noted, 1)] = vector;
       }
       load<kAligned>(map, vector + kVectors, local.raw[i]);
@@ -98,8 +98,8 @@ struct FindPeaksKernel {
     }
   }
 
-  // Sorts keys[0, count) upwards: a bitonic network whose exchanges all put the smaller key first, so that keys beyond
-  // the end, which would be the largest, need not be there.
+  // Sorts keys[0, count) in ascending order by a bitonic network. All its exchanges put the smaller key first, so
+  // padding keys beyond the end, which would be the largest, would never move and are left out.
   template <typename Block>
   SP_HD static void sort(Block& block, const Span<uint64_t>& keys, int count) {
     for (int size = 2; size / 2 < count; size *= 2) {
@@ -144,8 +144,8 @@ struct FindPeaksKernel {
     peaks.slots[slot + 2] = finite(map(y, x));
   }
 
-  // Writes the best max_peaks of the list. A few keys find their places by themselves, which takes one phase and not
-  // the dozens of a sort.
+  // Writes the best max_peaks of the list. A few keys are placed by counting the smaller ones, which takes one phase;
+  // a sort takes dozens.
   template <typename Block>
   SP_HD void finish(Block& block, const View& map, int64_t plane, const Span<uint64_t>& keys, int count) const {
     const bool few = count <= kThreads;

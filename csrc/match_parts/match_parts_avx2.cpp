@@ -15,7 +15,7 @@ namespace simplepose {
 namespace {
 
 constexpr int32_t kPairsAtOnce = 1024;  // their lines fit in the first-level cache
-constexpr int64_t kCellsPerPair = 64;   // from so many pairs on, a pass over all cells pays
+constexpr int64_t kCellsPerPair = 64;   // a pass over all cells is made if a pair has at most so many of them
 
 // Eight pairs of peaks.
 struct Lines {
@@ -85,9 +85,9 @@ SP_AVX2 SP_INLINE __m256 sample_lines(const Part& part, const Lines& lines, int 
   return value;
 }
 
-// For each cell that bilinear() may start from, whether any of its four values could lift a sample above the threshold:
-// with a margin for rounding, which a deep negative value exceeds, so that it may pass as one that is not finite may.
-// One pass in memory order, which costs less than the scattered reads that it spares once there are some pairs.
+// For each cell that bilinear() may start from, whether any of its four values could lift a sample above the threshold.
+// There is a margin for rounding. Magnitudes are compared, so large negative values and those that are not finite pass
+// too; the second look decides. One pass in memory order costs less than the scattered reads that it saves.
 SP_AVX2 void fill_reachable(const Part& part, std::vector<uint8_t>& reachable) {
   const size_t width = part.width, height = part.height;
   const float threshold = part.threshold - 1e-6f * part.threshold;

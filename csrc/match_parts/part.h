@@ -20,7 +20,7 @@ struct Part {
   float last_y() const { return static_cast<float>(height - 1); }
   // A pair fails once this many samples do not exceed the threshold.
   int failures() const { return samples - needed + 1; }
-  // Maps of which bilinear() reads a cell twice, which the AVX2 code does not do.
+  // On such maps bilinear() reads a cell twice, which the AVX2 code does not support.
   bool narrow() const { return width < 2 || height < 2; }
 
   // Sample k of the line from peak a to peak b.

@@ -1,4 +1,4 @@
-// Python functions for the decoding ops; simplepose/ops.py checks arguments and calls them.
+// Python functions for the decoding ops. The public ops check arguments and call them.
 #include "python/bindings_decode.h"
 
 namespace simplepose {

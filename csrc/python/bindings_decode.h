@@ -48,8 +48,8 @@ struct Decoder {
   }
 };
 
-// The calling thread's workspace, so that a steady state allocates nothing. One that a crowded image blew up is emptied
-// when the call is over.
+// The workspace of the calling thread, so that a steady state allocates nothing. A workspace that noise has made large
+// is freed at the end of the call.
 class Borrowed {
  public:
   Borrowed() = default;
