@@ -14,6 +14,20 @@ struct Skeleton {
   std::vector<int32_t> from, to;      // [L] keypoint types of each part
   std::vector<int16_t> part_between;  // [J * J] the part that joins two types, in either direction, or -1
   int parts() const { return static_cast<int>(from.size()); }
+
+  // From parts [count, 2], whose keypoint types are below `keypoint_types`.
+  static Skeleton of(int keypoint_types, const int32_t* parts, int count) {
+    Skeleton skeleton;
+    skeleton.keypoints = keypoint_types;
+    skeleton.part_between.assign(keypoint_types * keypoint_types, -1);
+    for (int part = 0; part < count; ++part) {
+      const int32_t a = parts[2 * part], b = parts[2 * part + 1];
+      skeleton.from.push_back(a), skeleton.to.push_back(b);
+      skeleton.part_between[a * keypoint_types + b] = static_cast<int16_t>(part);
+      skeleton.part_between[b * keypoint_types + a] = static_cast<int16_t>(part);
+    }
+    return skeleton;
+  }
 };
 
 // DecodeConfig of the Python package, with thresholds rounded to float32. Lengths are cells of the maps.

@@ -145,7 +145,7 @@ py::tuple decode_image(const CudaBatch& batch, int64_t image, float scale, float
   PeopleRows rows;
   {
     const py::gil_scoped_release release;
-    const Borrowed workspace;
+    const ThreadWorkspace workspace;
     batch.decode(image, *workspace);
     take_people(*workspace, scale, shift, rows);
   }

@@ -121,15 +121,7 @@ extern "C" int emulate_decode(int order, const sp::AnyMaps* maps, int keypoints,
                               int32_t* people, int32_t* truncated, int32_t* copies, int32_t* allocations, char* error,
                               int room) {
   return guarded(error, room, [&]() -> int {
-    sp::Skeleton skeleton;
-    skeleton.keypoints = keypoints;
-    skeleton.part_between.assign(keypoints * keypoints, -1);
-    for (int part = 0; part < part_types; ++part) {
-      const int32_t from = parts[2 * part], to = parts[2 * part + 1];
-      skeleton.from.push_back(from), skeleton.to.push_back(to);
-      skeleton.part_between[from * keypoints + to] = static_cast<int16_t>(part);
-      skeleton.part_between[to * keypoints + from] = static_cast<int16_t>(part);
-    }
+    const sp::Skeleton skeleton = sp::Skeleton::of(keypoints, parts, part_types);
     LazyDevice::copies = LazyDevice::allocations = 0;
     sp::DeviceBatch<LazyDevice> batch(LazyDevice{static_cast<sp::Order>(order)}, buffers(), *maps, skeleton, *settings);
     const bool fits = batch.wait();
