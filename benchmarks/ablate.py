@@ -20,12 +20,14 @@ from typing import Any
 from readme_table import ablation_table
 from timing import report
 
-from simplepose.loss import LossConfig
-from simplepose.model import IMHN, ModelConfig
-from simplepose.skeleton import COCO, Skeleton
-from simplepose.synth import SynthConfig, write_dataset
-from simplepose.train import train
-from simplepose.train_config import TrainConfig
+from simplepose.network.config import ModelConfig
+from simplepose.network.imhn import IMHN
+from simplepose.skeleton.skeleton import COCO, Skeleton
+from simplepose.synth.dataset import write_dataset
+from simplepose.synth.scene import SynthConfig
+from simplepose.training.config import TrainConfig
+from simplepose.training.loop import train
+from simplepose.training.loss import LossConfig
 
 BASE = replace(
     TrainConfig.preset("tiny"),
@@ -37,7 +39,7 @@ BASE = replace(
     log_steps=100,
 )
 SCENES = SynthConfig(
-    size=128, people=(1, 2), person_size=(70.0, 122.0), unlabelled=0.0, crowds=0.0, shapes=(2, 8), rods=(0, 1)
+    size=128, people=(1, 2), person_size=(70.0, 122.0), unlabeled=0.0, crowds=0.0, shapes=(2, 8), rods=(0, 1)
 )
 """Few and large people before little else, so that small networks learn something in a few minutes."""
 
@@ -55,7 +57,7 @@ class Variant:
 VARIANTS = {
     "IMHN, focal L2": Variant(),
     "L2": Variant({"loss": LossConfig.l2()}),
-    "focal L2 with the paper's gamma, alpha, beta": Variant({"loss": LossConfig.paper()}),
+    "focal L2 with the paper's gamma, alpha, beta": Variant({"loss": LossConfig()}),
     "focal L2 on the keypoint maps alone": Variant({"loss": LossConfig.released(focal_on="keypoints")}),
     "no spatial attention (heads at one scale)": Variant({"model.spatial_attention": False}),
     "no channel attention": Variant({"model.channel_attention": False}),

@@ -16,8 +16,8 @@ import time
 
 import cv2
 
-from simplepose.augment import AugmentConfig
-from simplepose.data import COCODataset, collate, read_image
+from simplepose.data.augment import AugmentConfig
+from simplepose.data.dataset import COCODataset, collate, read_image
 
 
 def samples_a_second(dataset: COCODataset, repeats: int) -> tuple[float, float]:

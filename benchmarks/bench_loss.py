@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from simplepose import COCO
-from simplepose.loss import LossConfig, PoseLoss, pose_loss, target_pyramid
+from simplepose.training.loss import LossConfig, PoseLoss, pose_loss, target_pyramid
 
 FORMS = ("plain", "fused", "compiled")
 SCALES = 5
@@ -51,7 +51,7 @@ def make_case(args: argparse.Namespace) -> tuple[list[list[Tensor]], list[Tensor
 
 def make_form(name: str) -> Callable[..., PoseLoss]:
     """The loss as a function of (predictions, pyramid, mask)."""
-    config = LossConfig.paper()
+    config = LossConfig()
     if name == "fused":
         return lambda p, t, m: pose_loss(p, t, m, config=config, fused=True)
 

@@ -22,9 +22,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from simplepose.atomic import atomic_write
-from simplepose.model import IMHN, PRESETS, ModelConfig
-from simplepose.optimize import cpu_has_bfloat16, fold_network, optimize_for_inference
+from simplepose.io.atomic import atomic_write
+from simplepose.network.config import ModelConfig
+from simplepose.network.imhn import IMHN, PRESETS
+from simplepose.network.optimize import cpu_has_bfloat16, fold_network, optimize_for_inference
 
 TOLERANCE = 1e-4
 """Of the largest value; for bfloat16, which has 3 digits, see HALF_TOLERANCE."""
@@ -89,7 +90,7 @@ def measure(steps: dict[str, Callable[[Tensor], Tensor]], image: Tensor, repetit
     return times
 
 
-def summarise(times: dict[str, list[Times]], errors: dict[str, float]) -> list[dict[str, object]]:
+def summarize(times: dict[str, list[Times]], errors: dict[str, float]) -> list[dict[str, object]]:
     """A row a step; how many times as fast is the median over the repetitions of the ratio within each."""
     plain = times["plain, all outputs"]
     return [
@@ -157,7 +158,7 @@ def main() -> None:
         errors = check(steps, image)
         times = measure(steps, image, options.repetitions)
 
-    rows = summarise(times, errors)
+    rows = summarize(times, errors)
     for row in rows:
         print(
             "{step:22} {median_wall_s:8.3f} s {times_as_fast_wall:6.2f} x   CPU {median_cpu_s:8.3f} s "

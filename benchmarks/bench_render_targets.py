@@ -1,4 +1,4 @@
-"""render_targets: every backend and the floor, which is one write of the maps. Correctness first, then time.
+"""render_targets: every backend and the lower bound, one write of the maps. Correctness first, then time.
 
 Run with ``pytest benchmarks/bench_render_targets.py``; ``extra_info`` in the JSON holds what a row was compared with.
 """
@@ -14,12 +14,10 @@ import torch
 from scenes import people
 
 import simplepose as sp
-from simplepose import baseline
-from simplepose.native import why_no_cuda
+from simplepose.ops.native.module import why_no_cuda
 
 SIZE = (512, 512)
 SCENES = [(1, 1), (1, 5), (1, 10), (1, 20), (1, 30), (8, 10)]  # images, people
-PARTS = sp.COCO.part_index.tolist()
 NO_CUDA = "torch finds no CUDA device" if not torch.cuda.is_available() else why_no_cuda(0)
 
 
@@ -52,8 +50,8 @@ def check(maps: np.ndarray, keypoints: np.ndarray) -> None:
     assert on_edge.sum() <= 2
 
 
-def test_floor(benchmark, keypoints):
-    """One write of the maps into memory that is there already."""
+def test_fill_of_the_maps(benchmark, keypoints):
+    """The lower bound: one write of the maps into memory that is there already."""
     maps = np.ones((len(keypoints), 48, 128, 128), np.float32)
     measure(benchmark, lambda: maps.fill(0), 100)
     assert not maps.any()
@@ -64,10 +62,10 @@ def test_reference(benchmark, keypoints):
     check(maps, keypoints)
 
 
-def test_baseline_one_thread(benchmark, keypoints, one_torch_thread):
+def test_torch_one_thread(benchmark, keypoints, one_torch_thread):
     tensor = torch.from_numpy(keypoints)
-    maps = measure(benchmark, lambda: baseline.render_targets(tensor, SIZE, PARTS, sp.TargetConfig()), 20)
-    check(maps[0].numpy(), keypoints)
+    maps = measure(benchmark, lambda: sp.render_targets(tensor, SIZE, backend="torch"), 20)
+    check(maps.numpy(), keypoints)
 
 
 @pytest.mark.parametrize("threads", [1, None], ids=["one_thread", "all_threads"])
@@ -85,15 +83,12 @@ def test_native_pyramid_one_thread(benchmark, keypoints):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(bool(NO_CUDA), reason=NO_CUDA or "a GPU is there")
-@pytest.mark.parametrize("backend", ["native", "baseline"])
+@pytest.mark.parametrize("backend", ["native", "torch"])
 def test_cuda(benchmark, keypoints, backend):
     tensor = torch.from_numpy(keypoints).cuda()
 
     def draw() -> torch.Tensor:
-        if backend == "native":
-            maps = sp.render_targets(tensor, SIZE, backend="native")
-        else:
-            maps = baseline.render_targets(tensor, SIZE, PARTS, sp.TargetConfig())[0]
+        maps = sp.render_targets(tensor, SIZE, backend=backend)
         torch.cuda.synchronize()
         return maps
 

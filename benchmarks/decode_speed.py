@@ -15,8 +15,8 @@ from scenes import crowd_maps, scene_maps
 from timing import report, seconds
 
 import simplepose as sp
-from simplepose import coco
-from simplepose.atomic import write_json
+from simplepose.evaluation import coco
+from simplepose.io.atomic import write_json
 
 PEOPLE = (1, 5, 10, 20, 30)
 SCENES = 12

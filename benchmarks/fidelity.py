@@ -14,16 +14,16 @@ import numpy as np
 import torch
 
 import simplepose as sp
-from simplepose.loss import LossConfig, pose_loss
-from simplepose.model_config import PRESETS
-from simplepose.supervision import erode
-from simplepose.tensor_names import expected_released_names
+from simplepose.data.targets import erode
+from simplepose.network.config import PRESETS
+from simplepose.network.released_names import expected_released_names
+from simplepose.training.loss import LossConfig, pose_loss
 
 Row = tuple[str, float, float]  # what, the worst difference, the limit
 
 
 def targets(golden: Path) -> Iterator[Row]:
-    """Line targets and the person mask. The files' visibility: 0 hidden, 1 visible, 2 not labelled."""
+    """Line targets and the person mask. The files' visibility: 0 hidden, 1 visible, 2 not labeled."""
     worst_maps = worst_mask = 0.0
     for path in sorted(golden.glob("targets_*.npz")):
         with np.load(path) as case:

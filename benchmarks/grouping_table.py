@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 import simplepose as sp
-from simplepose import coco, oracle
+from simplepose.evaluation import coco, oracle
 
 VARIANTS = {
     "**the defaults**": sp.DecodeConfig(),

@@ -20,14 +20,16 @@ from numpy.typing import NDArray
 from readme_table import network_table
 from timing import report
 
-from simplepose.annotations import find_data
-from simplepose.coco import Annotations, evaluate_keypoints, load_annotations
-from simplepose.config import DecodeConfig
-from simplepose.draw import draw_poses, side_by_side
-from simplepose.images import read_image, write_image
+from simplepose.data.annotations import find_data
+from simplepose.data.images import read_image, write_image
+from simplepose.drawing.heatmaps import side_by_side
+from simplepose.drawing.people import draw_poses
+from simplepose.evaluation.coco import Annotations, evaluate_keypoints, load_annotations
+from simplepose.inference.heatmaps import Heatmaps
+from simplepose.inference.predictor import Predictor
+from simplepose.ops.config import DecodeConfig
 from simplepose.poses import Poses
-from simplepose.predict import Heatmaps, Predictor
-from simplepose.skeleton import Skeleton
+from simplepose.skeleton.skeleton import Skeleton
 
 SHOWN = 3
 """People with fewer keypoints are not drawn."""
@@ -60,7 +62,7 @@ class Split(NamedTuple):
 class Swaps(NamedTuple):
     """Left and right keypoints of the people that were found."""
 
-    pairs: int  # whose both ends are labelled and found
+    pairs: int  # whose both ends are labeled and found
     swapped: int  # each nearer to the other's truth than to its own
 
 
@@ -68,10 +70,10 @@ def object_keypoint_similarity(
     pose: NDArray[np.float64], truth: NDArray[np.float64], area: float, skeleton: Skeleton
 ) -> float:
     """COCO's OKS of ``[D, 3]`` keypoints in dataset order; missing ones are infinitely far."""
-    labelled = truth[:, 2] > 0
+    labeled = truth[:, 2] > 0
     distance = np.nan_to_num(((pose[:, :2] - truth[:, :2]) ** 2).sum(1), nan=np.inf)
     width = 2 * area * (2 * np.array(skeleton.sigmas)) ** 2
-    return float(np.exp(-distance / width)[labelled].mean())
+    return float(np.exp(-distance / width)[labeled].mean())
 
 
 def count_swaps(poses: Poses, annotations: Annotations, image_id: int) -> Swaps:
@@ -114,7 +116,7 @@ def all_heatmaps(predictor: Predictor, split: Split) -> Iterator[tuple[int, Heat
 
 def judge(predictor: Predictor, split: Split, maps: list[tuple[int, Heatmaps]], config: DecodeConfig) -> dict[str, Any]:
     """The numbers of one split."""
-    predictor.config = config
+    predictor.config = predictor.config.with_changes(decode=config)
     results, shown, swaps = [], 0, Swaps(0, 0)
     for image_id, heatmaps in maps:
         poses = predictor.decode(heatmaps)

@@ -1,4 +1,4 @@
-"""How fast render_targets is on one thread, against a fill of its output, vectorised PyTorch and the reference.
+"""How fast render_targets is on one thread, against a fill of its output, vectorized PyTorch and the reference.
 
 python benchmarks/render_speed.py [--out benchmarks/results/render_cpu.json]
 """
@@ -16,11 +16,9 @@ from scenes import people
 from timing import report, seconds
 
 import simplepose as sp
-from simplepose import baseline
-from simplepose.atomic import write_json
+from simplepose.io.atomic import write_json
 
 SIZE = (512, 512)
-PARTS = sp.COCO.part_index.tolist()
 
 
 def measure(count: int, rounds: int) -> dict[str, float]:
@@ -30,7 +28,7 @@ def measure(count: int, rounds: int) -> dict[str, float]:
     calls: dict[str, tuple[Callable[[], Any], int]] = {
         "fill": (lambda: maps.fill(0), 1),
         "native": (lambda: sp.render_targets(keypoints, SIZE, backend="native", threads=1), 1),
-        "baseline": (lambda: baseline.render_targets(tensor, SIZE, PARTS, sp.TargetConfig()), 4),
+        "torch": (lambda: sp.render_targets(tensor, SIZE, backend="torch"), 4),
         "reference": (lambda: sp.render_targets(keypoints, SIZE, backend="reference"), 20),
     }
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -51,10 +49,10 @@ def main() -> None:
     for count in (1, 5, 10, 20, 30):
         row = measure(count, options.rounds)
         rows[f"{count} people"] = row
-        ratios = {name: row[name] / row["native"] for name in ("reference", "baseline")}
+        ratios = {name: row[name] / row["native"] for name in ("reference", "torch")}
         print(
             f"{count:2d} people: {row['native']:.2f} ms, {row['native'] / row['fill']:.1f} x a fill of the maps, "
-            f"{ratios['baseline']:.0f} x faster than PyTorch, {ratios['reference']:.0f} x than the reference"
+            f"{ratios['torch']:.0f} x faster than PyTorch, {ratios['reference']:.0f} x than the reference"
         )
     if options.out:
         write_json(options.out, report(render_ms=rows))

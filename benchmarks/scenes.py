@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import simplepose as sp
-from simplepose import oracle
-from simplepose.coco import Annotations
+from simplepose.evaluation import oracle
+from simplepose.evaluation.coco import Annotations
 
 # x, y of an upright person of height 1 in COCO order, seen from the front.
 FIGURE = np.array(
@@ -20,7 +20,7 @@ FIGURE = np.array(
 
 
 def people(count: int, seed: int, size: int = 512) -> NDArray[np.float32]:
-    """``[count, J, 3]`` keypoints in network order of people in a ``size`` x ``size`` image, all labelled."""
+    """``[count, J, 3]`` keypoints in network order of people in a ``size`` x ``size`` image, all labeled."""
     rng = np.random.default_rng([count, seed])
     height = rng.uniform(0.25, 0.6 if count < 15 else 0.4, (count, 1, 1)) * size
     angle = rng.normal(0, 0.2, count)

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import simplepose as sp
-from simplepose.commands.demo import make_scene
-from simplepose.draw import draw_heatmaps, side_by_side
-from simplepose.images import write_image
-from simplepose.oracle import oracle_maps
+from simplepose.cli.demo import make_scene
+from simplepose.data.images import write_image
+from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
+from simplepose.drawing.people import draw_poses
+from simplepose.evaluation.oracle import oracle_maps
 
 OUT = Path(__file__).parent / "images"
 WHITE, GREEN, GREY = (255, 255, 255), (90, 230, 90), (150, 150, 150)
@@ -20,9 +21,9 @@ Image = NDArray[np.uint8]
 
 
 def dot(image: Image, xy: NDArray[np.float32], color: tuple[int, int, int], radius: float) -> None:
-    centre = (round(float(xy[0]) * 16), round(float(xy[1]) * 16))
-    cv2.circle(image, centre, round((radius + 1.5) * 16), (20, 20, 20), -1, cv2.LINE_AA, 4)
-    cv2.circle(image, centre, round(radius * 16), color, -1, cv2.LINE_AA, 4)
+    center = (round(float(xy[0]) * 16), round(float(xy[1]) * 16))
+    cv2.circle(image, center, round((radius + 1.5) * 16), (20, 20, 20), -1, cv2.LINE_AA, 4)
+    cv2.circle(image, center, round(radius * 16), color, -1, cv2.LINE_AA, 4)
 
 
 def line(image: Image, a: NDArray[np.float32], b: NDArray[np.float32], color: tuple[int, int, int], width: int) -> None:
@@ -77,7 +78,7 @@ def main() -> None:
     merged = sp.assign_keypoints(
         peaks, parts, config=sp.DecodeConfig(reassign=False, join_distance=0, min_single_score=0)
     )[0]
-    panels = [merged.at_least(2).draw(dim), poses.draw(image)]
+    panels = [draw_poses(dim, merged.at_least(2)), draw_poses(image, poses)]
     write_image(OUT / "assign_keypoints.jpg", side_by_side(panels, ["merged by part score", "reassigned and joined"]))
 
 

@@ -29,14 +29,14 @@ done
 
 tests=("$@")
 if [ ${#tests[@]} -eq 0 ]; then
-  tests=(tests/test_decode_parity.py tests/test_find_peaks.py tests/test_grouping_rules.py tests/test_decode.py
-    tests/test_decode_process.py tests/test_render_targets.py)
+  tests=(tests/ops/test_decode_parity.py tests/ops/test_find_peaks.py tests/ops/test_assign_keypoints.py tests/ops/test_decode.py
+    tests/ops/test_decode_process.py tests/ops/test_render_targets.py)
 fi
 # Leaks are not looked for: the interpreter never frees all it has. The interpreter and torch are not instrumented.
 cd "$work/source"
 export LD_PRELOAD="$preload" PYTHONPATH="$work/source"
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export SIMPLEPOSE_TEST_EXAMPLES="${SIMPLEPOSE_TEST_EXAMPLES:-25}" SIMPLEPOSE_SHARED="${SIMPLEPOSE_SHARED:-$root/../shared}"
-"$python" -c 'from simplepose.native import require_native; print("sanitized:", require_native().__file__)'
+"$python" -c 'from simplepose.ops.native.module import require_native; print("sanitized:", require_native().__file__)'
 # Findings go to the process's own stderr, which pytest would swallow and lose: it captures Python's alone.
 "$python" -m pytest -q -p no:cacheprovider --capture=sys "${tests[@]}"

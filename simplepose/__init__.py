@@ -2,18 +2,22 @@
 
 from typing import TYPE_CHECKING, Any
 
-from simplepose.config import DecodeConfig, TargetConfig
-from simplepose.decode import decode
 from simplepose.info import info
-from simplepose.ops import assign_keypoints, find_peaks, match_parts
+from simplepose.ops.assign_keypoints import assign_keypoints
+from simplepose.ops.candidates import CandidateParts, Peaks
+from simplepose.ops.config import DecodeConfig, TargetConfig
+from simplepose.ops.decode import decode
+from simplepose.ops.find_peaks import find_peaks
+from simplepose.ops.match_parts import match_parts
+from simplepose.ops.render_targets import render_targets
 from simplepose.poses import Poses
-from simplepose.results import CandidateParts, Peaks
-from simplepose.skeleton import COCO, Skeleton, load_skeleton
-from simplepose.targets import render_targets
+from simplepose.skeleton.skeleton import COCO, Skeleton, load_skeleton
 
 if TYPE_CHECKING:
-    from simplepose.checkpoint import load_model as load_model
-    from simplepose.predict import Predictor as Predictor
+    from simplepose.drawing.people import DrawConfig as DrawConfig
+    from simplepose.drawing.people import draw_poses as draw_poses
+    from simplepose.inference.predictor import Predictor as Predictor
+    from simplepose.network.checkpoint import load_model as load_model
 
 __version__ = "0.1.0"
 
@@ -21,6 +25,7 @@ __all__ = [
     "COCO",
     "CandidateParts",
     "DecodeConfig",
+    "DrawConfig",
     "Peaks",
     "Poses",
     "Predictor",
@@ -29,6 +34,7 @@ __all__ = [
     "__version__",
     "assign_keypoints",
     "decode",
+    "draw_poses",
     "find_peaks",
     "info",
     "load_model",
@@ -37,8 +43,13 @@ __all__ = [
     "render_targets",
 ]
 
-_LAZY = {"Predictor": "simplepose.predict", "load_model": "simplepose.checkpoint"}
-"""Names that need torch, imported when they are used: decoding NumPy maps must not wait for it."""
+_LAZY = {
+    "DrawConfig": "simplepose.drawing.people",
+    "Predictor": "simplepose.inference.predictor",
+    "draw_poses": "simplepose.drawing.people",
+    "load_model": "simplepose.network.checkpoint",
+}
+"""Names that need torch or OpenCV; their modules are imported when they are used."""
 
 
 def __getattr__(name: str) -> Any:

@@ -6,9 +6,17 @@ import platform
 from importlib import metadata
 from typing import Any
 
-from simplepose import native
+from simplepose.ops.backend import CPU, Device, Implementation, choose
+from simplepose.ops.native import module as native
 
-OPS = ("render_targets", "find_peaks", "match_parts", "assign_keypoints")
+OPS = ("render_targets", "find_peaks", "match_parts", "assign_keypoints", "decode")
+
+RUNS: dict[Implementation, str] = {
+    "cpp": "C++",
+    "cuda": "a CUDA kernel",
+    "torch": "PyTorch",
+    "reference": "the NumPy reference",
+}
 
 PACKAGES = ("numpy", "torch", "opencv-python", "pycocotools", "safetensors")
 
@@ -36,15 +44,11 @@ def info() -> dict[str, Any]:
 
 
 def op_path(op: str) -> str:
-    """What runs an op by default: for arrays and CPU tensors, and for tensors on the first CUDA device."""
-    built = native.load_native()[0] is not None
-    drawn = "PyTorch" if _installed("torch") else "the NumPy reference"
-    host = "C++" if built else drawn if op == "render_targets" else "the Python reference"
+    """What runs an op with ``backend="auto"``: for arrays and CPU tensors, and for tensors on the first CUDA device."""
+    host = RUNS[choose(op, "auto", CPU).implementation]
     if op == "assign_keypoints":
         return f"{host}, always on the CPU"
-    if not native.why_no_cuda(0):
-        return f"{host} on the CPU, a CUDA kernel on the GPU"
-    return f"{host} on the CPU; CUDA tensors: PyTorch on the device"
+    return f"{host} on the CPU, {RUNS[choose(op, 'auto', Device('cuda', 0)).implementation]} on a CUDA device"
 
 
 def machine() -> str:

@@ -1,31 +1,28 @@
-"""Poses: the people of one image, and how they are stored and exported."""
+"""Poses: the people detected in one image, and their JSON and COCO forms."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.skeleton import COCO, Skeleton, load_skeleton
-
-if TYPE_CHECKING:
-    from simplepose.draw import DrawConfig
+from simplepose.skeleton.skeleton import COCO, Skeleton, load_skeleton
 
 FORMAT = "simplepose.poses"
 FORMAT_VERSION = 1
 
 
 class Poses:
-    """The people that were found in one image, best first.
+    """The people detected in one image, in descending order of score.
 
     Args:
-        keypoints: ``[N, J, 3]`` float32: x and y in image pixels (pixel centres at integers) and the score of each
-            keypoint, in network order; a missing one is (NaN, NaN, 0).
+        keypoints: ``[N, J, 3]`` float32: x and y in image pixels (pixel centers at integers) and the score of each
+            keypoint, in network order; a missing keypoint is (NaN, NaN, 0).
         scores: ``[N]`` float32, descending.
-        skeleton: what the ``J`` keypoints are.
-        truncated: whether the image had more candidate keypoints of a type than ``DecodeConfig.max_peaks``.
+        skeleton: defines the ``J`` keypoints.
+        truncated: whether a keypoint type had more candidates than ``DecodeConfig.max_peaks``.
     """
 
     __slots__ = ("keypoints", "scores", "skeleton", "truncated")
@@ -44,14 +41,14 @@ class Poses:
 
     @classmethod
     def empty(cls, skeleton: Skeleton = COCO) -> Poses:
-        """No people."""
+        """Poses of an image without people."""
         return cls(np.empty((0, skeleton.num_keypoints, 3), np.float32), np.empty(0, np.float32), skeleton)
 
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, index: int | slice | NDArray[Any]) -> Poses:
-        """Some of the people, as Poses again; an integer picks one."""
+    def __getitem__(self, index: int | slice | NDArray[np.bool_] | NDArray[np.integer[Any]]) -> Poses:
+        """A selection of the people as Poses; an integer selects one person."""
         if isinstance(index, int | np.integer):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"pose {index} of {len(self)}")
@@ -67,29 +64,29 @@ class Poses:
 
     @property
     def visible(self) -> NDArray[np.bool_]:
-        """``[N, J]``: which keypoints were found."""
+        """``[N, J]`` bool: whether the keypoint was detected."""
         return self.keypoints[..., 2] > 0
 
     @property
     def boxes(self) -> NDArray[np.float32]:
-        """``[N, 4]`` float32: left, top, right, bottom of each person's keypoints, in image pixels; NaN without any."""
+        """``[N, 4]`` float32 boxes around the keypoints: left, top, right, bottom in image pixels; NaN without any."""
         if not len(self):
             return np.empty((0, 4), np.float32)
         xy = self.keypoints[..., :2]
-        found = self.visible[..., None]
-        low, high = np.where(found, xy, np.inf).min(1), np.where(found, xy, -np.inf).max(1)
+        visible = self.visible[..., None]
+        low, high = np.where(visible, xy, np.inf).min(1), np.where(visible, xy, -np.inf).max(1)
         boxes = np.concatenate([low, high], 1).astype(np.float32)
         boxes[~self.visible.any(1)] = np.nan
         return boxes
 
     def at_least(self, keypoints: int = 1, score: float = 0.0) -> Poses:
-        """Only the people with that many keypoints and that score; pictures show those with 3 keypoints or more."""
+        """The people with at least ``keypoints`` detected keypoints and at least the score ``score``."""
         return self[(self.visible.sum(1) >= keypoints) & (self.scores >= score)]
 
     def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
-        """Keypoint results as COCO stores them, in dataset order; missing keypoints are zeros.
+        """COCO keypoint results, in dataset order; missing keypoints are zeros.
 
-        A person without any keypoint of the data set (a lone neck) is left out.
+        A person without any dataset keypoint (only a neck, for example) is left out.
         """
         rows = self.keypoints[:, self.skeleton.dataset_index].astype(float)
         rows[rows[..., 2] <= 0] = 0
@@ -105,7 +102,7 @@ class Poses:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, all keypoints in network order; ``from_dict`` reads them back without loss.
+        """JSON values, keypoints in network order; ``from_dict`` restores the Poses without loss.
 
         ``{"format": "simplepose.poses", "version": 1, "skeleton": name, "keypoint_names": [J], "truncated": bool,
         "people": [{"score": float, "keypoints": [J x ([x, y, score] or None)]}]}``
@@ -124,14 +121,14 @@ class Poses:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], skeleton: Skeleton | None = None) -> Poses:
-        """Poses from what ``to_dict`` gave.
+        """Poses from the dictionary of ``to_dict``.
 
         Args:
             data: the dictionary.
-            skeleton: needed for skeletons that do not ship with the package.
+            skeleton: required if the skeleton does not ship with the package.
 
         Raises:
-            ValueError: the format, its version, the skeleton or a person is not what it should be.
+            ValueError: the format, its version, the skeleton or a person is invalid.
         """
         if not isinstance(data, Mapping) or data.get("format") != FORMAT:
             raise ValueError(f"data: expected a dictionary with format {FORMAT!r}")
@@ -158,9 +155,3 @@ class Poses:
             )
         poses.keypoints, poses.scores, poses.truncated = keypoints, scores, bool(data.get("truncated", False))
         return poses
-
-    def draw(self, image: NDArray[np.uint8], config: DrawConfig | None = None) -> NDArray[np.uint8]:
-        """A copy of ``image`` (``[H, W, 3]`` uint8, BGR) with the people drawn on it; see `simplepose.draw`."""
-        from simplepose.draw import DrawConfig, draw_poses
-
-        return draw_poses(image, self, config or DrawConfig())

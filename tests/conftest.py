@@ -16,32 +16,36 @@ NEEDED = ("hypothesis", "pycocotools")
 
 
 @cache
-def missing(name: str) -> frozenset[str]:
-    """Those of `NEEDED` that are not installed and that a module of this folder imports, itself or through others."""
+def missing(path: Path) -> frozenset[str]:
+    """Those of `NEEDED` that are not installed and that a test module imports, itself or through helpers."""
     found: set[str] = set()
-    for node in ast.parse((TESTS / f"{name}.py").read_text(encoding="utf-8")).body:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-        for package in (imported.split(".")[0] for imported in names):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            package = name.split(".")[0]
+            helper = TESTS / f"{name.replace('.', '/')}.py"
             if package in NEEDED and find_spec(package) is None:
                 found.add(package)
-            elif (TESTS / f"{package}.py").is_file():
-                found |= missing(package)
+            elif helper.is_file():
+                found |= missing(helper)
     return frozenset(found)
 
 
 def pytest_ignore_collect(collection_path):
-    """Leave out, instead of failing at, test modules that need a package that is not there; the summary names them."""
-    is_test = collection_path.parent == TESTS and collection_path.name.startswith("test_")
-    return True if is_test and missing(collection_path.stem) else None
+    """Leave out test modules that need a package that is not installed; the summary names them."""
+    is_test = TESTS in collection_path.parents and collection_path.name.startswith("test_")
+    return True if is_test and collection_path.suffix == ".py" and missing(collection_path) else None
 
 
 def pytest_terminal_summary(terminalreporter):
     """Print what was left out, and how many cases the parity test went through."""
-    for path in sorted(TESTS.glob("test_*.py")):
-        if missing(path.stem):
-            terminalreporter.write_line(f"left out {path.name}: {', '.join(sorted(missing(path.stem)))} not installed")
-    map_cases = sys.modules.get("map_cases")
+    for path in sorted(TESTS.rglob("test_*.py")):
+        if missing(path):
+            name, packages = path.relative_to(TESTS), ", ".join(sorted(missing(path)))
+            terminalreporter.write_line(f"left out {name}: {packages} not installed")
+    map_cases = sys.modules.get("helpers.map_cases")
     if map_cases and map_cases.counts["cases"]:
         terminalreporter.write_line(map_cases.summary())
 

@@ -11,10 +11,12 @@ import torch
 from scenes import scene_maps
 
 import simplepose as sp
-from simplepose.checkpoint import save_checkpoint
-from simplepose.cli import COMMANDS, main
-from simplepose.model import IMHN
-from simplepose.model_config import ModelConfig
+from simplepose.cli.main import COMMANDS, main
+from simplepose.evaluation import oracle
+from simplepose.evaluation.coco import load_annotations
+from simplepose.network.checkpoint import save_checkpoint
+from simplepose.network.config import ModelConfig
+from simplepose.network.imhn import IMHN
 
 
 def run(capsys, *arguments):
@@ -87,10 +89,10 @@ def test_version_and_info(capsys):
     assert facts["native"]
     assert facts["native_version"] == sp.__version__
     if facts["cuda_usable"]:
-        assert facts["render_targets"] == "C++ on the CPU, a CUDA kernel on the GPU"
+        assert facts["render_targets"] == "C++ on the CPU, a CUDA kernel on a CUDA device"
     else:
         for op in ("render_targets", "find_peaks", "match_parts"):
-            assert facts[op] == "C++ on the CPU; CUDA tensors: PyTorch on the device"
+            assert facts[op] == "C++ on the CPU, PyTorch on a CUDA device"
     assert facts["assign_keypoints"] == "C++, always on the CPU"
 
 
@@ -189,6 +191,22 @@ def test_evaluate_judges_a_checkpoint_and_the_decoder(capsys, checkpoint, tmp_pa
     code, out, _ = run(capsys, "evaluate", "--oracle", "clean", "--annotations", annotations, "--json")
     assert code == 0
     assert json.loads(out)["AP"] > 0.9  # whatever number the category has
+
+
+def test_evaluate_decodes_stored_maps(capsys, tmp_path):
+    data = tmp_path / "data"
+    run(capsys, "synth", data, "--images", "3", "--seed", "3", "--size", "128")
+    annotations = load_annotations(data / "annotations.json")
+    render = oracle.annotation_maps(annotations, noisy=False)
+    np.savez(tmp_path / "maps.npz", maps=np.stack([render(i) for i in (1, 2, 3)]), image_ids=[1, 2, 3])
+    arguments = ["evaluate", "--annotations", annotations.path, "--json"]
+    code, out, _ = run(capsys, *arguments, "--maps", tmp_path / "maps.npz", "--backend", "reference")
+    stored = json.loads(out)
+    assert (code, stored["images"]) == (0, 3)
+    expected = json.loads(run(capsys, *arguments, "--oracle", "clean", "--ids", "1", "2", "3")[1])
+    assert stored["AP"] == expected["AP"] > 0.9
+    code, _, err = run(capsys, *arguments, "--maps", tmp_path / "maps.npz", "--oracle", "clean")
+    assert (code, "--maps: expected none with --oracle" in err) == (2, True)
 
 
 def test_predict_reads_and_writes_video(capsys, checkpoint, tmp_path):

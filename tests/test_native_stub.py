@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import simplepose
-from simplepose import config, skeleton_checks, torch_decode, torch_targets
-from simplepose.native import require_native
+from simplepose.ops import config, torch_library
+from simplepose.ops.native import match_parts
+from simplepose.ops.native.module import require_native
+from simplepose.skeleton import validate
 
 STUB = (Path(simplepose.__file__).parent / "_native.pyi").read_text()
 
@@ -114,11 +116,11 @@ def test_a_wrong_stub_is_seen(right, wrong, name):
 def test_the_limits_in_python_are_those_of_the_module():
     module = require_native()
     limits = {
-        "MAX_KEYPOINTS": skeleton_checks.MAX_KEYPOINTS,
+        "MAX_KEYPOINTS": validate.MAX_KEYPOINTS,
         "MAX_PEAKS": config.MAX_PEAKS,
         "MAX_SAMPLES": config.MAX_SAMPLES,
-        "MAX_FUSED_SCALES": torch_targets.MAX_FUSED_SCALES,
-        "MAX_HITS": torch_decode.MAX_HITS,
+        "MAX_FUSED_SCALES": torch_library.MAX_FUSED_SCALES,
+        "MAX_HITS": match_parts.MAX_HITS,
     }
     assert {name: getattr(module, name) for name in dir(module) if name.startswith("MAX_")} == limits
 

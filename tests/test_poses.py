@@ -1,4 +1,4 @@
-"""Poses: boxes, picking, the COCO export, and the JSON form with what it refuses."""
+"""Poses: boxes, indexing, the COCO export, and the JSON form and its errors."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ def poses() -> Poses:
     return Poses(keypoints, np.float32([1.58, 0.9, 0.5]), sp.COCO, truncated=True)
 
 
-def test_boxes_hold_the_keypoints_that_are_there(poses):
+def test_boxes_enclose_the_detected_keypoints(poses):
     boxes = poses.boxes
     assert boxes.dtype == np.float32
     np.testing.assert_allclose(boxes, [[2, 18, 14.1234, 60], [100, 7, 100, 7], [-1.5, 0, 3, 4]], rtol=1e-6)
 
 
-def test_picking_gives_poses(poses):
+def test_indexing_returns_poses(poses):
     assert len(poses) == 3
     for index in (1, -2, np.int64(1)):
         np.testing.assert_array_equal(poses[index].scores, np.float32([0.9]))
     assert len(poses[-1]) == 1
     assert poses[-1].scores[0] == np.float32(0.5)
-    for picked in (poses[1:], poses[np.array([False, True, True])], poses[np.array([1, 2])]):
-        np.testing.assert_array_equal(picked.keypoints, poses.keypoints[1:])
-        assert picked.truncated
-        assert picked.skeleton is sp.COCO
+    for selected in (poses[1:], poses[np.array([False, True, True])], poses[np.array([1, 2])]):
+        np.testing.assert_array_equal(selected.keypoints, poses.keypoints[1:])
+        assert selected.truncated
+        assert selected.skeleton is sp.COCO
     assert [float(one.scores[0]) for one in poses] == poses.scores.tolist()
     assert len(poses[3:]) == 0
     for index in (3, -4):
@@ -60,7 +60,7 @@ def test_visible_and_at_least_count_keypoints(poses):
     assert len(poses.at_least(3, 2.0)) == 0
 
 
-def test_representation_says_what_is_there(poses):
+def test_repr_names_people_skeleton_and_truncation(poses):
     assert repr(poses) == "Poses(3 people, skeleton 'coco', truncated)"
     assert repr(Poses.empty()) == "Poses(0 people, skeleton 'coco')"
 
@@ -85,10 +85,10 @@ def test_coco_results_are_in_dataset_order_and_leave_a_lone_neck_out(poses):
 def test_coco_results_are_read_by_pycocotools(poses, capsys):
     from pycocotools.coco import COCO
 
-    truth = COCO()
-    truth.dataset = {"images": [{"id": 42}], "annotations": [], "categories": [{"id": 1}]}
-    truth.createIndex()
-    loaded = truth.loadRes(poses.to_coco(42))
+    ground_truth = COCO()
+    ground_truth.dataset = {"images": [{"id": 42}], "annotations": [], "categories": [{"id": 1}]}
+    ground_truth.createIndex()
+    loaded = ground_truth.loadRes(poses.to_coco(42))
     assert len(loaded.getAnnIds(imgIds=[42])) == 2
     capsys.readouterr()
 
@@ -105,7 +105,7 @@ def test_json_reads_back_without_loss(poses):
     assert again.skeleton == sp.COCO
 
 
-def test_a_skeleton_of_ones_own_is_given_to_from_dict():
+def test_from_dict_takes_a_user_defined_skeleton():
     arm = sp.Skeleton("arm", ("elbow", "hand"), (("elbow", "hand"),))
     poses = Poses(np.float32([[[1, 2, 0.5], [NAN, NAN, 0]]]), np.float32([0.5]), arm)
     again = Poses.from_dict(poses.to_dict(), arm)
@@ -117,7 +117,7 @@ def test_a_skeleton_of_ones_own_is_given_to_from_dict():
         Poses.from_dict(poses.to_dict(), sp.COCO)
 
 
-REFUSED = {
+INVALID = {
     "no dictionary": (lambda d: [], "expected a dictionary with format 'simplepose.poses'"),
     "other format": (lambda d: {**d, "format": "coco"}, "expected a dictionary with format"),
     "later version": (lambda d: {**d, "version": 2}, "expected version 1, got 2"),
@@ -142,24 +142,24 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("change", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_other_dictionaries_are_refused(change, message, poses):
+@pytest.mark.parametrize(("change", "message"), INVALID.values(), ids=INVALID.keys())
+def test_invalid_dictionaries_are_rejected(change, message, poses):
     with pytest.raises(ValueError, match=message):
         Poses.from_dict(change(poses.to_dict()))
 
 
-def test_no_people_everywhere():
-    nobody = Poses.empty()
-    assert len(nobody) == 0
-    assert nobody.keypoints.shape == (0, 18, 3)
-    assert nobody.boxes.shape == (0, 4)
-    assert nobody.boxes.dtype == np.float32
-    assert nobody.visible.shape == (0, 18)
-    assert nobody.to_coco(1) == []
-    assert list(nobody) == []
-    assert len(nobody.at_least(3)) == len(nobody[:2]) == 0
-    again = Poses.from_dict(json.loads(json.dumps(nobody.to_dict())))
+def test_empty_poses():
+    empty = Poses.empty()
+    assert len(empty) == 0
+    assert empty.keypoints.shape == (0, 18, 3)
+    assert empty.boxes.shape == (0, 4)
+    assert empty.boxes.dtype == np.float32
+    assert empty.visible.shape == (0, 18)
+    assert empty.to_coco(1) == []
+    assert list(empty) == []
+    assert len(empty.at_least(3)) == len(empty[:2]) == 0
+    again = Poses.from_dict(json.loads(json.dumps(empty.to_dict())))
     assert again.keypoints.shape == (0, 18, 3)
     assert not again.truncated
     with pytest.raises(IndexError):
-        nobody[0]
+        empty[0]

@@ -1,4 +1,4 @@
-"""Skeletons: the tables that follow from names, the shipped files, and what is refused, with the line that is wrong."""
+"""Skeletons: the derived tables, the shipped files, and the line numbers of errors in skeleton files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from map_cases import wide_skeleton
+from helpers.map_cases import wide_skeleton
 
 import simplepose as sp
-from simplepose.skeleton import SHIPPED, Skeleton
-from simplepose.skeleton_checks import SkeletonError
+from simplepose.skeleton.names import SkeletonError
+from simplepose.skeleton.skeleton import SHIPPED, Skeleton
 
 KEYPOINTS = [
     *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),
@@ -46,12 +46,10 @@ def test_coco_sigmas_are_those_of_the_evaluation():
 
 @all_skeletons
 def test_flips_are_involutions_that_map_left_to_right(skeleton):
-    for flip in (skeleton.keypoint_flip, skeleton.part_flip, skeleton.channel_flip, skeleton.dataset_flip):
+    for flip in (skeleton.keypoint_flip, skeleton.part_flip, skeleton.channel_flip):
         np.testing.assert_array_equal(flip[flip], np.arange(len(flip)))
     for name, other in zip(skeleton.keypoints, skeleton.keypoint_flip, strict=True):
         assert skeleton.keypoints[other] == swap_sides(name)
-    for name, other in zip(skeleton.dataset_keypoints, skeleton.dataset_flip, strict=True):
-        assert skeleton.dataset_keypoints[other] == swap_sides(name)
     for part, other in zip(skeleton.parts, skeleton.part_flip, strict=True):
         assert set(skeleton.parts[other]) == set(map(swap_sides, part))
 
@@ -87,12 +85,12 @@ def test_tables_are_read_only():
         sp.COCO.part_index[0, 0] = 3
 
 
-def test_the_neck_is_the_mean_of_labelled_shoulders():
+def test_the_neck_is_the_mean_of_labeled_shoulders():
     keypoints = np.zeros((4, 17, 3))
     left, right = sp.COCO.dataset_keypoints.index("left_shoulder"), sp.COCO.dataset_keypoints.index("right_shoulder")
     keypoints[:, left] = (10, 20, 2)
     keypoints[:, right] = [(30, 40, 2), (30, 40, 1), (30, 40, 0), (50, 60, 2)]
-    keypoints[3, left] = (7, 7, 0)  # unlabelled, with a left-over position
+    keypoints[3, left] = (7, 7, 0)  # unlabeled, with a left-over position
     rows = sp.COCO.from_dataset(keypoints)
     assert rows.dtype == np.float32
     assert rows[:, 1].tolist() == [[20, 30, 2], [20, 30, 1], [0, 0, 0], [0, 0, 0]]
@@ -135,7 +133,7 @@ def test_dictionaries_and_toml_read_back(skeleton, tmp_path):
     assert hash(Skeleton.from_toml(path)) == hash(skeleton)
 
 
-GOOD = """\
+VALID = """\
 name = "arm"
 keypoints = [
   "neck", "left_hand",
@@ -153,28 +151,43 @@ drawn_parts = [["neck", "left_hand"]]
 [derived]
 neck = ["left_hand", "right_hand"]
 """
-BAD = {  # what is put in place of what: the line and the message
+INVALID = {  # id: (text to replace, replacement, line of the error, message)
     "unknown in parts": ('["neck", "right_hand"],', '["neck", "foot"],', 8, "parts: unknown keypoint 'foot' in"),
-    "doubled keypoint": ('  "right_hand",', '  "right_hand",\n  "neck",', 5, "keypoints: 'neck' is doubled"),
+    "repeated keypoint": ('  "right_hand",', '  "right_hand",\n  "neck",', 5, "keypoints: 'neck' is repeated"),
     "empty name": ('  "right_hand",', '  "right_hand", "",', 4, "keypoints: unknown keypoint ''"),
-    "loop after others": ('["neck", "right_hand"],', '["neck", "right_hand"], # x\n["neck", "neck"],', 9, "is a loop"),
-    "loop": ('["neck", "right_hand"],', '["neck", "neck"],', 8, r"parts: \['neck', 'neck'\] is a loop"),
+    "self-loop after others": (
+        '["neck", "right_hand"],',
+        '["neck", "right_hand"], # x\n["neck", "neck"],',
+        9,
+        "joins a keypoint to itself",
+    ),
+    "self-loop": ('["neck", "right_hand"],', '["neck", "neck"],', 8, r"parts: \['neck', 'neck'\] joins a keypoint"),
     "repeated": (
         '["neck", "right_hand"],',
         '["neck", "right_hand"],\n  ["right_hand", "neck"],',
         9,
-        r"parts: \['right_hand', 'neck'\] is doubled",
+        r"parts: \['right_hand', 'neck'\] is repeated",
     ),
     "triple": ('["neck", "right_hand"],', '["neck", "right_hand", "neck"],', 8, "parts: expected pairs of names"),
     "number in parts": ('["neck", "right_hand"],', '["neck", 7],', 8, "parts: expected strings, got 7"),
-    "no pair": ('left_right = [["left_hand", "right_hand"]]', "", 3, "'left_hand' and 'right_hand' are not paired"),
+    "left without right": (
+        'left_right = [["left_hand", "right_hand"]]',
+        "",
+        3,
+        "'left_hand' and 'right_hand' are not paired",
+    ),
     "unknown side": ('[["left_hand", "right_hand"]]', '[["left_hand", "foot"]]', 10, "unknown keypoint 'foot' in"),
-    "own twin": ('[["left_hand", "right_hand"]]', '[["neck", "neck"]]', 10, "'neck' stands in more than one place"),
+    "paired with itself": (
+        '[["left_hand", "right_hand"]]',
+        '[["neck", "neck"]]',
+        10,
+        "'neck' must be in one pair only",
+    ),
     "unmirrored": (
         '["neck", "right_hand"],',
         '["left_hand", "right_hand"],',
         7,
-        r"\['neck', 'left_hand'\] lacks its mirrored part \['neck', 'right_hand'\]",
+        r"\['neck', 'left_hand'\] has no mirrored part \['neck', 'right_hand'\]",
     ),
     "unconnected": (
         '  ["neck", "left_hand"],\n  ["neck", "right_hand"],\n]',
@@ -189,8 +202,8 @@ BAD = {  # what is put in place of what: the line and the message
         16,
         "derived: unknown keypoint 'foot'",
     ),
-    "derived is no table": ('[derived]\nneck = ["left_hand", "right_hand"]', "derived = 3", 15, "expected a table"),
-    "dataset lacks": (
+    "derived is not a table": ('[derived]\nneck = ["left_hand", "right_hand"]', "derived = 3", 15, "expected a table"),
+    "dataset order lacks a keypoint": (
         'dataset_keypoints = ["left_hand", "right_hand"]',
         'dataset_keypoints = ["left_hand"]',
         11,
@@ -198,8 +211,8 @@ BAD = {  # what is put in place of what: the line and the message
     ),
     "too few sigmas": ("sigmas = [0.1, 0.1]", "sigmas = [0.1]", 12, "sigmas: expected 2, got 1"),
     "negative sigma": ("sigmas = [0.1, 0.1]", "sigmas = [0.1, -0.1]", 12, "sigmas: expected positive numbers"),
-    "sigma of letters": ("sigmas = [0.1, 0.1]", 'sigmas = [0.1, "a"]', 12, "sigmas: expected numbers, got 'a'"),
-    "sigmas of letters": ("sigmas = [0.1, 0.1]", 'sigmas = "a"', 12, "sigmas: expected a list, got 'a'"),
+    "sigma is a string": ("sigmas = [0.1, 0.1]", 'sigmas = [0.1, "a"]', 12, "sigmas: expected numbers, got 'a'"),
+    "sigmas are a string": ("sigmas = [0.1, 0.1]", 'sigmas = "a"', 12, "sigmas: expected a list, got 'a'"),
     "too few colors": ("[0, 0, 0], ", "", 13, "colors: expected 3, got 2"),
     "color too bright": ("[1, 2, 3]", "[1, 2, 300]", 13, r"colors: expected \[red, green, blue\] from 0 to 255"),
     "drawn unknown": (
@@ -214,23 +227,23 @@ BAD = {  # what is put in place of what: the line and the message
 }
 
 
-def test_the_good_file_is_good(tmp_path):
+def test_the_valid_file_loads(tmp_path):
     path = tmp_path / "arm.toml"
-    path.write_text(GOOD)
+    path.write_text(VALID)
     assert Skeleton.from_toml(path).derived == (("neck", ("left_hand", "right_hand")),)
 
 
-@pytest.mark.parametrize(("old", "new", "line", "message"), BAD.values(), ids=BAD.keys())
-def test_bad_files_are_refused_with_their_line(old, new, line, message, tmp_path):
-    assert GOOD.count(old) == 1
+@pytest.mark.parametrize(("old", "new", "line", "message"), INVALID.values(), ids=INVALID.keys())
+def test_invalid_files_are_rejected_with_the_line_of_the_error(old, new, line, message, tmp_path):
+    assert VALID.count(old) == 1
     path = tmp_path / "arm.toml"
-    path.write_text(GOOD.replace(old, new))
+    path.write_text(VALID.replace(old, new))
     with pytest.raises(SkeletonError, match=message) as caught:
         Skeleton.from_toml(path)
     assert str(caught.value).startswith(f"{path}:{line}: ")
 
 
-def test_what_is_no_toml_is_refused_with_its_path(tmp_path):
+def test_a_file_that_is_not_toml_is_rejected_with_its_path(tmp_path):
     path = tmp_path / "broken.toml"
     path.write_text('name = "a\n')
     with pytest.raises(SkeletonError, match=r"broken.toml: .*line 1"):
@@ -239,7 +252,7 @@ def test_what_is_no_toml_is_refused_with_its_path(tmp_path):
         Skeleton.from_toml(tmp_path / "missing.toml")
 
 
-def test_too_many_or_no_keypoints_are_refused():
+def test_too_many_or_no_keypoints_are_rejected():
     names = tuple(f"k{i}" for i in range(257))
     chain = tuple(itertools.pairwise(names))
     assert Skeleton("many", names[:256], chain[:255]).num_keypoints == 256
@@ -250,7 +263,7 @@ def test_too_many_or_no_keypoints_are_refused():
 
 
 def test_one_keypoint_is_a_skeleton():
-    ball = Skeleton("ball", ("centre",), ())
+    ball = Skeleton("ball", ("center",), ())
     assert ball.num_channels == 3
     assert ball.part_index.shape == (0, 2)
     maps = np.zeros((1, 9, 9), np.float32)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from map_scenes import gaussian, noise_maps, people_maps, sprinkle
-from parity import assert_same_columns, assert_same_poses
+from helpers.map_scenes import gaussian, noise_maps, people_maps, sprinkle
+from helpers.parity import assert_same_columns, assert_same_poses
 from torch import library
 
 import simplepose as sp
-from simplepose import native, torch_decode
-from simplepose.native import why_no_cuda
+from simplepose.ops.native import decode_batch, kernels
+from simplepose.ops.native import find_peaks as cuda_find_peaks
+from simplepose.ops.native import match_parts as cuda_match_parts
+from simplepose.ops.native.module import why_no_cuda
 
 WHY_NOT = "" if torch.cuda.is_available() else "torch finds no CUDA device"
 WHY_NOT = WHY_NOT or why_no_cuda(0)
@@ -38,16 +40,16 @@ def batch_of(random: np.random.Generator) -> np.ndarray:
     return np.stack(images)
 
 
-def compare(maps: torch.Tensor, config: sp.DecodeConfig) -> None:
+def compare(maps: torch.Tensor, config: sp.DecodeConfig, backend: str = "auto") -> None:
     """Every stage on the device of ``maps`` and on the CPU."""
     host = maps.float().cpu().numpy()
     peaks = sp.find_peaks(host, config=config)
-    for one, other in zip(sp.find_peaks(maps, config=config), peaks, strict=True):
+    for one, other in zip(sp.find_peaks(maps, config=config, backend=backend), peaks, strict=True):
         assert_same_columns(one, other)
     candidates = sp.match_parts(host, peaks, config=config)
-    for one, other in zip(sp.match_parts(maps, peaks, config=config), candidates, strict=True):
+    for one, other in zip(sp.match_parts(maps, peaks, config=config, backend=backend), candidates, strict=True):
         assert_same_columns(one, other)
-    for one, other in zip(sp.decode(maps, config=config), sp.decode(host, config=config), strict=True):
+    for one, other in zip(sp.decode(maps, config=config, backend=backend), sp.decode(host, config=config), strict=True):
         assert_same_poses(one, other)
 
 
@@ -75,10 +77,9 @@ def test_maps_that_are_not_contiguous_or_not_aligned_agree():
 
 
 @pytest.mark.parametrize("part", range(3))
-def test_pytorch_in_place_of_the_kernels_agrees(part, monkeypatch):
-    """60 batches on the device, as for a build without code for it."""
-    monkeypatch.setattr(native, "use_cuda", lambda device: False)
-    monkeypatch.setattr(torch_decode, "_kernels", lambda: pytest.fail("the kernels were called"))
+def test_pytorch_on_the_device_agrees(part, monkeypatch):
+    """60 batches with backend "torch"."""
+    monkeypatch.setattr(kernels, "kernels", lambda: pytest.fail("the kernels were called"))
     random = np.random.default_rng(100 + part)
     types = (torch.float32, torch.float16, torch.bfloat16)
     configs = (
@@ -87,7 +88,7 @@ def test_pytorch_in_place_of_the_kernels_agrees(part, monkeypatch):
     )
     for case in range(20):
         maps = torch.from_numpy(batch_of(random)).cuda().to(types[case % 3])
-        compare(maps, configs[case % 2])
+        compare(maps, configs[case % 2], backend="torch")
 
 
 @pytest.mark.parametrize("max_peaks", [1, 256, 4096])
@@ -111,8 +112,8 @@ def test_flipped_and_cut_batches_agree():
     weaker = plain[..., ::-1][:, MIRROR] * np.float32(0.75)
     batch = torch.from_numpy(np.concatenate([plain, weaker])).cuda()
     sizes = np.array([[64, 80], [50, 61], [33, 17]], np.int32)
-    mean = torch_decode.average_flipped(batch, torch.from_numpy(MIRROR).long().cuda())
-    found = torch_decode.DecodeBatch(batch, sp.COCO, sp.DecodeConfig(), sizes, MIRROR)
+    mean = decode_batch.average_flipped(batch, torch.from_numpy(MIRROR).long().cuda())
+    found = decode_batch.DecodeBatch(batch, sp.COCO, sp.DecodeConfig(), sizes, MIRROR)
     for place, (height, width) in enumerate(sizes.tolist()):
         expected = sp.decode(mean[place, :, :height, :width].cpu())[0]
         assert_same_poses(found.poses(place, 4.0, 1.5), expected)
@@ -137,7 +138,7 @@ def test_other_streams_wait_for_their_own_work():
 
 def test_batches_on_their_way_do_not_share_buffers():
     scenes = [torch.from_numpy(people_maps(n, (64, 64), n)[None]) for n in (1, 9, 4, 0, 6)]
-    batches = [torch_decode.DecodeBatch(maps.cuda(), sp.COCO, sp.DecodeConfig()) for maps in scenes]
+    batches = [decode_batch.DecodeBatch(maps.cuda(), sp.COCO, sp.DecodeConfig()) for maps in scenes]
     for batch, maps in zip(reversed(batches), reversed(scenes), strict=True):
         assert_same_poses(batch.poses(0, 4.0, 1.5), sp.decode(maps)[0])
 
@@ -154,21 +155,21 @@ def test_another_device_works_while_the_first_is_current():
 def pair_arguments():
     maps = np.stack([np.full((32, 32), 0.5, np.float32), gaussian((32, 32), 5, 9), gaussian((32, 32), 20, 11)])
     batch = torch.from_numpy(maps[None]).cuda()
-    slots, counts = torch_decode.find_peaks_op(batch, 1, 2, [], 0.1, 8)
+    slots, counts = cuda_find_peaks.find_peaks_op(batch, 1, 2, [], 0.1, 8)
     return batch, slots, counts, [0, 1], [], 0.1, 10, 8, 64
 
 
 def test_the_ops_keep_torchs_contracts():
     maps = torch.from_numpy(people_maps(3, (32, 40), 3)[None]).cuda()
     both = torch.cat([maps, maps.flip(3)])
-    library.opcheck(torch_decode.find_peaks_op, (maps, 30, 18, [], 0.1, 8))
-    library.opcheck(torch_decode.find_peaks_op, (both, 30, 18, MIRROR.tolist(), 0.1, 8))
-    library.opcheck(torch_decode.match_parts_op, pair_arguments())
+    library.opcheck(cuda_find_peaks.find_peaks_op, (maps, 30, 18, [], 0.1, 8))
+    library.opcheck(cuda_find_peaks.find_peaks_op, (both, 30, 18, MIRROR.tolist(), 0.1, 8))
+    library.opcheck(cuda_match_parts.match_parts_op, pair_arguments())
 
 
 def peaks_and_pairs(maps: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    slots, counts = torch_decode.find_peaks_op(maps * 1.0, 1, 2, [], 0.1, 8)
-    return slots, counts, *torch_decode.match_parts_op(maps, slots, counts, [0, 1], [], 0.1, 10, 8, 64)
+    slots, counts = cuda_find_peaks.find_peaks_op(maps * 1.0, 1, 2, [], 0.1, 8)
+    return slots, counts, *cuda_match_parts.match_parts_op(maps, slots, counts, [0, 1], [], 0.1, 10, 8, 64)
 
 
 def test_the_ops_compile_and_run_in_graphs():

@@ -10,15 +10,15 @@ import pytest
 import torch
 from helpers import emulation
 from helpers.emulation import ORDERS, EmulationError, Maps, aligned
+from helpers.implementations import reference
+from helpers.map_cases import cases
+from helpers.map_scenes import PAIR, crowd, flipped, gaussian, noise_maps, people_maps, sprinkle
+from helpers.parity import assert_same_columns, assert_same_poses
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from map_cases import cases
-from map_scenes import PAIR, crowd, flipped, gaussian, noise_maps, people_maps, sprinkle
-from parity import assert_same_columns, assert_same_poses
 
 import simplepose as sp
-from simplepose import reference
-from simplepose.results import Peaks
+from simplepose.ops.candidates import Peaks
 
 f32 = np.float32
 orders = st.sampled_from(list(ORDERS))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from target_cases import awkward, scene
+from helpers.target_cases import awkward, scene
 from torch import library
 
 import simplepose as sp
-from simplepose.native import require_native, why_no_cuda
+from simplepose.ops.native.module import require_native, why_no_cuda
 
 WHY_NOT = "" if torch.cuda.is_available() else "torch finds no CUDA device"
 WHY_NOT = WHY_NOT or why_no_cuda(0)

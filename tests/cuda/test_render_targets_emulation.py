@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from helpers import target_emulation as emulation
+from helpers.target_cases import awkward, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from target_cases import awkward, scene
 
 import simplepose as sp
 

@@ -209,7 +209,7 @@ def _call(function: Any, *arguments: Any) -> int:
 
 
 class EmulatedKernels:
-    """What simplepose.torch_decode calls of a build with CUDA, for tensors on the CPU."""
+    """What simplepose.ops.native.decode_batch calls of a build with CUDA, for tensors on the CPU."""
 
     has_cuda = True
 

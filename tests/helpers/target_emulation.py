@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 import simplepose as sp
 from helpers.emulation import CSRC, EMULATOR, compile_library
-from simplepose.reference.render_targets import TargetRules
-from simplepose.targets import map_shapes
+from simplepose.ops.reference.render_targets import TargetRules, map_shapes
 
 TYPES = ("float32", "float16", "bfloat16")
 ORDERS = ("forwards", "backwards", "shuffled")

@@ -1,0 +1,93 @@
+"""Checks of what callers pass, made once at the public functions: ``name: expected ..., got ...``."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+UNLIMITED = 2**63 - 1
+"""The upper bound of an integer that has none of its own."""
+
+
+def is_tensor(value: object) -> bool:
+    """Whether ``value`` is a torch tensor. Does not import torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def describe(value: object) -> str:
+    """A short description of an argument for messages: kind, dtype and shape."""
+    if isinstance(value, np.ndarray):
+        return f"NumPy {value.dtype} array {list(value.shape)}"
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} tensor {list(value.shape)} on {value.device}"
+    return f"{type(value).__name__} {value!r:.60}"
+
+
+def check_instance(name: str, value: object, kind: type) -> None:
+    """TypeError unless ``value`` is an instance of ``kind``."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: expected a {kind.__name__}, got {describe(value)}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """TypeError unless ``value`` is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """ValueError unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def check_count(name: str, value: object, least: int = 1, most: int = 2**20, multiple: int = 1) -> int:
+    """``value`` as an int in ``[least, most]`` that ``multiple`` divides; TypeError or ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    if not least <= value <= most or value % multiple:
+        limits = f"at least {least}" if most == UNLIMITED else f"{least} to {most}"
+        steps = f", a multiple of {multiple}" if multiple > 1 else ""
+        raise ValueError(f"{name}: expected {limits}{steps}, got {value}")
+    return int(value)
+
+
+def check_number(
+    name: str,
+    value: object,
+    *,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    below: float = math.inf,
+    most: float = math.inf,
+) -> float:
+    """``value`` as a finite float within the limits; TypeError or ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    if not (math.isfinite(value) and above < value < below and least <= value <= most):
+        limits = [f"above {above:g}"] * (above > -math.inf) + [f"at least {least:g}"] * (least > -math.inf)
+        limits += [f"below {below:g}"] * (below < math.inf) + [f"at most {most:g}"] * (most < math.inf)
+        raise ValueError(f"{name}: expected a finite number {', '.join(limits)}, got {value!r}")
+    return float(value)
+
+
+def check_range(name: str, value: object, kind: type = float, least: float = 0, most: float = math.inf) -> None:
+    """TypeError or ValueError unless ``value`` is a tuple (low, high) with ``least <= low <= high <= most``."""
+    kinds = (int,) if kind is int else (int, float)
+    pair = value if isinstance(value, tuple) and len(value) == 2 else ()
+    if not pair or any(isinstance(v, bool) or not isinstance(v, kinds) for v in pair):
+        raise TypeError(f"{name}: expected two {'integers' if kind is int else 'numbers'}, got {value!r}")
+    if not least <= pair[0] <= pair[1] <= most:
+        limits = f"{least:g} <= low <= high" + (f" <= {most:g}" if most < math.inf else "")
+        raise ValueError(f"{name}: expected {limits}, got {value!r}")
+
+
+def check_indices(name: str, values: Sequence[int], count: int) -> None:
+    """ValueError unless all ``values`` are indices from 0 to ``count - 1``: kernels read with them unchecked."""
+    if values and not (min(values) >= 0 and max(values) < count):
+        raise ValueError(f"{name}: expected indices from 0 to {count - 1}, got {min(values)} to {max(values)}")

@@ -1,0 +1,1 @@
+"""The command simplepose: one file a subcommand."""

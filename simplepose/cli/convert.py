@@ -1,0 +1,32 @@
+"""`simplepose convert`: a released .pth checkpoint becomes safetensors; a checkpoint becomes half as large."""
+
+from __future__ import annotations
+
+import argparse
+
+from simplepose.cli.options import add_skeleton_option, chosen_skeleton, print_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", help="a .pth file in the layout of the released weights, or a checkpoint to halve")
+    parser.add_argument("target", help="the .safetensors file to write")
+    parser.add_argument("--size", type=int, default=512, help="the input size that released weights were trained at")
+    parser.add_argument("--half", action="store_true", help="store half precision")
+    add_skeleton_option(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    from simplepose.network.convert import convert_checkpoint
+
+    skeleton = chosen_skeleton(options)
+    checkpoint = convert_checkpoint(
+        options.source, options.target, skeleton=skeleton, input_size=options.size, half=options.half
+    )
+    numbers = sum(tensor.numel() for tensor in checkpoint.state.values())
+    if options.json:
+        print_json({"target": options.target, "numbers": numbers, "model": checkpoint.config.to_dict()})
+    else:
+        config = checkpoint.config
+        print(f"{options.target}: {config.stacks} stacks of width {config.width}, {numbers:,} numbers")
+    return 0

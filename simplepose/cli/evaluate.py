@@ -1,0 +1,148 @@
+"""`simplepose evaluate`: COCO AP of a checkpoint, or of the decoder alone on maps made from the annotations."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+from simplepose.cli.options import (
+    UsageError,
+    add_decode_options,
+    add_predictor_options,
+    chosen_decode_config,
+    chosen_skeleton,
+    make_predictor,
+    print_json,
+)
+from simplepose.evaluation import oracle
+from simplepose.evaluation.coco import Annotations, load_annotations, metrics_table
+from simplepose.evaluation.evaluate import evaluate_images, to_dict
+from simplepose.network.checkpoint import find_checkpoint
+from simplepose.ops.config import Backend
+from simplepose.poses import Poses
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", nargs="?", help="a shipped name or a file; none with --oracle")
+    parser.add_argument("--annotations", required=True, help="COCO keypoint annotation file")
+    parser.add_argument("--images", type=Path, help="the folder of the image files")
+    parser.add_argument("--oracle", choices=["clean", "noisy"], help="evaluate the decoder alone, without a network")
+    parser.add_argument("--maps", help="evaluate the decoder alone on stored maps: NPZ with maps and image_ids")
+    parser.add_argument("--backend", default="auto", choices=get_args(Backend), help="of --oracle and --maps")
+    parser.add_argument("--limit", type=int, help="only the first so many images")
+    parser.add_argument("--ids", type=int, nargs="+", help="only these images")
+    parser.add_argument("--out", type=Path, help="write COCO results; a killed run with it goes on where it was")
+    add_predictor_options(parser)
+    parser.add_argument(
+        "--skeleton", help="with --oracle or --maps: coco (the default), crowdpose14, hand21 or a TOML file"
+    )
+    add_decode_options(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.oracle or options.maps:
+        return _run_oracle(options)
+    if options.skeleton is not None:
+        raise UsageError("--skeleton goes with --oracle or --maps; a checkpoint has its own")
+    if options.checkpoint is None or options.images is None:
+        raise UsageError("expected a CHECKPOINT and --images, or --oracle, or --maps")
+    if not options.images.is_dir():
+        raise UsageError(f"--images: {options.images} is no folder")
+    predictor = make_predictor(options)
+    annotations = load_annotations(options.annotations, predictor.skeleton)
+    first = os.environ.get("RANK", "0") == "0"
+
+    def find(paths: Iterable[Path]) -> Iterator[Poses | Exception]:
+        from tqdm import tqdm
+
+        paths = list(paths)
+        found = predictor.predict_many(paths)
+        shown = tqdm(found, "evaluate", len(paths), unit="image", disable=None if first and not options.json else True)
+        return (prediction.error or prediction.poses for prediction in shown)
+
+    names = ("checkpoint", "scales", "flip", "size", "fit", "precision", "paper", "set", "annotations")
+    settings: dict[str, Any] = {name: getattr(options, name) for name in names}
+    settings["images_folder"] = str(options.images)
+    settings["checkpoint_bytes"] = find_checkpoint(options.checkpoint).stat().st_size
+    settings["checkpoint_changed"] = find_checkpoint(options.checkpoint).stat().st_mtime
+    report = evaluate_images(
+        find,
+        annotations,
+        options.images,
+        predictor.skeleton,
+        _chosen_ids(options, annotations, list(annotations.images)),
+        out=options.out,
+        settings=settings,
+    )
+    if report is None:
+        return 0
+    if options.json:
+        print_json({**to_dict(report), "command": _command()})
+    else:
+        print(metrics_table(report.metrics))
+        rate = report.images / report.seconds
+        print(
+            f"{report.images} images, {report.people_found} people found, {report.seconds:.1f} s ({rate:.1f} images/s)"
+        )
+        print(f"command: {_command()}")
+    for reason in report.failed.values():
+        print(reason, file=sys.stderr)
+    if report.failed:
+        print(f"{len(report.failed)} of {report.images} images could not be read; they count as empty", file=sys.stderr)
+    return 1 if report.failed else 0
+
+
+def _run_oracle(options: argparse.Namespace) -> int:
+    if options.checkpoint or options.images or options.out or options.flip or options.scales != [1.0]:
+        raise UsageError("--oracle and --maps run no network: no CHECKPOINT, --images, --out, --flip or --scales")
+    if options.oracle and options.maps:
+        raise UsageError("--maps: expected none with --oracle, which renders its own")
+    skeleton = chosen_skeleton(argparse.Namespace(skeleton=options.skeleton or "coco"))
+    annotations = load_annotations(options.annotations, skeleton)
+    if options.maps:
+        ids, maps = oracle.stored_maps(options.maps)
+    else:
+        ids = annotations.with_keypoints()
+        maps = oracle.annotation_maps(annotations, options.oracle == "noisy", skeleton)
+    report = oracle.run_oracle(
+        annotations,
+        maps,
+        _chosen_ids(options, annotations, ids),
+        skeleton=skeleton,
+        config=chosen_decode_config(options),
+        backend=options.backend,
+        progress=oracle.progress_bar("decode"),
+    )
+    if options.json:
+        values: dict[str, Any] = asdict(report)
+        print_json({**values.pop("metrics"), **values, "maps": options.maps or options.oracle, "command": _command()})
+    else:
+        print(metrics_table(report.metrics))
+        print(f"{report.images} images, {report.people_found} people found, {report.people_annotated} annotated")
+        print(", ".join(f"{stage} {ms:.3f} ms" for stage, ms in report.milliseconds.items()) + " an image")
+        print(f"command: {_command()}")
+    return 0
+
+
+def _command() -> str:
+    return " ".join(["simplepose", *sys.argv[1:]])
+
+
+def _chosen_ids(options: argparse.Namespace, annotations: Annotations, ids: list[int]) -> list[int]:
+    if options.ids:
+        unknown = [i for i in options.ids if i not in annotations.images]
+        if unknown:
+            raise UsageError(f"--ids: no image {unknown[0]} in {annotations.path}")
+        ids = list(dict.fromkeys(options.ids))
+    if options.limit is not None and options.limit < 1:
+        raise UsageError(f"--limit: expected 1 or more, got {options.limit}")
+    ids = ids[: options.limit]
+    if not ids:
+        raise ValueError(f"{annotations.path}: there is no image to evaluate")
+    return ids

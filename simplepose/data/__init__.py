@@ -1,0 +1,1 @@
+"""Annotation and image files, augmentation, training samples and targets."""

@@ -1,0 +1,1 @@
+"""COCO AP and AR of a checkpoint or of the decoder alone."""

@@ -1,0 +1,186 @@
+"""Oracle AP: decoding judged without a network, on maps rendered from annotations (DESIGN section 8).
+
+It isolates the decoder: real layouts of people, with perfect responses or with invented errors.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplepose.evaluation.coco import Annotations, Result, evaluate_keypoints, is_labelled, person_category
+from simplepose.io.arrays import as_maps, load_arrays
+from simplepose.ops.assign_keypoints import assign_keypoints
+from simplepose.ops.config import DecodeConfig, TargetConfig
+from simplepose.ops.find_peaks import find_peaks
+from simplepose.ops.match_parts import match_parts
+from simplepose.ops.render_targets import render_targets
+from simplepose.poses import Poses
+from simplepose.skeleton.skeleton import COCO, Skeleton
+
+SHIFT = (0.137, 0.291)
+"""Pixels by which annotated keypoints, which are integers, are moved off the ties of the grid."""
+
+PADDING = 64
+"""Image sizes are padded to a multiple of this, as before the network."""
+
+NOISE = {"least_response": 0.3, "dropped_keypoints": 0.04, "dropped_parts": 0.10, "blur": 2.0, "std": 0.03}
+
+
+@dataclass
+class OracleReport:
+    """What an oracle run measured."""
+
+    metrics: dict[str, float]
+    images: int
+    people_found: int
+    people_annotated: int
+    milliseconds: dict[str, float] = field(default_factory=dict)  # mean an image, by stage
+
+
+def image_keypoints(annotations: Annotations, image_id: int, skeleton: Skeleton = COCO) -> NDArray[np.float32]:
+    """``[P, J, 3]`` the annotated people of an image, moved by `SHIFT`."""
+    keypoints = annotations.keypoints(image_id, skeleton).copy()
+    keypoints[..., :2] += np.array(SHIFT, np.float32)
+    return keypoints
+
+
+def oracle_maps(
+    keypoints: NDArray[np.float32],
+    image_size: tuple[int, int],
+    *,
+    noise_seed: int | None = None,
+    skeleton: Skeleton = COCO,
+    config: TargetConfig | None = None,
+) -> NDArray[np.float32]:
+    """``[L + J, H, W]``: the maps of a perfect network, or of a bad one.
+
+    Args:
+        keypoints: ``[P, J, 3]`` in image pixels.
+        image_size: height and width in pixels; padded to multiples of 64.
+        noise_seed: with a seed, each person responds with a factor from U(0.3, 1), 4% of the keypoints and 10% of
+            the parts of each person are missing, and blurred normal noise is added to all maps.
+        skeleton: what the channels are.
+        config: how parts and keypoints are drawn.
+    """
+    config = config or TargetConfig()
+    height, width = (-(-side // PADDING) * PADDING for side in image_size)
+    if noise_seed is None:
+        return render_targets(keypoints, (height, width), skeleton, config)
+    rng = np.random.default_rng(noise_seed)
+    people, channels = len(keypoints), skeleton.num_parts + skeleton.num_keypoints
+    response = rng.uniform(NOISE["least_response"], 1, (people, 1)).astype(np.float32)
+    dropped = np.concatenate(
+        [
+            rng.random((people, skeleton.num_parts)) < NOISE["dropped_parts"],
+            rng.random((people, skeleton.num_keypoints)) < NOISE["dropped_keypoints"],
+        ],
+        axis=1,
+    )
+    factor = np.where(dropped, np.float32(0), response)
+    maps = np.zeros((channels, height // config.stride, width // config.stride), np.float32)
+    for person, weight in zip(keypoints, factor, strict=True):
+        maps = np.maximum(maps, render_targets(person[None], (height, width), skeleton, config) * weight[:, None, None])
+    return maps + _blurred_noise(rng, maps.shape)
+
+
+def _blurred_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    import cv2
+
+    noise = rng.standard_normal(shape, np.float32)
+    blurred = np.stack([cv2.GaussianBlur(channel, (0, 0), NOISE["blur"]) for channel in noise])
+    return blurred * np.float32(NOISE["std"] / blurred.std())
+
+
+MapSource = Callable[[int], NDArray[np.float32]]
+"""Gives the maps of an image by its id."""
+
+
+def annotation_maps(annotations: Annotations, noisy: bool, skeleton: Skeleton = COCO) -> MapSource:
+    """Maps rendered from annotations; the noise of an image is seeded with its id."""
+
+    def maps(image_id: int) -> NDArray[np.float32]:
+        image = annotations.images[image_id]
+        if not all(isinstance(image.get(side), int) for side in ("height", "width")):
+            raise ValueError(f"{annotations.path}: image {image_id} lacks its height or width")
+        seed = image_id if noisy else None
+        size = (image["height"], image["width"])
+        return oracle_maps(image_keypoints(annotations, image_id, skeleton), size, noise_seed=seed, skeleton=skeleton)
+
+    return maps
+
+
+def stored_maps(path: str) -> tuple[list[int], MapSource]:
+    """The image ids and maps of an NPZ file with ``maps [N, C, H, W]`` (int16 in 1/1024, or float) and ``image_ids``.
+
+    Raises:
+        ValueError: the file is not such an NPZ; the message names it.
+    """
+    arrays = load_arrays(path)
+    if not {"maps", "image_ids"} <= arrays.keys():
+        raise ValueError(f"{path}: expected arrays 'maps' and 'image_ids', got {', '.join(arrays) or 'none'}")
+    stored, ids = arrays["maps"], arrays["image_ids"]
+    index = {int(image_id): row for row, image_id in enumerate(ids)}
+    return list(index), lambda image_id: as_maps(path, stored[index[image_id]])
+
+
+def run_oracle(
+    annotations: Annotations,
+    maps: MapSource,
+    image_ids: Iterable[int],
+    *,
+    skeleton: Skeleton = COCO,
+    config: DecodeConfig | None = None,
+    backend: str = "auto",
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> OracleReport:
+    """Decode the maps of all images and evaluate the people against the annotations.
+
+    Args:
+        annotations: the truth.
+        maps: where the maps come from.
+        image_ids: the images.
+        skeleton: what the channels are.
+        config: the rules of grouping.
+        backend: as in `decode`.
+        progress: wraps the loop over images, for a progress bar.
+    """
+    ids = list(image_ids)
+    results: list[Result] = []
+    category = person_category(annotations)
+    times = {"find_peaks": 0.0, "match_parts": 0.0, "assign_keypoints": 0.0}
+    for image_id in progress(ids):
+        poses = _timed_decode(maps(image_id), skeleton, config or DecodeConfig(), backend, times)
+        results += poses.to_coco(image_id, category)
+    metrics = evaluate_keypoints(annotations, results, ids, skeleton)
+    annotated = sum(is_labelled(a) for i in ids for a in annotations.people.get(i, ()))
+    return OracleReport(
+        metrics, len(ids), len(results), annotated, {k: 1000 * v / max(len(ids), 1) for k, v in times.items()}
+    )
+
+
+def _timed_decode(
+    maps: NDArray[np.float32], skeleton: Skeleton, config: DecodeConfig, backend: str, times: dict[str, float]
+) -> Poses:
+    def timed(stage: str, call: Callable[..., Any], *arguments: Any) -> Any:
+        start = time.perf_counter()
+        value = call(*arguments, skeleton=skeleton, config=config, backend=backend)
+        times[stage] += time.perf_counter() - start
+        return value
+
+    peaks = timed("find_peaks", find_peaks, maps)
+    parts = timed("match_parts", match_parts, maps, peaks)
+    poses: list[Poses] = timed("assign_keypoints", assign_keypoints, peaks, parts)
+    return poses[0]
+
+
+def progress_bar(description: str) -> Callable[[Iterable[int]], Iterator[int]]:
+    """A bar on a terminal, nothing elsewhere, for `run_oracle`."""
+    from tqdm import tqdm
+
+    return lambda items: iter(tqdm(items, description, unit="image", disable=None))

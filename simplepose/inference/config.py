@@ -1,0 +1,77 @@
+"""The settings of a predictor, in one frozen dataclass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypedDict, get_args
+
+from simplepose.checks import check_choice, check_count, check_flag, check_instance
+from simplepose.inference.frame import Fit
+from simplepose.network.optimize import Precision
+from simplepose.ops.config import DEFAULT_DECODE, DecodeConfig
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+@dataclass(frozen=True)
+class PredictorConfig:
+    """How a predictor runs its network and decodes the maps."""
+
+    size: int | None = None  # height in pixels that scale 1 gives an image; None: the model's training size, or 512
+    fit: Fit = "height"  # "longer": the longer side gets that size, so that no image becomes larger than a square one
+    scales: Sequence[float] = (1.0,)  # multi-scale testing: the network runs once for each, the maps are averaged
+    flip: bool = False  # flip testing: it also runs on the mirrored images
+    decode: DecodeConfig = DEFAULT_DECODE  # the rules of decoding
+    precision: Precision = "float32"  # of the network's arithmetic; maps are averaged and decoded as float32
+    optimize: bool = True  # run an `IMHN` as `optimize_for_inference` gives it, a copy; else autocast to `precision`
+    batch_size: int | None = None  # most images at once; None: 8 on CUDA devices, 1 elsewhere
+
+    def __post_init__(self) -> None:
+        if self.size is not None:
+            check_count("size", self.size, 1, 2**14)
+        check_choice("fit", self.fit, get_args(Fit))
+        object.__setattr__(self, "scales", _check_scales(self.scales))
+        check_flag("flip", self.flip)
+        check_instance("decode", self.decode, DecodeConfig)
+        check_choice("precision", self.precision, get_args(Precision))
+        check_flag("optimize", self.optimize)
+        if self.batch_size is not None:
+            check_count("batch_size", self.batch_size)
+
+    def with_changes(self, **changes: Unpack[PredictorOptions]) -> PredictorConfig:
+        """The same settings but for some.
+
+        Raises:
+            TypeError: there is no such setting; the message lists those there are.
+        """
+        for name in changes:
+            if name not in self.__dataclass_fields__:
+                raise TypeError(
+                    f"{name}: no such setting of a predictor; known are {', '.join(self.__dataclass_fields__)}"
+                )
+        return replace(self, **changes)
+
+
+class PredictorOptions(TypedDict, total=False):
+    """The fields of `PredictorConfig` as keyword arguments."""
+
+    size: int | None
+    fit: Fit
+    scales: Sequence[float]
+    flip: bool
+    decode: DecodeConfig
+    precision: Precision
+    optimize: bool
+    batch_size: int | None
+
+
+def _check_scales(scales: Sequence[float]) -> tuple[float, ...]:
+    try:
+        found = tuple(float(scale) for scale in scales)
+    except (TypeError, ValueError):
+        raise TypeError(f"scales: expected numbers such as (0.5, 1.0), got {scales!r}") from None
+    if not found or not all(0.01 <= scale <= 100 for scale in found):
+        raise ValueError(f"scales: expected one or more numbers from 0.01 to 100, got {scales!r}")
+    return found

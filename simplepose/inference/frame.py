@@ -1,0 +1,81 @@
+"""Frames: where an image lies in the network's input, from its pixels to the cells of the maps and back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Fit = Literal["height", "longer"]
+"""Which side of an image gets the size asked for: its height, as in the paper, or the longer one."""
+
+STRIDE = 4
+"""Input pixels between two cells of the maps."""
+
+MULTIPLE = 64
+"""The network's input is padded to multiples of so many pixels."""
+
+PADDING = 128
+"""What padding is filled with."""
+
+MOST_HEIGHT, MOST_WIDTH = 2600, 3800
+"""The largest resized image; one that would become larger is kept within, at its aspect ratio."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An image resized and padded for the network (DESIGN section 8). Pairs are (height, width).
+
+    Pixel centers lie at integers, so a resize by the factor f takes x to ``(x + 1/2) f - 1/2``; padding and flips back
+    and forth move nothing; cell i lies at ``4 i + 1.5`` in the input.
+    """
+
+    image: tuple[int, int]  # the image's size
+    resized: tuple[int, int]  # its size in the input
+
+    @classmethod
+    def fit(cls, image: tuple[int, int], size: int, scale: float = 1.0, fit: Fit = "height") -> Frame:
+        """The frame in which the image's height, or longer side, becomes ``size * scale``, within the largest."""
+        height, width = image
+        side = height if fit == "height" else max(height, width)
+        factor = min(size * scale / side, MOST_HEIGHT / height, MOST_WIDTH / width)
+        return cls(image, (max(1, round(height * factor)), max(1, round(width * factor))))
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """Size of the network's input."""
+        height, width = (math.ceil(n / MULTIPLE) * MULTIPLE for n in self.resized)
+        return height, width
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Size of the maps without padding; the last cells may reach out of the image."""
+        height, width = (math.ceil(n / STRIDE) for n in self.resized)
+        return height, width
+
+    @cached_property
+    def factor(self) -> tuple[float, float]:
+        """Input pixels to one of the image; the two differ by what rounding to whole pixels does."""
+        return self.resized[0] / self.image[0], self.resized[1] / self.image[1]
+
+    @property
+    def cell_size(self) -> tuple[float, float]:
+        """Image pixels to one cell, in x and in y: cell i lies at ``(i + 1/2) cell_size - 1/2`` in the image."""
+        return STRIDE / self.factor[1], STRIDE / self.factor[0]
+
+    def place(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """``image`` ``[H, W, 3]`` in this frame: resized (bicubic), padded on the right and below."""
+        height, width = self.resized
+        result = np.full((*self.padded, image.shape[2]), PADDING, np.uint8)
+        result[:height, :width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+        return result
+
+    def to_image(self, xy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Positions ``[..., 2]`` (x, y) in pixels of the input as pixels of the image; NaN stays NaN."""
+        factor = np.array(self.factor[::-1])
+        return ((xy + 0.5) / factor - 0.5).astype(np.float32)

@@ -1,0 +1,1 @@
+"""The network IMHN, its checkpoints, conversion, export and preparation for inference."""

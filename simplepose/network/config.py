@@ -1,0 +1,104 @@
+"""The settings of the network and its presets; imports no torch, so that commands can list the presets quickly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from simplepose.checks import check_count
+from simplepose.skeleton.skeleton import COCO, Skeleton
+
+ORDER = 4
+"""The number of times that an hourglass halves its maps: strides 4, 8, 16, 32 and 64."""
+
+STRIDES = tuple(4 << k for k in range(ORDER + 1))
+"""Image pixels between the centers of two cells, for each supervised scale."""
+
+SQUEEZE = 16
+"""Reduction ratio of squeeze-and-excitation: its hidden layer has ``width / SQUEEZE`` units."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The architecture of an IMHN (docs/design.md, Network); the variants of the paper's Table 1 are values of it."""
+
+    stacks: int = 4  # number of stacked hourglasses, 1 to 16
+    width: int = 256  # channels at stride 4, a multiple of 16; the stem has width/4 and width/2
+    growth: int = 128  # channels that each depth of an hourglass adds, an even number
+    channels: int = COCO.num_channels  # output maps: L + J + 2 of the skeleton
+    spatial_attention: bool = True  # heads and supervision at all five scales; False: at stride 4 only
+    channel_attention: bool = True  # squeeze-and-excitation in the heads
+    plain_hourglass: bool = False  # the paper's baseline: plain stem and heads, no convolution after upsampling
+    input_size: int = 512  # image height in pixels that the weights are trained for, a multiple of 64
+
+    def __post_init__(self) -> None:
+        check_count("stacks", self.stacks, 1, 16)
+        check_count("width", self.width, SQUEEZE, 2048, SQUEEZE)
+        check_count("growth", self.growth, 0, 1024, 2)
+        check_count("channels", self.channels, 1, 4096)
+        check_count("input_size", self.input_size, STRIDES[-1], 4096, STRIDES[-1])
+        for name in ("spatial_attention", "channel_attention", "plain_hourglass"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name}: expected True or False, got {getattr(self, name)!r}")
+        if self.plain_hourglass and (self.growth or self.spatial_attention or self.channel_attention):
+            raise ValueError(
+                "plain_hourglass: expected growth 0, spatial_attention False and channel_attention False with it, "
+                f"got {self.growth}, {self.spatial_attention} and {self.channel_attention}"
+            )
+
+    @property
+    def scale_channels(self) -> tuple[int, ...]:
+        """Channels of an hourglass's feature maps at strides 4 to 64."""
+        return tuple(self.width + k * self.growth for k in range(ORDER + 1))
+
+    @property
+    def num_scales(self) -> int:
+        """The number of supervised scales of a stack: 5, or 1 without spatial attention."""
+        return len(STRIDES) if self.spatial_attention else 1
+
+    @classmethod
+    def preset(cls, name: str, skeleton: Skeleton = COCO, **changes: Any) -> ModelConfig:
+        """The preset ``name`` with the channels of ``skeleton`` and with ``changes``.
+
+        Raises:
+            ValueError: unknown preset; the message lists the known ones.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
+        return replace(PRESETS[name], **{"channels": skeleton.num_channels, **changes})
+
+    @classmethod
+    def baseline(cls, skeleton: Skeleton = COCO, **changes: Any) -> ModelConfig:
+        """The paper's baseline, a plain stacked hourglass: constant width, one scale, no attention."""
+        plain = cls(growth=0, spatial_attention=False, channel_attention=False, plain_hourglass=True)
+        return replace(plain, **{"channels": skeleton.num_channels, **changes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON values by name; ``from_dict`` is the inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ModelConfig:
+        """The settings that ``to_dict`` wrote.
+
+        Raises:
+            ValueError: a field is missing, unknown or invalid.
+            TypeError: a value has the wrong type.
+        """
+        known = {f.name for f in fields(cls)}
+        if missing := sorted(known - data.keys()):
+            raise ValueError(f"model settings: missing {', '.join(missing)}")
+        if unknown := sorted(data.keys() - known):
+            raise ValueError(f"model settings: unknown {', '.join(unknown)}, known are {', '.join(sorted(known))}")
+        return cls(**data)
+
+
+PRESETS = {
+    "imhn3-384": ModelConfig(stacks=3, input_size=384),
+    "imhn4-384": ModelConfig(stacks=4, input_size=384),
+    "imhn4-512": ModelConfig(stacks=4, input_size=512),
+    # Trained on a CPU: in a given time one stack reaches the highest AP.
+    "tiny": ModelConfig(stacks=1, width=64, growth=32, input_size=256),
+}
+"""The named networks: those of the paper, and a small one whose weights ship with the package."""

@@ -1,0 +1,87 @@
+"""assign_keypoints: the greedy assignment of peaks to people. Public function and its implementations."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplepose.checks import check_count
+from simplepose.ops.backend import Implementation, resolve
+from simplepose.ops.candidates import CandidateParts, Peaks
+from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
+from simplepose.ops.inputs import check_call, check_parts, check_peaks, grid_to_image, per_image
+from simplepose.ops.native import module as native
+from simplepose.ops.reference.assign_keypoints import assign_keypoints as reference_assign_keypoints
+from simplepose.poses import Poses
+from simplepose.skeleton.skeleton import COCO, Skeleton
+
+
+def assign_keypoints(
+    peaks: Peaks | list[Peaks],
+    parts: CandidateParts | list[CandidateParts],
+    skeleton: Skeleton = COCO,
+    config: DecodeConfig = DEFAULT_DECODE,
+    stride: int = 4,
+    backend: Backend = "auto",
+) -> list[Poses]:
+    """People: the greedy assignment (rules 3 to 7 of docs/decoding.md; paper section 3.4).
+
+    Args:
+        peaks: what `find_peaks` gave.
+        parts: what `match_parts` gave for the same images.
+        skeleton: what keypoints and parts are.
+        config: everything but the peak and sample settings is used.
+        stride: image pixels between two cells of the maps.
+        backend: which implementation runs (`simplepose.ops.backend`), always on the CPU. All give the same bits.
+
+    Returns:
+        One `Poses` an image, in image pixels.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described; the message names it.
+        RuntimeError: the backend cannot run here; the message says why.
+    """
+    check_call(skeleton, config, backend)
+    stride = check_count("stride", stride)
+    peaks_of = [peaks] if isinstance(peaks, Peaks) else list(peaks)
+    parts_of = per_image("parts", parts, CandidateParts, len(peaks_of))
+    pairs = list(zip(per_image("peaks", peaks_of, Peaks, len(peaks_of)), parts_of, strict=True))
+    for one, its_parts in pairs:
+        check_peaks(one, skeleton)
+        check_parts(its_parts, one, skeleton)
+    implementation = resolve("assign_keypoints", backend)
+    return [group_image(*pair, skeleton, config, stride, implementation) for pair in pairs]
+
+
+def group_image(
+    peaks: Peaks,
+    parts: CandidateParts,
+    skeleton: Skeleton,
+    config: DecodeConfig,
+    stride: int,
+    implementation: Implementation,
+) -> Poses:
+    """`assign_keypoints` of one image; its arguments are not checked."""
+    keypoints, scores = _IMPLEMENTATIONS[implementation](peaks, parts, skeleton, config, stride)
+    return Poses(keypoints, scores, skeleton, peaks.truncated)
+
+
+People = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Keypoints ``[N, J, 3]`` in image pixels and scores ``[N]``."""
+
+
+def _cpp(peaks: Peaks, parts: CandidateParts, skeleton: Skeleton, config: DecodeConfig, stride: int) -> People:
+    decoder = native.decoder(skeleton, config)
+    columns = (peaks.type, peaks.xy, peaks.score, parts.from_peak, parts.to_peak, parts.score)
+    keypoints, scores = decoder.assign_keypoints(*columns, *grid_to_image(stride))
+    return keypoints, scores
+
+
+def _reference(peaks: Peaks, parts: CandidateParts, skeleton: Skeleton, config: DecodeConfig, stride: int) -> People:
+    keypoints, scores = reference_assign_keypoints(peaks, parts, skeleton, config)
+    scale, shift = grid_to_image(stride)
+    factor, offset = np.array([scale, scale, 1], np.float32), np.array([shift, shift, 0], np.float32)
+    return keypoints * factor + offset, scores
+
+
+_IMPLEMENTATIONS = {"cpp": _cpp, "reference": _reference}

@@ -1,0 +1,120 @@
+"""Which implementation runs an op on an input: one rule for all ops and for `decode`.
+
+| backend | arrays and CPU tensors | CUDA tensors |
+|---|---|---|
+| "native" | C++ | CUDA kernels |
+| "torch" | vectorized PyTorch on the CPU | vectorized PyTorch on the device |
+| "reference" | NumPy | NumPy, on a copy in host memory |
+| "auto" | native, else PyTorch, else NumPy | native, else PyTorch |
+
+"native" raises where the build cannot run on the device. "auto" warns once a device when it does not take the native
+implementation. Tensors on other devices have no native implementation. `assign_keypoints` always runs on the CPU and
+has no PyTorch implementation: "torch" takes C++ there, or NumPy where nothing is built.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import warnings
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from simplepose.ops.inputs import check_backend
+from simplepose.ops.native import module as native
+
+Implementation = Literal["cpp", "cuda", "torch", "reference"]
+
+SLOWDOWN = {"torch": "7 to 150 times", "reference": "50 to 300 times"}
+"""How much longer an op takes than in C++. Measured by ``pytest benchmarks/bench_decode.py
+benchmarks/bench_render_targets.py``."""
+
+
+class Device(NamedTuple):
+    """A device as `torch.device` names it."""
+
+    type: str
+    number: int = 0  # its index
+
+
+CPU = Device("cpu")
+
+
+class Choice(NamedTuple):
+    """What runs an op, and why it is not the native implementation (empty if it is)."""
+
+    implementation: Implementation
+    reason: str = ""
+
+
+def device_of(value: object) -> Device:
+    """Where an argument is: an array, a tensor, or a `torch.device` itself (CUDA without an index: the current one)."""
+    torch = sys.modules.get("torch")
+    if isinstance(value, Device) or torch is None:
+        return value if isinstance(value, Device) else CPU
+    device = value.device if isinstance(value, torch.Tensor) else value
+    if not isinstance(device, torch.device):
+        return CPU
+    if device.type == "cuda" and device.index is None:
+        return Device("cuda", torch.cuda.current_device())
+    return Device(device.type, device.index or 0)
+
+
+def choose(op: str, backend: str, device: Device = CPU) -> Choice:
+    """The implementation of ``op`` that ``backend`` means for data on ``device``.
+
+    Raises:
+        ValueError: there is no such backend.
+        RuntimeError: the backend cannot run here; the message says why and what to do.
+    """
+    check_backend(backend)
+    if backend == "reference":
+        return Choice("reference")
+    grouping = op == "assign_keypoints"
+    if backend == "torch" and not grouping:
+        if not torch_installed():
+            raise RuntimeError("backend 'torch': PyTorch is not installed; install it with 'pip install torch'")
+        return Choice("torch")
+    reason = why_not_native(CPU if grouping else device)
+    if not reason:
+        return Choice("cuda" if device.type == "cuda" and not grouping else "cpp")
+    if backend == "native":
+        raise RuntimeError(f"backend 'native': {reason}")
+    return Choice("torch" if torch_installed() and not grouping else "reference", reason)
+
+
+def resolve(op: str, backend: str, value: object = CPU) -> Implementation:
+    """`choose` for the device of ``value``; warns the first time that "auto" is not native on a kind of device."""
+    device = device_of(value)
+    implementation, reason = choose(op, backend, device)
+    if reason and backend == "auto":
+        _warn_once(op, implementation, device.type, reason)
+    return implementation
+
+
+def why_not_native(device: Device) -> str:
+    """Why the native ops cannot run on a device, in one line; empty if they can."""
+    module, reason = native.load_native()
+    if module is None or device.type == "cpu":
+        return reason
+    if device.type == "cuda":
+        return native.why_no_cuda(device.number)
+    return f"the native ops run on cpu and cuda devices, not on {device.type}"
+
+
+@lru_cache(maxsize=1)
+def torch_installed() -> bool:
+    """Whether PyTorch can be imported; it is not imported."""
+    return importlib.util.find_spec("torch") is not None
+
+
+_warned: set[tuple[str, str]] = set()
+
+
+def _warn_once(op: str, implementation: Implementation, device_type: str, reason: str) -> None:
+    if (implementation, device_type) in _warned:
+        return
+    _warned.add((implementation, device_type))
+    runs = "in PyTorch" if implementation == "torch" else "in the NumPy reference"
+    slower = f", {SLOWDOWN[implementation]} slower than in C++" if device_type == "cpu" else ", slower than its kernel"
+    warnings.warn(f"{op} runs {runs} on {device_type}{slower}: {reason}", RuntimeWarning, stacklevel=4)

@@ -1,0 +1,78 @@
+"""find_peaks: heatmap NMS with sub-pixel positions. Public function and its implementations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simplepose.ops.backend import resolve
+from simplepose.ops.candidates import Peaks
+from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
+from simplepose.ops.inputs import all_maps, check_call, device_maps, image_maps, keypoint_maps
+from simplepose.ops.native import module as native
+from simplepose.ops.reference.find_peaks import find_peaks as reference_find_peaks
+from simplepose.skeleton.skeleton import COCO, Skeleton
+
+if TYPE_CHECKING:
+    from simplepose.ops.candidates import Maps
+
+
+def find_peaks(
+    heatmaps: Maps,
+    skeleton: Skeleton = COCO,
+    config: DecodeConfig = DEFAULT_DECODE,
+    backend: Backend = "auto",
+    threads: int | None = None,
+) -> list[Peaks]:
+    """Candidate keypoints: heatmap NMS with sub-pixel positions (rule 1 of docs/decoding.md; paper section 3.4).
+
+    Args:
+        heatmaps: ``[C, H, W]`` or ``[B, C, H, W]`` with C = J keypoint maps, or all maps as `decode` takes them.
+        skeleton: what the channels are.
+        config: ``peak_threshold`` and ``max_peaks`` are used.
+        backend: which implementation runs (`simplepose.ops.backend`). All give the same bits.
+        threads: most threads in C++; default: all processors.
+
+    Returns:
+        One `Peaks` an image, positions in grid cells.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described; the message names it.
+        RuntimeError: the backend cannot run here; the message says why.
+    """
+    check_call(skeleton, config, backend, threads)
+    run = _IMPLEMENTATIONS[resolve("find_peaks", backend, heatmaps)]
+    return run(heatmaps, skeleton, config, threads)
+
+
+def _channels(skeleton: Skeleton) -> dict[int, str]:
+    return {skeleton.num_keypoints: "keypoints alone", **all_maps(skeleton)}
+
+
+def _cpp(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, threads: int | None) -> list[Peaks]:
+    maps = keypoint_maps(image_maps("heatmaps", heatmaps, _channels(skeleton)), skeleton)
+    decoder = native.decoder(skeleton, config)
+    found = decoder.find_peaks(np.ascontiguousarray(maps), threads or native.default_threads())
+    return [Peaks(*peaks) for peaks in found]
+
+
+def _cuda(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, threads: int | None) -> list[Peaks]:
+    from simplepose.ops.native import find_peaks as cuda
+
+    return cuda.find_peaks(device_maps("heatmaps", heatmaps, _channels(skeleton)), skeleton, config)
+
+
+def _torch(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, threads: int | None) -> list[Peaks]:
+    from simplepose.ops.pytorch import find_peaks as pytorch
+
+    tensor = device_maps("heatmaps", heatmaps, _channels(skeleton))
+    return pytorch.find_peaks(keypoint_maps(tensor, skeleton), config)
+
+
+def _reference(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, threads: int | None) -> list[Peaks]:
+    maps = keypoint_maps(image_maps("heatmaps", heatmaps, _channels(skeleton)), skeleton)
+    return [reference_find_peaks(image, config) for image in maps]
+
+
+_IMPLEMENTATIONS = {"cpp": _cpp, "cuda": _cuda, "torch": _torch, "reference": _reference}

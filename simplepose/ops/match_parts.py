@@ -1,0 +1,84 @@
+"""match_parts: scored pairs of peaks that a body part may connect. Public function and its implementations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simplepose.ops.backend import resolve
+from simplepose.ops.candidates import CandidateParts, Peaks
+from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
+from simplepose.ops.inputs import all_maps, check_call, device_maps, image_maps, peak_list
+from simplepose.ops.native import module as native
+from simplepose.ops.reference.match_parts import match_parts as reference_match_parts
+from simplepose.skeleton.skeleton import COCO, Skeleton
+
+if TYPE_CHECKING:
+    from simplepose.ops.candidates import Maps
+
+
+def match_parts(
+    heatmaps: Maps,
+    peaks: Peaks | list[Peaks],
+    skeleton: Skeleton = COCO,
+    config: DecodeConfig = DEFAULT_DECODE,
+    backend: Backend = "auto",
+) -> list[CandidateParts]:
+    """Candidate parts: pairs of peaks with a response of the part map between them (rule 2; paper section 3.4).
+
+    Args:
+        heatmaps: ``[C, H, W]`` or ``[B, C, H, W]`` with C = L part maps, or all maps as `decode` takes them.
+        peaks: what `find_peaks` gave for the same images.
+        skeleton: what the channels are.
+        config: ``part_threshold``, ``num_samples``, ``min_sample_fraction`` and ``part_score`` are used.
+        backend: which implementation runs (`simplepose.ops.backend`). All give the same bits.
+
+    Returns:
+        One `CandidateParts` an image.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described; the message names it.
+        RuntimeError: the backend cannot run here; the message says why.
+    """
+    check_call(skeleton, config, backend)
+    run = _IMPLEMENTATIONS[resolve("match_parts", backend, heatmaps)]
+    return run(heatmaps, peaks, skeleton, config)
+
+
+def _channels(skeleton: Skeleton) -> dict[int, str]:
+    return {skeleton.num_parts: "parts alone", **all_maps(skeleton)}
+
+
+def _cpp(heatmaps: Maps, peaks: Peaks | list[Peaks], skeleton: Skeleton, config: DecodeConfig) -> list[CandidateParts]:
+    maps = image_maps("heatmaps", heatmaps, _channels(skeleton))[:, : skeleton.num_parts]
+    decoder = native.decoder(skeleton, config)
+    pairs = zip(maps, peak_list(peaks, len(maps), skeleton), strict=True)
+    return [CandidateParts(*decoder.match_parts(image, one.type, one.xy, one.score)) for image, one in pairs]
+
+
+def _cuda(heatmaps: Maps, peaks: Peaks | list[Peaks], skeleton: Skeleton, config: DecodeConfig) -> list[CandidateParts]:
+    from simplepose.ops.native import match_parts as cuda
+
+    tensor = device_maps("heatmaps", heatmaps, _channels(skeleton))
+    found = cuda.match_parts(tensor, peak_list(peaks, len(tensor), skeleton), skeleton, config)
+    return _cpp(heatmaps, peaks, skeleton, config) if found is None else found
+
+
+def _torch(
+    heatmaps: Maps, peaks: Peaks | list[Peaks], skeleton: Skeleton, config: DecodeConfig
+) -> list[CandidateParts]:
+    from simplepose.ops.pytorch import match_parts as pytorch
+
+    tensor = device_maps("heatmaps", heatmaps, _channels(skeleton))
+    checked = peak_list(peaks, len(tensor), skeleton)
+    return list(pytorch.match_parts(tensor[:, : skeleton.num_parts], checked, skeleton, config))
+
+
+def _reference(
+    heatmaps: Maps, peaks: Peaks | list[Peaks], skeleton: Skeleton, config: DecodeConfig
+) -> list[CandidateParts]:
+    maps = image_maps("heatmaps", heatmaps, _channels(skeleton))[:, : skeleton.num_parts]
+    pairs = zip(maps, peak_list(peaks, len(maps), skeleton), strict=True)
+    return [reference_match_parts(image, one, skeleton, config) for image, one in pairs]
+
+
+_IMPLEMENTATIONS = {"cpp": _cpp, "cuda": _cuda, "torch": _torch, "reference": _reference}

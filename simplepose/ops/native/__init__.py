@@ -1,0 +1,1 @@
+"""The compiled module: loading, C++ calls, CUDA batches and torch.library ops."""

@@ -1,0 +1,57 @@
+"""The compiled module: whether it loads and runs on a device, and the decoder it keeps for a skeleton and config."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+from simplepose.ops.config import DecodeConfig
+from simplepose.skeleton.skeleton import Skeleton
+
+BUILD_HINT = "build it with 'pip install .' in the source tree, which needs a C++17 compiler and CMake 3.25"
+
+
+@lru_cache(maxsize=1)
+def load_native() -> tuple[Any, str]:
+    """The module ``simplepose._native`` or None, and why it is missing."""
+    try:
+        return importlib.import_module("simplepose._native"), ""
+    except ImportError as error:
+        return None, f"the native ops do not load ({error}); {BUILD_HINT}"
+
+
+def require_native() -> Any:
+    """The module ``simplepose._native``.
+
+    Raises:
+        RuntimeError: it is not built or does not load; the message says how to build it.
+    """
+    module, reason = load_native()
+    if module is None:
+        raise RuntimeError(f"backend 'native': {reason}")
+    return module
+
+
+@lru_cache(maxsize=64)
+def why_no_cuda(device: int) -> str:
+    """Why the CUDA kernels cannot run on the device of that index, in one line; empty if they can."""
+    module, reason = load_native()
+    if module is None:
+        return reason
+    status = module.cuda_status(device)
+    return "" if status["usable"] else f"the CUDA ops cannot run on device {device}: {status['reason']}"
+
+
+@lru_cache(maxsize=64)
+def decoder(skeleton: Skeleton, config: DecodeConfig) -> Any:
+    """The native form of a skeleton and its settings."""
+    values = {**asdict(config), "min_samples": config.min_samples}
+    return require_native().Decoder(skeleton.num_keypoints, skeleton.part_index, values)
+
+
+@lru_cache(maxsize=1)
+def default_threads() -> int:
+    """The processors this process may run on."""
+    return int(require_native().default_threads())

@@ -1,0 +1,68 @@
+"""render_targets in C++ for arrays and by its CUDA kernel for tensors."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplepose.checks import check_indices
+from simplepose.ops.config import TargetConfig
+from simplepose.ops.native.module import require_native
+from simplepose.ops.reference.render_targets import TargetRules, map_shapes
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def render_cpp(
+    keypoints: NDArray[np.float32],
+    size: tuple[int, int],
+    parts: NDArray[np.int32],
+    config: TargetConfig,
+    scales: int,
+    envelope: bool,
+    threads: int | None = None,
+) -> list[NDArray[np.float32]]:
+    """One array ``[B, L + J (+ 1), H, W]`` a scale, for C-contiguous ``[B, P, J, 3]`` keypoints, ``[L, 2]`` parts."""
+    shapes = map_shapes(keypoints.shape, size, len(parts), config.stride, scales, envelope)
+    maps = [np.empty(shape, np.float32) for shape in shapes]
+    require_native().render_targets(keypoints, parts, TargetRules.of(config), maps, envelope, threads or 0)
+    return maps
+
+
+def render_cuda(
+    keypoints: Tensor,
+    size: tuple[int, int],
+    parts: tuple[int, ...],
+    config: TargetConfig,
+    scales: int,
+    envelope: bool,
+    dtype: torch.dtype,
+) -> list[Tensor]:
+    """The same on the device of contiguous float32 keypoints; ``parts`` are 2 L keypoint types in a row."""
+    from simplepose.ops.native.kernels import borrow, stream
+
+    shapes = map_shapes(keypoints.shape, size, len(parts) // 2, config.stride, scales, envelope)
+    maps = [keypoints.new_empty(shape, dtype=dtype) for shape in shapes]
+    require_native().render_targets_cuda(
+        borrow(keypoints),
+        borrow(_device_parts(parts, keypoints.shape[2], keypoints.device)),
+        TargetRules.of(config),
+        [borrow(scale) for scale in maps],
+        envelope,
+        stream(keypoints.device),
+    )
+    return maps
+
+
+@cache  # for good: a captured CUDA graph reads it at each replay
+def _device_parts(parts: tuple[int, ...], types: int, device: torch.device) -> Tensor:
+    """``[L, 2]`` int32 keypoint types on the device, kept there so that a call copies nothing."""
+    import torch
+
+    check_indices("parts", parts, types)
+    return torch.tensor(parts, dtype=torch.int32, device=device).reshape(-1, 2)

@@ -1,0 +1,1 @@
+"""Vectorized PyTorch implementation, on any device (backend "torch")."""

@@ -1,0 +1,35 @@
+"""log32 and finite of simplepose/ops/reference/maths.py in PyTorch: the same float32 operations, so the same bits.
+
+That holds on any device with IEEE arithmetic, under two conditions that find_peaks and match_parts keep: no tensor is
+divided by a plain number, which CUDA does by multiplying with the rounded reciprocal, and no function is called that
+may fuse a multiplication with an addition (addcmul, lerp) or that adds up in an order of its own (sum, mean).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from simplepose.ops.reference.maths import LN2, LOG_POLYNOMIAL
+
+
+def log32(x: Tensor) -> Tensor:
+    """Natural logarithm of positive normal float32 numbers, operation by operation as the reference takes it."""
+    bits = x.view(torch.int32)
+    exponent = (bits - 0x3F3504F3) >> 23
+    f = (bits - (exponent << 23)).view(torch.float32) - 1
+    p = torch.full_like(f, float(LOG_POLYNOMIAL[-1]))
+    for coefficient in LOG_POLYNOMIAL[-2::-1]:
+        p = p * f + float(coefficient)
+    f2 = f * f
+    return exponent.float() * float(LN2) + ((f - 0.5 * f2) + (f2 * f) * p)
+
+
+def finite(values: Tensor) -> Tensor:
+    """The same values with 0 for what is not finite, as every op reads a map."""
+    return values.nan_to_num(0, 0, 0)
+
+
+def divide(values: Tensor, number: int) -> Tensor:
+    """``values / number``, correctly rounded on every device: by a tensor on it."""
+    return values / values.new_full((), number)

@@ -1,0 +1,1 @@
+"""The normative implementation in NumPy: every other one must give its bits."""

@@ -1,0 +1,196 @@
+"""render_targets: keypoint and part target maps. Public function, its checks and its implementations for arrays."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplepose.checks import check_count, check_flag, check_instance, is_tensor
+from simplepose.ops.backend import resolve
+from simplepose.ops.config import DEFAULT_TARGETS, Backend, TargetConfig
+from simplepose.ops.inputs import check_backend, check_threads
+from simplepose.ops.native.render_targets import render_cpp
+from simplepose.ops.reference.render_targets import render_batch
+from simplepose.skeleton.skeleton import COCO, Skeleton
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_SIZE = 2**20
+"""Up to this many pixels the positions of the cells are exact in float32."""
+
+MAX_SCALES = 16
+
+
+@overload
+def render_targets(
+    keypoints: NDArray[Any],
+    size: tuple[int, int],
+    skeleton: Skeleton = ...,
+    config: TargetConfig = ...,
+    backend: Backend = ...,
+    *,
+    threads: int | None = ...,
+    scales: Literal[1] = ...,
+    envelope: bool = ...,
+    dtype: None = ...,
+) -> NDArray[np.float32]: ...
+@overload
+def render_targets(
+    keypoints: NDArray[Any],
+    size: tuple[int, int],
+    skeleton: Skeleton = ...,
+    config: TargetConfig = ...,
+    backend: Backend = ...,
+    *,
+    threads: int | None = ...,
+    scales: int,
+    envelope: bool = ...,
+    dtype: None = ...,
+) -> NDArray[np.float32] | tuple[NDArray[np.float32], ...]: ...
+@overload
+def render_targets(
+    keypoints: torch.Tensor,
+    size: tuple[int, int],
+    skeleton: Skeleton = ...,
+    config: TargetConfig = ...,
+    backend: Backend = ...,
+    *,
+    threads: int | None = ...,
+    scales: Literal[1] = ...,
+    envelope: bool = ...,
+    dtype: torch.dtype | None = ...,
+) -> torch.Tensor: ...
+@overload
+def render_targets(
+    keypoints: torch.Tensor,
+    size: tuple[int, int],
+    skeleton: Skeleton = ...,
+    config: TargetConfig = ...,
+    backend: Backend = ...,
+    *,
+    threads: int | None = ...,
+    scales: int,
+    envelope: bool = ...,
+    dtype: torch.dtype | None = ...,
+) -> torch.Tensor | tuple[torch.Tensor, ...]: ...
+def render_targets(
+    keypoints: Any,
+    size: tuple[int, int],
+    skeleton: Skeleton = COCO,
+    config: TargetConfig = DEFAULT_TARGETS,
+    backend: Backend = "auto",
+    *,
+    threads: int | None = None,
+    scales: int = 1,
+    envelope: bool = False,
+    dtype: Any = None,
+) -> Any:
+    """The maps that a network is trained to predict, from annotated keypoints.
+
+    A keypoint channel holds the maximum over people of a Gaussian at the keypoint, a part channel that of the
+    Gaussian of the distance from the part's line inside its ellipse. Keypoints count if their visibility is above 0
+    and x and y are finite; what lies off the image contributes what falls inside. There is no gradient.
+
+    Args:
+        keypoints: ``[P, J, 3]`` or ``[B, P, J, 3]`` x, y in image pixels and COCO visibility, float32 or float64
+            (rounded to float32), NumPy or torch. Arrays that are not C-contiguous are copied.
+        size: height and width of the image in pixels, multiples of ``config.stride``.
+        skeleton: the keypoint types ``J`` and parts ``L``.
+        config: widths, threshold, stride and shape.
+        backend: which implementation runs (`simplepose.ops.backend`); C++, CUDA and NumPy give the same bits.
+        threads: most threads to use on the CPU; all processors if None.
+        scales: how many maps the pyramid has, each the 2 x 2 average pool of the one before.
+        envelope: whether to add a last channel, the maximum over the keypoint channels.
+        dtype: for tensors, the maps' type: torch.float32 (also None), torch.float16 or torch.bfloat16, which are the
+            float32 values rounded to nearest, also where scales are pooled.
+
+    Returns:
+        ``[L + J, H, W]`` or ``[B, L + J, H, W]`` (one more channel with the envelope), H and W the size over the
+        stride, float32 or ``dtype``, of the same kind and on the same device as ``keypoints``. With ``scales`` above 1
+        a tuple of them.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong; the message names it, what was expected and what came.
+        RuntimeError: the backend cannot run here; the message says why.
+    """
+    _check_options(skeleton, config, backend, threads, envelope)
+    size = _check_size(size, config.stride, scales)
+    single = getattr(keypoints, "ndim", 0) == 3
+    maps: Any
+    if is_tensor(keypoints):
+        from simplepose.ops import torch_library
+
+        _check_keypoints(tuple(keypoints.shape), str(keypoints.dtype).removeprefix("torch."), skeleton)
+        torch_library.check_map_type(dtype)
+        batch = keypoints[None] if single else keypoints
+        parts = torch_library.part_list(skeleton)
+        maps = torch_library.render_targets_op(batch, size, parts, config, scales, envelope, backend, threads, dtype)
+    elif isinstance(keypoints, np.ndarray):
+        _check_keypoints(keypoints.shape, str(keypoints.dtype), skeleton)
+        if dtype is not None:
+            raise TypeError(f"dtype: expected None for NumPy arrays, whose maps are float32, got {dtype!r}")
+        with np.errstate(over="ignore"):  # too large for float32: infinite, which is not labeled
+            rows = np.ascontiguousarray(keypoints[None] if single else keypoints, np.float32)
+        run = _IMPLEMENTATIONS[resolve("render_targets", backend)]
+        maps = run(rows, size, skeleton.part_index, config, scales, envelope, threads)
+    else:
+        raise TypeError(f"keypoints: expected a NumPy array or a torch tensor, got {type(keypoints).__name__}")
+    if single:
+        maps = [scale[0] for scale in maps]
+    return maps[0] if scales == 1 else tuple(maps)
+
+
+def _torch(
+    keypoints: NDArray[np.float32],
+    size: tuple[int, int],
+    parts: NDArray[np.int32],
+    config: TargetConfig,
+    scales: int,
+    envelope: bool,
+    threads: int | None,
+) -> list[NDArray[np.float32]]:
+    import torch
+
+    from simplepose.ops.pytorch import render_targets as pytorch
+
+    tensor = torch.tensor(keypoints)
+    return [m.numpy() for m in pytorch.render_targets(tensor, size, parts.tolist(), config, scales, envelope)]
+
+
+_IMPLEMENTATIONS = {"cpp": render_cpp, "torch": _torch, "reference": render_batch}
+
+
+def _check_options(skeleton: Skeleton, config: TargetConfig, backend: str, threads: int | None, envelope: bool) -> None:
+    check_instance("skeleton", skeleton, Skeleton)
+    check_instance("config", config, TargetConfig)
+    check_backend(backend)
+    check_threads(threads)
+    check_flag("envelope", envelope)
+
+
+def _check_size(size: tuple[int, int], stride: int, scales: int) -> tuple[int, int]:
+    check_count("scales", scales, 1, MAX_SCALES)
+    try:
+        height, width = (operator.index(length) for length in size)
+    except (TypeError, ValueError):
+        raise TypeError(f"size: expected (height, width) as two integers, got {size!r}") from None
+    multiple = stride * 2 ** (scales - 1)
+    named = f"the stride {stride}" if scales == 1 else f"{multiple}, which is the stride {stride} times 2^{scales - 1}"
+    if min(height, width) <= 0 or height % multiple or width % multiple or max(height, width) > MAX_SIZE:
+        raise ValueError(f"size: expected positive multiples of {named}, up to {MAX_SIZE}, got {(height, width)}")
+    return height, width
+
+
+def _check_keypoints(shape: tuple[int, ...], dtype: str, skeleton: Skeleton) -> None:
+    if dtype not in ("float32", "float64"):
+        raise TypeError(f"keypoints: expected float32 or float64, got {dtype}")
+    if len(shape) not in (3, 4) or tuple(shape[-2:]) != (skeleton.num_keypoints, 3):
+        count = skeleton.num_keypoints
+        raise ValueError(
+            f"keypoints: expected [P, {count}, 3] or [B, P, {count}, 3] for skeleton {skeleton.name!r}, "
+            f"got {list(shape)}"
+        )

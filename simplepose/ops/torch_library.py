@@ -1,0 +1,109 @@
+"""render_targets for torch tensors: the custom op ``simplepose::render_targets``, registered by importing this.
+
+`torch.compile` sees one op, whatever runs in it.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, library
+
+from simplepose.ops.backend import resolve
+from simplepose.ops.config import Shape, TargetConfig
+from simplepose.ops.native.render_targets import render_cpp, render_cuda
+from simplepose.ops.pytorch import render_targets as pytorch
+from simplepose.ops.reference.render_targets import map_shapes, render_batch
+from simplepose.skeleton.skeleton import Skeleton
+
+MAP_TYPES = (torch.float32, torch.float16, torch.bfloat16)
+"""The types that maps can have."""
+
+MAX_FUSED_SCALES = 7
+"""Up to so many scales the CUDA kernel rounds to half precision itself."""
+
+
+def check_map_type(dtype: object) -> None:
+    """TypeError unless ``dtype`` is None or one of `MAP_TYPES`."""
+    if dtype is not None and dtype not in MAP_TYPES:
+        raise TypeError(f"dtype: expected None or one of {', '.join(map(str, MAP_TYPES))}, got {dtype!r}")
+
+
+def part_list(skeleton: Skeleton) -> list[int]:
+    """The 2 L keypoint types of the parts, from names alone: torch.compile cannot trace through a NumPy table."""
+    return [skeleton.keypoints.index(name) for part in skeleton.parts for name in part]
+
+
+def render_targets_op(
+    keypoints: Tensor,
+    size: tuple[int, int],
+    parts: list[int],
+    config: TargetConfig,
+    scales: int,
+    envelope: bool,
+    backend: str,
+    threads: int | None,
+    dtype: torch.dtype | None,
+) -> list[Tensor]:
+    """One tensor of type ``dtype`` a scale on the device of ``keypoints [B, P, J, 3]``, float32 or float64."""
+    widths = (config.keypoint_sigma, config.part_sigma, config.threshold, config.stride, config.shape)
+    options = (scales, envelope, backend, threads or 0, dtype or torch.float32)
+    return _render_op(keypoints.detach().to(torch.float32), *size, parts, *widths, *options)
+
+
+@library.custom_op("simplepose::render_targets", mutates_args=())
+def _render_op(
+    keypoints: Tensor,
+    height: int,
+    width: int,
+    parts: list[int],
+    keypoint_sigma: float,
+    part_sigma: float,
+    threshold: float,
+    stride: int,
+    shape: str,
+    scales: int,
+    envelope: bool,
+    backend: str,
+    threads: int,
+    dtype: torch.dtype,
+) -> list[Tensor]:
+    """``keypoints [B, P, J, 3]`` float32, ``parts`` 2 L keypoint types; 0 threads are all."""
+    config = TargetConfig(keypoint_sigma, part_sigma, threshold, stride, cast(Shape, shape))
+    size, keypoints = (height, width), keypoints.contiguous()
+    implementation = resolve("render_targets", backend, keypoints)
+    if implementation == "cuda":
+        drawn = dtype if scales <= MAX_FUSED_SCALES else torch.float32
+        maps = render_cuda(keypoints, size, tuple(parts), config, scales, envelope, drawn)
+    elif implementation == "torch":
+        pairs = list(zip(parts[::2], parts[1::2], strict=True))
+        maps = pytorch.render_targets(keypoints, size, pairs, config, scales, envelope)
+    else:
+        run = render_cpp if implementation == "cpp" else render_batch
+        index = np.array(parts, np.int32).reshape(-1, 2)
+        arrays = run(keypoints.cpu().numpy(), size, index, config, scales, envelope, threads or None)
+        maps = [torch.from_numpy(scale).to(keypoints.device) for scale in arrays]
+    return [scale.to(dtype) for scale in maps]
+
+
+@_render_op.register_fake
+def _render_fake(
+    keypoints: Tensor,
+    height: int,
+    width: int,
+    parts: list[int],
+    keypoint_sigma: float,
+    part_sigma: float,
+    threshold: float,
+    stride: int,
+    shape: str,
+    scales: int,
+    envelope: bool,
+    backend: str,
+    threads: int,
+    dtype: torch.dtype,
+) -> list[Tensor]:
+    shapes = map_shapes(keypoints.shape, (height, width), len(parts) // 2, stride, scales, envelope)
+    return [keypoints.new_empty(scale, dtype=dtype) for scale in shapes]

@@ -1,0 +1,1 @@
+"""Skeletons: keypoints, parts, symmetry and OKS sigmas as frozen data."""

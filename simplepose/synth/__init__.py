@@ -1,0 +1,1 @@
+"""Synthetic people: scenes with annotations in COCO format."""

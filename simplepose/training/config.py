@@ -1,0 +1,242 @@
+"""The settings of a training run: one frozen dataclass, its presets, its JSON form and the learning-rate schedule."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, get_args
+
+from simplepose.checks import UNLIMITED, check_choice, check_count, check_flag, check_number
+from simplepose.data.augment import AugmentConfig
+from simplepose.network.config import ModelConfig
+from simplepose.network.optimize import Precision
+from simplepose.ops.config import Shape, TargetConfig
+from simplepose.skeleton.skeleton import COCO, Skeleton
+from simplepose.training.loss import LossConfig
+
+Optimizer = Literal["sgd", "adamw"]
+Schedule = Literal["step", "cosine", "constant"]
+Norm = Literal["batch", "sync", "frozen"]
+
+CHANGEABLE_ON_RESUME = ("data", "images", "val", "val_images", "workers")
+"""The settings that may change when a run is resumed: the locations of the data and the number of workers."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The settings that determine the result of a run; the defaults are the paper's (docs/design.md, Training)."""
+
+    data: str = ""  # annotation file, data folder, or synth:N,SEED
+    images: str | None = None  # image folder; None: searched for beside the annotations
+    val: str | None = None  # validation data, as ``data``; None: the AP is measured on training images
+    val_images: str | None = None  # image folder of the validation data
+    init: str | None = None  # checkpoint with the initial weights; None: random
+    model: ModelConfig = field(default_factory=ModelConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    shape: Shape = "ellipse"  # of the part targets; "line" is the released code's
+    sigma: float = 1.0  # factor on the paper's standard deviations of the targets at this input size
+    l2_epochs: int = 0  # the number of first epochs that use plain L2 instead of ``loss``
+    epochs: int = 60
+    batch: int = 32  # samples per optimizer step, summed over all processes
+    accumulate: int = 1  # forward and backward passes per optimizer step
+    optimizer: Optimizer = "sgd"
+    lr: float = 1e-4
+    momentum: float = 0.9  # of SGD
+    weight_decay: float = 5e-4
+    schedule: Schedule = "step"
+    warmup_steps: int = 1000  # steps of linear warm-up of the learning rate
+    decay_epochs: int = 15  # schedule="step": epochs between two decays of the learning rate
+    decay: float = 0.2  # schedule="step": factor of one decay
+    clip: float = 0.0  # maximum norm of the gradient; 0: no clipping
+    ema: float = 0.0  # decay of the EMA weights, which are validated and published; 0: the plain weights
+    norm: Norm = "batch"  # BatchNorm; "sync": statistics over all processes (CUDA); "frozen": fixed statistics
+    precision: Precision = "float32"  # of the network under autocast; the loss is always float32
+    compile: bool = False  # torch.compile
+    workers: int = 4  # DataLoader workers per training process
+    cache_mb: int = 0  # megabytes of decoded images that each worker caches
+    seed: int = 0
+    log_steps: int = 50  # steps between two log records
+    checkpoint_steps: int = 1000  # steps between two checkpoints; each validation writes one too
+    keep: int = 2  # number of checkpoints to keep
+    validate_epochs: int = 1  # epochs between two validations; the last epoch always ends with one
+    validate_images: int = 200  # number of images, in file order, that a validation uses
+
+    def __post_init__(self) -> None:
+        for name in (
+            *("epochs", "batch", "accumulate", "decay_epochs", "log_steps", "checkpoint_steps"),
+            *("keep", "validate_epochs", "validate_images"),
+        ):
+            check_count(name, getattr(self, name), 1, UNLIMITED)
+        for name in ("l2_epochs", "warmup_steps", "workers", "cache_mb", "seed"):
+            check_count(name, getattr(self, name), 0, UNLIMITED)
+        for name, most in {"lr": 1e3, "weight_decay": 1e3, "clip": 1e9, "decay": 1.0}.items():
+            check_number(name, getattr(self, name), least=0, most=most)
+        for name in ("momentum", "ema"):
+            check_number(name, getattr(self, name), least=0, below=1)
+        check_flag("compile", self.compile)
+        check_number("sigma", self.sigma, least=0.1, most=10)
+        choices = {"optimizer": Optimizer, "schedule": Schedule, "norm": Norm, "precision": Precision, "shape": Shape}
+        for name, kind in choices.items():
+            check_choice(name, getattr(self, name), get_args(kind))
+        if self.batch % self.accumulate:
+            raise ValueError(f"accumulate: expected a divisor of the batch {self.batch}, got {self.accumulate}")
+
+    @property
+    def size(self) -> int:
+        """The side of a training sample in pixels."""
+        return self.model.input_size
+
+    @property
+    def targets(self) -> TargetConfig:
+        """How the target maps are rendered: the paper's widths at this input size, scaled by ``sigma``."""
+        config = TargetConfig.for_input(self.size, shape=self.shape)
+        widths = (config.keypoint_sigma * self.sigma, config.part_sigma * self.sigma)
+        return replace(config, keypoint_sigma=widths[0], part_sigma=widths[1])
+
+    @classmethod
+    def preset(cls, name: str, skeleton: Skeleton = COCO, **changes: Any) -> TrainConfig:
+        """The preset ``name`` with the channels of ``skeleton`` and with ``changes``.
+
+        Raises:
+            ValueError: unknown preset; the message lists the known ones.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
+        config = PRESETS[name]
+        model = replace(config.model, channels=skeleton.num_channels)
+        return replace(config, **{"model": model, **changes})
+
+    def with_values(self, values: Mapping[str, Any]) -> TrainConfig:
+        """These settings with changes by name, nested ones with a dot: ``{"lr": 1e-3, "model.width": 64}``.
+
+        Raises:
+            ValueError: unknown setting, or an invalid value.
+            TypeError: a value has the wrong type.
+        """
+        changes: dict[str, dict[str, Any]] = {"": {}}  # applied together: some values are valid only in combination
+        for name, value in values.items():
+            section, _, field_name = name.rpartition(".")
+            owner = getattr(self, section, None) if section else self
+            if not is_dataclass(owner) or field_name not in {f.name for f in fields(owner)}:
+                raise ValueError(f"settings: there is no {name!r}; known are {', '.join(_flatten(self))}")
+            changes.setdefault(section, {})[field_name] = tuple(value) if isinstance(value, list) else value
+        top_level = changes.pop("")
+        for section, nested in changes.items():
+            top_level[section] = replace(top_level.get(section, getattr(self, section)), **nested)
+        return replace(self, **top_level)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON values by name; ``from_dict`` is the inverse."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TrainConfig:
+        """The settings that ``to_dict`` wrote; missing ones take their default.
+
+        Raises:
+            ValueError: unknown setting, or an invalid value.
+        """
+        sections = {"model": ModelConfig, "augment": AugmentConfig, "loss": LossConfig}
+        if unknown := sorted(data.keys() - {f.name for f in fields(cls)}):
+            raise ValueError(f"training settings: unknown {', '.join(unknown)}")
+        values = {name: sections[name](**_tuples(v)) if name in sections else v for name, v in data.items()}
+        return cls(**values)
+
+    def describe(self) -> str:
+        """A readable list with one line per setting."""
+        return "\n".join(f"  {name} = {value}" for name, value in _flatten(self).items())
+
+    def differences(self, other: TrainConfig) -> list[str]:
+        """The settings that differ from ``other``, one string ``name: own value, other value`` each."""
+        own, others = _flatten(self), _flatten(other)
+        return [f"{name}: {own[name]}, {others[name]}" for name in own if own[name] != others[name]]
+
+
+def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
+    """The learning rate of optimizer step ``step``, counted from 0: warm-up factor times the schedule."""
+    total = config.epochs * steps_per_epoch
+    warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
+    if config.schedule == "cosine":
+        factor = 0.5 * (1 + math.cos(math.pi * step / total))
+    elif config.schedule == "step":
+        factor = config.decay ** (step // steps_per_epoch // config.decay_epochs)
+    else:
+        factor = 1.0
+    return config.lr * warmup * factor
+
+
+def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """All settings by dotted name."""
+    values: dict[str, Any] = {}
+    for f in fields(config):
+        value = getattr(config, f.name)
+        values |= _flatten(value, f"{f.name}.") if is_dataclass(value) else {prefix + f.name: value}
+    return values
+
+
+def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists, which JSON has in place of tuples, as tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+
+
+_PAPER = TrainConfig(l2_epochs=15, precision="float16", norm="sync")
+
+_QUICK = TrainConfig(optimizer="adamw", lr=3e-3, schedule="cosine", weight_decay=1e-4, norm="batch")
+
+_MEMORIZE = replace(
+    _QUICK,
+    augment=AugmentConfig.none(),
+    loss=LossConfig.released(),
+    batch=8,
+    warmup_steps=20,
+    clip=2.0,
+    workers=0,
+    cache_mb=512,
+    log_steps=20,
+)
+
+PRESETS = {
+    # The paper's schedule: L2, then focal L2, at 384; then focal L2 at 512 from those weights (--init).
+    "imhn3-384": replace(_PAPER, model=ModelConfig(stacks=3, input_size=384)),
+    "imhn4-384": replace(_PAPER, model=ModelConfig(input_size=384)),
+    "imhn4-512": replace(_PAPER, model=ModelConfig(), l2_epochs=0, epochs=40),
+    # The shipped network: trained on the CPU with whole synthetic images. New images help a short run more than
+    # augmented ones, and plain L2 gives fewer false positive poses than the focal loss.
+    "tiny": replace(
+        _QUICK,
+        model=ModelConfig(stacks=1, width=64, growth=32, input_size=256),
+        augment=AugmentConfig.none(flip=0.5),
+        loss=LossConfig.l2(),
+        lr=2e-3,
+        epochs=7,
+        batch=8,
+        warmup_steps=100,
+        clip=2.0,
+        ema=0.999,
+        workers=1,
+        log_steps=100,
+        checkpoint_steps=500,
+    ),
+    # Overfits a few images: an end-to-end test of data, targets, loss, network, decoding and evaluation.
+    "overfit": replace(
+        _MEMORIZE,
+        model=ModelConfig(stacks=1, width=32, growth=16, input_size=128),
+        epochs=160,
+        ema=0.95,
+        validate_epochs=80,
+    ),
+    # The same with a few real photos, where people are smaller.
+    "photos": replace(
+        _MEMORIZE,
+        model=ModelConfig(stacks=1, width=48, growth=16, input_size=320),
+        loss=LossConfig.l2(),
+        epochs=600,
+        ema=0.98,
+        checkpoint_steps=100,
+        validate_epochs=200,
+    ),
+}
+"""The settings of named runs."""

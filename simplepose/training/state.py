@@ -1,0 +1,196 @@
+"""The state of a training run and its checkpoints: written atomically, rotated, and resumed bit by bit."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from simplepose.io.atomic import atomic_write, sync
+from simplepose.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from simplepose.network.imhn import IMHN
+from simplepose.network.released_names import CheckpointError
+from simplepose.skeleton.skeleton import Skeleton
+
+WEIGHTS = "model.safetensors"
+EMA_WEIGHTS = "ema.safetensors"
+TRAINING_STATE = "training.pt"
+"""The files of one checkpoint: the weights, their exponential moving average, and optimizer, scaler and counters."""
+
+
+COUNTERS = ("step", "skipped_steps", "best_ap", "best_step", "num_samples")
+"""The plain numbers of `TrainState`."""
+
+
+@dataclass
+class TrainState:
+    """Everything that changes during a run, and so everything that a checkpoint stores."""
+
+    model: IMHN
+    ema: AveragedModel  # exponential moving average of the weights
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler  # loss scaling of float16; disabled otherwise
+    running_sums: Tensor  # [2 + S] since the last log record: steps, loss, loss of each of S scales
+    step: int = 0  # completed optimizer steps
+    skipped_steps: int = 0  # consecutive steps skipped because a float16 gradient overflowed
+    best_ap: float = -1.0  # highest AP so far; -1 before the first validation
+    best_step: int = 0  # step of the highest AP
+    num_samples: int = 0  # size of the training set; it must not change on resume
+
+    @property
+    def ema_model(self) -> IMHN:
+        """The network with the EMA weights, in eval mode; validation and published checkpoints use it."""
+        return cast(IMHN, self.ema.module)
+
+
+def make_ema(model: IMHN, decay: float) -> AveragedModel:
+    """The exponential moving average of a model's weights and BatchNorm statistics.
+
+    After n updates the decay is ``min(decay, (1 + n) / (10 + n))``: a small decay at the start removes the influence
+    of the random initial weights quickly.
+    """
+
+    def update(averaged: Any, current: Any, updates: Any) -> None:
+        n = int(ema.n_averaged)
+        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averaged, current, updates)  # type: ignore[no-untyped-call]
+
+    ema = AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+    ema.eval().requires_grad_(False)
+    return ema
+
+
+def save_state(run: Path, state: TrainState, skeleton: Skeleton, *, keep: int) -> Path:
+    """Write a checkpoint of the current step, publish its EMA weights, and remove all but the newest ``keep``.
+
+    A checkpoint is a folder. It is written under a temporary name and renamed when it is complete and synced to disk.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        OSError: it cannot be written; existing checkpoints are left unchanged.
+    """
+    folder = run / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{state.step:08d}"
+    temporary = folder / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
+    temporary.mkdir()
+    try:
+        notes = {"step": state.step}
+        save_checkpoint(temporary / WEIGHTS, state.model, skeleton, notes=notes)
+        save_checkpoint(temporary / EMA_WEIGHTS, state.ema_model, skeleton, notes=notes)
+        with atomic_write(temporary / TRAINING_STATE) as file:
+            file.write_bytes(_training_state(state))
+        os.replace(temporary, path)
+        sync(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    publish_weights(run, path, state)
+    remove_temporary_files(run)
+    for old in list_checkpoints(run)[:-keep]:
+        hidden = old.with_name(f".{old.name}.old")  # a partly removed folder must not look like a checkpoint
+        old.rename(hidden)
+        shutil.rmtree(hidden)
+    return path
+
+
+def publish_weights(run: Path, checkpoint: Path, state: TrainState) -> None:
+    """Copy a checkpoint's EMA weights to ``RUN/last.safetensors``, and to ``best.safetensors`` if its AP is the best.
+
+    A resumed run calls it again, because the run may have been killed between checkpoint and copy.
+    """
+    names = ["last.safetensors"] + ["best.safetensors"] * (state.best_step == state.step)
+    for name in names:
+        with atomic_write(run / name) as temporary:
+            shutil.copyfile(checkpoint / EMA_WEIGHTS, temporary)
+
+
+def reset_nonfinite_buffers(model: IMHN, ema_model: IMHN) -> None:
+    """Replace BatchNorm statistics that a float16 overflow made non-finite by those of the EMA model."""
+    for buffer, ema_buffer in zip(model.buffers(), ema_model.buffers(), strict=True):
+        if not bool(torch.isfinite(buffer).all()):
+            buffer.copy_(ema_buffer)
+
+
+def load_state(path: Path, state: TrainState) -> None:
+    """Restore ``state`` from a checkpoint folder.
+
+    Raises:
+        CheckpointError: a file is damaged or belongs to another network; the message names it.
+    """
+    state.model.load_state_dict(load_checkpoint(path / WEIGHTS).state)
+    state.ema_model.load_state_dict(load_checkpoint(path / EMA_WEIGHTS).state)
+    try:
+        saved = torch.load(path / TRAINING_STATE, map_location="cpu", weights_only=True)
+        state.optimizer.load_state_dict(saved["optimizer"])
+        state.scaler.load_state_dict(saved["scaler"])
+        state.running_sums.copy_(saved["running_sums"])
+        state.ema.n_averaged.fill_(saved["ema_updates"])
+        for name in COUNTERS:
+            setattr(state, name, saved[name])
+    except Exception as error:  # a damaged pickle can raise any exception
+        raise CheckpointError(f"{path / TRAINING_STATE}: damaged or of another run ({error})") from None
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """The complete checkpoints of a run, oldest first."""
+    return sorted((run / "checkpoints").glob("step-*"))
+
+
+def remove_temporary_files(run: Path) -> None:
+    """Remove the incomplete files of a run that was killed while it was writing."""
+    for path in (run / "checkpoints").glob(".step-*"):
+        shutil.rmtree(path)
+    for path in (*run.glob(".*.tmp"), *(run / "pictures").glob(".*.tmp")):
+        path.unlink()
+
+
+def initialize_from(model: IMHN, source: Checkpoint, skeleton: Skeleton) -> list[str]:
+    """Copy the weights of a checkpoint into ``model``; the checkpoint may have another skeleton.
+
+    If the skeletons differ, the layers that output or read heatmaps keep their random initial weights, even where the
+    shapes agree, because the meaning of the channels differs.
+
+    Returns:
+        The names of the reinitialized tensors, which were not copied.
+
+    Raises:
+        ValueError: the architectures differ in more than the number of channels.
+    """
+    for name in ("stacks", "width", "growth", "spatial_attention", "channel_attention", "plain_hourglass"):
+        expected, got = getattr(model.config, name), getattr(source.config, name)
+        if expected != got:
+            raise ValueError(f"init: expected a network with {name} {expected}, as in the settings, got {got}")
+    same = source.skeleton.keypoints == skeleton.keypoints and source.skeleton.parts == skeleton.parts
+    reinitialized = [] if same else [name for name in model.state_dict() if _depends_on_channels(name)]
+    copied = {name: tensor for name, tensor in source.state.items() if name not in reinitialized}
+    model.load_state_dict(copied, strict=False)
+    return reinitialized
+
+
+def _depends_on_channels(name: str) -> bool:
+    return ".predict." in name or (".merges." in name and ".maps." in name)
+
+
+def _training_state(state: TrainState) -> bytes:
+    # Serialized in memory first: torch.save reports a full disk as a RuntimeError, a plain write as an OSError.
+    buffer = io.BytesIO()
+    values = {
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict(),
+        "running_sums": state.running_sums.cpu(),
+        "ema_updates": int(state.ema.n_averaged),
+        **{name: getattr(state, name) for name in COUNTERS},
+    }
+    torch.save(values, buffer)
+    return buffer.getvalue()

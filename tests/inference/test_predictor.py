@@ -1,0 +1,347 @@
+"""The predictor: frames, averaging, batches and odd images, with random networks and ones that see colored blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from helpers.fake_network import FACE, blob_image, blob_network
+from helpers.model_cases import SMALL, random_model
+from helpers.shared_data import shared
+from torch import Tensor, nn
+
+from simplepose.data.images import ImageError, list_images, read_image
+from simplepose.inference.config import PredictorConfig, PredictorOptions
+from simplepose.inference.frame import Frame
+from simplepose.inference.heatmaps import resample
+from simplepose.inference.predictor import Predictor
+from simplepose.network.checkpoint import save_checkpoint
+from simplepose.network.config import ModelConfig
+from simplepose.network.imhn import IMHN
+from simplepose.ops.config import DecodeConfig
+from simplepose.poses import Poses
+from simplepose.skeleton.skeleton import COCO
+
+BLOBS = [blob_image(*shape)[0] for shape in ((120, 150), (70, 200), (120, 170), (200, 64), (120, 150))]
+"""Images of which some share the padded size of 128 px height: 192, 384, 192, 64 and 192 px width."""
+
+
+def blob_predictor(**settings: object) -> Predictor:
+    return Predictor(blob_network, FACE, **{"size": 128, **settings})  # type: ignore[arg-type]
+
+
+def assert_same(a: Poses, b: Poses, tolerance: float = 0.0) -> None:
+    assert len(a) == len(b)
+    np.testing.assert_allclose(a.keypoints, b.keypoints, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("image", "size", "scale", "resized", "padded"),
+    [
+        ((480, 640), 512, 1.0, (512, 683), (512, 704)),
+        ((480, 640), 512, 0.5, (256, 341), (256, 384)),
+        ((480, 640), 512, 2.0, (1024, 1365), (1024, 1408)),
+        ((640, 480), 512, 1.0, (512, 384), (512, 384)),
+        ((100, 1000), 512, 1.0, (380, 3800), (384, 3840)),  # at most 3800 wide
+        ((1000, 100), 2000, 2.0, (2600, 260), (2624, 320)),  # and 2600 high
+        ((1, 1), 512, 1.0, (512, 512), (512, 512)),
+        ((1, 30000), 512, 1.0, (1, 3800), (64, 3840)),
+        ((30000, 1), 512, 1.0, (512, 1), (512, 64)),
+    ],
+)
+def test_frames(
+    image: tuple[int, int], size: int, scale: float, resized: tuple[int, int], padded: tuple[int, int]
+) -> None:
+    frame = Frame.fit(image, size, scale)
+    assert (frame.resized, frame.padded) == (resized, padded)
+    assert frame.cells == (-(-resized[0] // 4), -(-resized[1] // 4))
+
+
+def test_the_longer_side_may_get_the_size() -> None:
+    assert Frame.fit((480, 640), 512, 1.0, "longer").resized == (384, 512)
+    assert Frame.fit((640, 480), 512, 0.5, "longer").resized == (256, 192)
+    image = np.zeros((48, 64, 3), np.uint8)
+    assert Predictor(blob_network, FACE, size=64, fit="longer").prepare(image).frames[0].resized == (48, 64)
+
+
+@pytest.mark.parametrize("size", [61, 131, 200, 333])
+def test_positions_map_back_as_opencv_resizes(size: int) -> None:
+    """A ramp that holds its own positions, resized, holds what ``to_image`` says, to far less than half a pixel."""
+    ramp = np.broadcast_to(np.arange(20, 220, dtype=np.uint8)[:, None], (200, 200))
+    frame = Frame.fit((200, 200), size)
+    inner = np.arange(8, size - 8)  # clear of the border, where the ramp ends
+    for axis, image in enumerate((ramp.T, ramp)):
+        placed = frame.place(np.ascontiguousarray(image[..., None].repeat(3, 2)))[..., 0].astype(float)
+        held = (placed[40, inner] if axis == 0 else placed[inner, 40]) - 20
+        said = frame.to_image(np.float32(np.stack([inner, inner], 1)))[:, axis]
+        assert abs((held - said).mean()) < 0.06
+        assert np.abs(held - said).max() < 0.8  # bytes are rounded
+
+
+def test_input_is_padded_with_gray_and_scaled_to_one() -> None:
+    seen = []
+
+    def model(x: Tensor) -> Tensor:
+        seen.append(x)
+        return torch.zeros(len(x), 6, x.shape[2] // 4, x.shape[3] // 4)
+
+    image = np.full((64, 70, 3), (255, 0, 51), np.uint8)
+    poses = Predictor(model, FACE, size=64)(image)
+    assert len(poses) == 0
+    assert seen[0].shape == (1, 3, 64, 128)
+    assert seen[0][0, :, 5, 5].tolist() == pytest.approx([1, 0, 0.2])  # BGR stays BGR
+    assert seen[0][0, :, :, 70:].unique().tolist() == pytest.approx([128 / 255])
+
+
+@pytest.mark.parametrize("extra", [0, 2])
+def test_mirrored_channels_change_places(extra: int) -> None:
+    """A network that sees the mirrored channel in the mirrored image: the mean is as if there were no mirror."""
+    count = COCO.num_channels - 2 + extra
+    values = torch.rand(count, generator=torch.Generator().manual_seed(0))
+    mirrored_values = values[torch.from_numpy(COCO.channel_flip[:count].astype(np.int64))]
+
+    def model(x: Tensor) -> Tensor:
+        darker = x[:, 0, 0, 0] > x[:, 0, 0, -1]
+        rows = torch.where(darker[:, None], mirrored_values, values)
+        return rows[:, :, None, None].expand(-1, -1, x.shape[2] // 4, x.shape[3] // 4)
+
+    image = np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[None, :, None], 64, 0).repeat(3, 2)
+    maps = Predictor(model, size=64, flip=True).heatmaps(image).maps
+    assert maps.shape == (count, 16, 16)
+    assert torch.equal(maps, values[:, None, None].expand_as(maps))
+
+
+def test_scales_are_averaged_on_the_grid_of_scale_one() -> None:
+    image = BLOBS[0]
+    single = [blob_predictor(scales=(s,)).heatmaps(image) for s in (0.5, 1.0, 1.5)]
+    both = blob_predictor(scales=(0.5, 1.0, 1.5)).heatmaps(image)
+    frame = Frame.fit(image.shape[:2], 128)
+    assert both.maps.shape[1:] == frame.cells
+    assert both.cell_size == (4 / frame.factor[1], 4 / frame.factor[0])
+    torch.testing.assert_close(both.maps, sum(h.maps for h in single) / 3)
+    assert not torch.equal(single[0].maps, single[1].maps)
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.5, 0.77, 1.3, 2.0])
+def test_resampling_keeps_linear_maps(scale: float) -> None:
+    """Maps that hold image positions hold them on any grid: the two grids lie on one another to the last cell.
+
+    Bicubic interpolation (A = -0.75) keeps a ramp to 0.048 cells. Resampling by the number of cells, of which the last
+    may reach out of the image, is off by up to half a cell.
+    """
+    grid, frame = Frame.fit((251, 333), 256), Frame.fit((251, 333), 256, scale)
+    for axis in (0, 1):
+        cells = [torch.arange(n, dtype=torch.float64) for n in (frame.cells[axis], grid.cells[axis])]
+        held, wanted = ((c + 0.5) * 4 / f.factor[axis] - 0.5 for c, f in zip(cells, (frame, grid), strict=True))
+        shape = (-1, 1) if axis == 0 else (1, -1)
+        found = resample(held.reshape(shape).expand(*frame.cells)[None].float(), frame, grid)[0]
+        assert found.shape == grid.cells
+        border = int(np.ceil(3 / scale)) + 1  # where values beyond the border are repeated
+        inner = slice(border, grid.cells[axis] - border)
+        line = found[inner, 3] if axis == 0 else found[3, inner]
+        torch.testing.assert_close(line, wanted[inner].float(), rtol=0, atol=0.05 * frame.cell_size[1 - axis])
+
+
+@pytest.mark.parametrize("settings", [{}, {"flip": True, "scales": (0.5, 1.0)}], ids=["plain", "flip and scales"])
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_lists_give_what_single_images_give(settings: dict[str, object], batch_size: int) -> None:
+    """Mixed sizes, in order, whatever shares a batch."""
+    predictor = blob_predictor(batch_size=batch_size, **settings)
+    found = predictor(BLOBS)
+    assert isinstance(found, list)
+    assert all(len(poses) for poses in found)
+    for image, poses in zip(BLOBS, found, strict=True):
+        assert_same(poses, predictor(image), 1e-3)
+    assert predictor([]) == []
+
+
+def test_images_of_one_padded_size_share_a_batch() -> None:
+    sizes = []
+
+    def model(x: Tensor) -> Tensor:
+        sizes.append((len(x), x.shape[3]))
+        return blob_network(x)
+
+    predictor = Predictor(model, FACE, size=128, batch_size=8)
+    list(predictor.predict_many(BLOBS))
+    assert sizes == [(3, 192), (1, 384), (1, 64)]
+    sizes.clear()
+    list(predictor.predict_many(BLOBS, batch_size=2))
+    assert max(count for count, _ in sizes) == 2
+
+
+def test_random_networks_give_the_same_alone_and_in_a_batch() -> None:
+    predictor = Predictor(random_model(), size=64, flip=True, batch_size=3)
+    images = [np.random.default_rng(i).integers(0, 256, (64, 60 + i, 3), dtype=np.uint8) for i in range(3)]
+    prepared = [predictor.prepare(image) for image in images]
+    together = predictor.average(prepared, predictor.run_network(prepared))
+    for image, heatmaps in zip(images, together, strict=True):
+        torch.testing.assert_close(heatmaps.maps, predictor.heatmaps(image).maps, rtol=1e-4, atol=1e-5)
+
+
+def test_broken_images_do_not_stop_the_others(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    PIL.Image.fromarray(BLOBS[0]).save(good)
+    bad.write_bytes(b"no image")
+    predictor = blob_predictor(batch_size=2)
+    results = list(predictor.predict_many([good, bad, tmp_path / "none.png", str(good)]))
+    assert [r.source for r in results] == [good, bad, tmp_path / "none.png", str(good)]
+    assert [r.error is None for r in results] == [True, False, False, True]
+    assert_same(results[0].poses, results[3].poses)
+    assert np.array_equal(results[0].image, read_image(good))
+    assert results[1].image is None
+    with pytest.raises(ImageError, match=r"bad\.png: not an image"):
+        _ = results[1].poses
+    for call in (lambda: predictor([good, bad]), lambda: predictor(bad), lambda: predictor.heatmaps(bad)):
+        with pytest.raises(ImageError, match=r"bad\.png: not an image"):
+            call()
+    with pytest.raises(TypeError, match="image: expected a path"):
+        list(predictor.predict_many([good, 7]))
+
+
+def test_kinds_of_input_agree(tmp_path: Path) -> None:
+    image = BLOBS[0]
+    PIL.Image.fromarray(image[..., ::-1]).save(tmp_path / "a.png")
+    predictor = blob_predictor()
+    expected = predictor(image)
+    assert len(expected)
+    inputs = (str(tmp_path / "a.png"), PIL.Image.open(tmp_path / "a.png"), torch.from_numpy(image).permute(2, 0, 1))
+    for value in (*inputs, image.astype(np.uint16) * 257):
+        assert_same(predictor(value), expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 3000, 3), (3000, 1, 3), (40, 50), (33, 17, 4), (65, 64, 1)], ids=str)
+def test_odd_images(shape: tuple[int, ...]) -> None:
+    image = np.full(shape, 90, np.uint8)
+    heatmaps = Predictor(random_model(), size=64, scales=(0.5, 1.0), flip=True).heatmaps(image)
+    assert heatmaps.maps.shape == (COCO.num_channels, *Frame.fit(shape[:2], 64).cells)
+    assert heatmaps.maps.isfinite().all()
+    empty = blob_predictor(scales=(0.5, 1.0), flip=True)(image)
+    assert (len(empty), empty.keypoints.shape, empty.skeleton) == (0, (0, 3, 3), FACE)
+
+
+def test_photos_run_through_the_tiny_network() -> None:
+    """Random weights: the maps are noise near 0, made large enough here that there are peaks to decode."""
+    model = random_model(ModelConfig.preset("tiny"))
+    with torch.no_grad():
+        for stack in model.stacks:
+            stack.heads[0].predict.weight.mul_(300)
+    predictor = Predictor(model, size=96)
+    photos = list_images(shared("data/photos") / "*.jpg")
+    results = list(predictor.predict_many(photos))
+    assert len(results) == 17
+    assert any(len(result.poses) for result in results)
+    for result in results:
+        assert result.image is not None
+        found = result.poses.visible
+        xy, (height, width) = result.poses.keypoints[..., :2][found], result.image.shape[:2]
+        margin = 8 * height / 96  # the last cell may reach beyond the image
+        assert ((xy > -margin) & (xy < np.array([width, height]) + margin)).all()
+        assert np.isnan(result.poses.keypoints[..., 0][~found]).all()
+
+
+def test_one_image_through_the_full_network() -> None:
+    """imhn4-512 at 64 px, without its initialization and optimized copy, which take longer than the forward (0.3 s)."""
+    with torch.device("meta"):
+        model = IMHN(ModelConfig.preset("imhn4-512"))
+    model.to_empty(device="cpu").eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(-0.02, 0.02)
+        for statistic in model.buffers():
+            statistic.fill_(1)
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    heatmaps = Predictor(model, size=64, optimize=False).heatmaps(image)
+    assert heatmaps.maps.shape == (50, 16, 16)
+    assert heatmaps.maps.isfinite().all()
+
+
+def test_checkpoints_bring_skeleton_and_size(tmp_path: Path) -> None:
+    config = ModelConfig(stacks=1, width=16, growth=4, input_size=128, channels=FACE.num_channels)
+    model = random_model(config)
+    save_checkpoint(tmp_path / "a.safetensors", model, FACE)
+    predictor = Predictor.from_checkpoint(tmp_path / "a.safetensors", device="cpu", scales=(1, 0.5), flip=True)
+    assert (predictor.size, predictor.skeleton, predictor.config.scales) == (128, FACE, (1.0, 0.5))
+    direct = Predictor(model, FACE, scales=(1, 0.5), flip=True, optimize=False)
+    torch.testing.assert_close(predictor.heatmaps(BLOBS[0]).maps, direct.heatmaps(BLOBS[0]).maps, rtol=1e-3, atol=1e-4)
+    assert isinstance(predictor(BLOBS[0]), Poses)
+    with pytest.raises(FileNotFoundError, match="known: tiny"):
+        Predictor.from_checkpoint("huge")
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+def test_bfloat16_stays_near(optimize: bool) -> None:
+    exact, near = (Predictor(random_model(), size=64, precision=p, optimize=optimize) for p in ("float32", "bfloat16"))
+    a, b = (predictor.heatmaps(BLOBS[0]).maps for predictor in (exact, near))
+    assert b.dtype == torch.float32
+    assert 0 < (a - b).abs().max() < 0.1 * a.abs().max()
+
+
+def test_decoding_follows_the_settings() -> None:
+    assert len(blob_predictor()(BLOBS[0]))
+    assert len(blob_predictor(decode=DecodeConfig(peak_threshold=0.99))(BLOBS[0])) == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: blob_predictor(scales=()), ValueError, "scales: expected one or more numbers"),
+        (lambda: blob_predictor(scales=(1, -2)), ValueError, "scales: .* 0.01 to 100"),
+        (lambda: blob_predictor(scales=1.0), TypeError, r"scales: expected numbers such as \(0.5, 1.0\), got 1.0"),
+        (lambda: blob_predictor(fit="width"), ValueError, "fit: expected one of 'height', 'longer', got 'width'"),
+        (lambda: blob_predictor(size=0), ValueError, "size: expected 1 to 16384, got 0"),
+        (lambda: blob_predictor(batch_size=0), ValueError, "batch_size: expected 1"),
+        (lambda: blob_predictor(precision="int8"), ValueError, "precision: expected one of 'float32', .*'int8'"),
+        (lambda: blob_predictor(flip="no"), TypeError, "flip: expected True or False, got 'no'"),
+        (lambda: blob_predictor(stride=4), TypeError, "stride: no such setting of a predictor; known are size, fit"),
+        (lambda: blob_predictor(device="gpu"), ValueError, "device: expected 'auto', 'cpu', 'cuda'.*'gpu'"),
+        (lambda: blob_predictor(device="cuda:99"), RuntimeError, "device: 'cuda:99' is not there"),
+        (lambda: Predictor(nn.Conv2d(3, 6, 1)), ValueError, "model: expected one in eval mode"),
+        (lambda: Predictor(blob_network, "coco"), TypeError, "skeleton: expected a Skeleton"),
+        (
+            lambda: Predictor(blob_network, size=64)(BLOBS[0]),
+            ValueError,
+            r"model: expected maps \[1, 48, 16, 32\] or \[1, 50, 16, 32\] .* \[1, 3, 64, 128\], got \[1, 6, 16, 32\]",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(call: Callable[[], object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_the_callers_network_is_left_alone() -> None:
+    model = IMHN(SMALL).train()
+    Predictor(model, size=64)(np.zeros((64, 64, 3), np.uint8))
+    assert model.training
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_keyword_arguments_are_the_fields_of_the_config() -> None:
+    assert list(PredictorOptions.__annotations__) == [field.name for field in fields(PredictorConfig)]
+    assert Predictor(blob_network, FACE, PredictorConfig(flip=True), size=64).config.flip
+
+
+@pytest.mark.parametrize("settings", [{}, {"flip": True, "scales": (1.0, 0.5)}])
+def test_kept_heatmaps_are_those_that_were_decoded_and_cost_no_run(settings: dict[str, object]) -> None:
+    runs = []
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        runs.append(len(x))
+        return blob_network(x)
+
+    predictor = Predictor(network, FACE, size=128, **settings)  # type: ignore[arg-type]
+    plain = list(predictor.predict_many(BLOBS[:2]))
+    runs_without, runs[:] = list(runs), []
+    kept = list(predictor.predict_many(BLOBS[:2], keep_heatmaps=True))
+    assert runs == runs_without
+    for one, other in zip(kept, plain, strict=True):
+        assert other.heatmaps is None
+        assert one.heatmaps is not None
+        np.testing.assert_array_equal(one.poses.keypoints, other.poses.keypoints)
+        np.testing.assert_array_equal(predictor.decode(one.heatmaps).keypoints, one.poses.keypoints)

@@ -1,0 +1,240 @@
+"""assign_keypoints: every rule of the grouping by its own small case, for every backend."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import simplepose as sp
+
+CHAIN = sp.Skeleton("chain", tuple("abcd"), (("a", "b"), ("b", "c"), ("c", "d"), ("a", "c"), ("a", "d"), ("b", "d")))
+STAR = sp.Skeleton("star", tuple("abcdh"), tuple(("h", k) for k in "abcd"))  # no parts among a, b, c and d
+PLAIN = {"reassign": False, "join_distance": 0.0, "min_single_score": 0.0, "min_keypoints": 1}
+
+
+@pytest.fixture(params=["reference", "native", "torch"])
+def group(request):
+    """Groups named peaks: ``{"a0": (x, y, score)}`` and ``[("a0", "b0", score)]``, by part score within a part type.
+
+    Returns the poses, best first, each as its peaks' names in one string.
+    """
+
+    def run(skeleton, peaks, parts=(), **config):
+        names = sorted(peaks, key=lambda name: (skeleton.keypoints.index(name[0]), name))
+        rows = np.float32([peaks[name] for name in names]).reshape(-1, 3)
+        found = sp.Peaks(
+            np.array([skeleton.keypoints.index(name[0]) for name in names], np.int32),
+            np.ascontiguousarray(rows[:, :2]),
+            np.ascontiguousarray(rows[:, 2]),
+            False,
+        )
+        kind_of = {pair: kind for kind, pair in enumerate(skeleton.parts)}
+        parts = sorted(parts, key=lambda part: kind_of[part[0][0], part[1][0]])
+        ends = np.array([[names.index(a), names.index(b)] for a, b, _ in parts], np.int32).reshape(-1, 2)
+        part_score = np.array([e for *_, e in parts], np.float32)
+        kinds = np.array([kind_of[a[0], b[0]] for a, b, _ in parts], np.int32)
+        candidates = sp.CandidateParts(kinds, *np.ascontiguousarray(ends.T), part_score, part_score)
+        settings = sp.DecodeConfig(**{**PLAIN, **config})
+        poses = sp.assign_keypoints(found, candidates, skeleton, settings, stride=1, backend=request.param)[0]
+        groups = []
+        for keypoints, score in zip(poses.keypoints, poses.scores, strict=True):
+            members = []
+            for kind, row in enumerate(keypoints):
+                if row[2] > 0:
+                    same = [
+                        n for n in names if n[0] == skeleton.keypoints[kind] and (np.float32(peaks[n]) == row).all()
+                    ]
+                    members += same
+                else:
+                    assert np.isnan(row[:2]).all()
+                    assert row[2] == 0
+            np.testing.assert_allclose(score, sum(peaks[name][2] for name in members), rtol=1e-6)
+            groups.append(" ".join(members))
+        return groups
+
+    return run
+
+
+def spread(names, score=0.5):
+    """Peaks far apart, all of one score."""
+    return {name: (100.0 * i, 7.0 * i, score) for i, name in enumerate(names.split())}
+
+
+def test_merging_takes_either_end_of_a_part(group):
+    assert group(CHAIN, spread("a0 b0 c0"), [("a0", "b0", 0.5), ("b0", "c0", 0.5)]) == ["a0 b0 c0"]
+    assert group(CHAIN, spread("a0 b0 c0"), [("b0", "c0", 0.5), ("a0", "c0", 0.5)]) == ["a0 b0 c0"]
+
+
+def test_two_poses_become_one(group):
+    parts = [("a0", "b0", 0.5), ("c0", "d0", 0.5)]
+    assert group(CHAIN, spread("a0 b0 c0 d0"), parts) == ["a0 b0", "c0 d0"]
+    assert group(CHAIN, spread("a0 b0 c0 d0"), [*parts, ("a0", "c0", 0.1)]) == ["a0 b0 c0 d0"]
+
+
+def test_poses_that_share_a_type_do_not_merge(group):
+    parts = [("a0", "b0", 0.9), ("a1", "b0", 0.8)]
+    assert group(CHAIN, spread("a0 a1 b0"), parts) == ["a0 b0", "a1"]
+    parts = [("a0", "b0", 0.9), ("a1", "d0", 0.9), ("b0", "d0", 0.9)]
+    assert group(CHAIN, spread("a0 a1 b0 d0"), parts) == ["a0 b0", "a1 d0"]
+
+
+def test_merging_goes_by_the_order_of_the_candidates(group):
+    parts = [("a1", "b0", 0.1), ("a0", "b0", 0.8)]
+    assert group(CHAIN, spread("a0 a1 b0"), parts) == ["a1 b0", "a0"]
+
+
+TWO = [("a0", "b0", 0.5), ("a1", "b1", 0.5)]
+
+
+def test_a_keypoint_moves_to_the_pose_with_the_larger_part_score(group):
+    parts = [*TWO, ("b0", "c0", 0.3), ("a1", "c0", 0.9)]
+    assert group(CHAIN, spread("a0 a1 b0 b1 c0"), parts) == ["a0 b0 c0", "a1 b1"]
+    assert group(CHAIN, spread("a0 a1 b0 b1 c0"), parts, reassign=True) == ["a1 b1 c0", "a0 b0"]
+
+
+def test_reassignment_adds_all_links_to_a_pose(group):
+    parts = [*TWO, ("b0", "c0", 0.3), ("a0", "c0", 0.3), ("b1", "c0", 0.2), ("a1", "c0", 0.2)]
+    assert group(CHAIN, spread("a0 a1 b0 b1 c0"), parts, reassign=True) == ["a0 b0 c0", "a1 b1"]
+    parts[-2:] = [("b1", "c0", 0.25), ("a1", "c0", 0.45)]
+    assert group(CHAIN, spread("a0 a1 b0 b1 c0"), parts, reassign=True) == ["a1 b1 c0", "a0 b0"]
+
+
+def test_two_keypoints_change_places(group):
+    parts = [*TWO, ("b0", "c0", 0.5), ("b1", "c1", 0.5), ("a1", "c0", 0.9), ("a0", "c1", 0.9)]
+    peaks = spread("a0 a1 b0 b1 c0 c1")
+    assert group(CHAIN, peaks, parts) == ["a0 b0 c0", "a1 b1 c1"]
+    assert group(CHAIN, peaks, parts, reassign=True) == ["a0 b1 c1", "a1 b0 c0"]
+    parts[0] = ("a0", "b0", 1.4)  # a0 would lose too much: c0 and c1 change places instead
+    assert group(CHAIN, peaks, parts, reassign=True) == ["a0 b0 c1", "a1 b1 c0"]
+    parts[2] = ("b0", "c0", 1.4)
+    assert group(CHAIN, peaks, parts, reassign=True) == ["a0 b0 c0", "a1 b1 c1"]
+
+
+def test_reassignment_takes_the_smallest_peak_on_ties(group):
+    parts = [*TWO, ("a2", "b2", 0.5), ("b2", "c0", 0.1), ("a1", "c0", 0.6), ("a0", "c0", 0.6)]
+    peaks = spread("a0 a1 a2 b0 b1 b2 c0")
+    assert group(CHAIN, peaks, parts) == ["a2 b2 c0", "a0 b0", "a1 b1"]
+    assert group(CHAIN, peaks, parts, reassign=True) == ["a0 b0 c0", "a1 b1", "a2 b2"]
+
+
+@pytest.mark.parametrize(("gain", "moves"), [(5e-7, False), (3e-6, True)])
+def test_reassignment_needs_a_least_gain(group, gain, moves):
+    parts = [*TWO, ("b0", "c0", 0.25), ("a1", "c0", 0.25 + gain)]
+    expected = ["a1 b1 c0", "a0 b0"] if moves else ["a0 b0 c0", "a1 b1"]
+    assert group(CHAIN, spread("a0 a1 b0 b1 c0"), parts, reassign=True) == expected
+
+
+def on_a_line(**positions):
+    return {name: (x, 0.0, 0.5) for name, x in positions.items()}
+
+
+@pytest.mark.parametrize(("x", "joins"), [(15.0, True), (15.25, False)])
+def test_fragments_join_within_the_distance_times_the_least_size(group, x, joins):
+    peaks = on_a_line(a0=0, b0=x)
+    assert group(STAR, peaks, join_distance=1.5) == (["a0 b0"] if joins else ["a0", "b0"])
+    assert group(STAR, peaks) == ["a0", "b0"]
+
+
+@pytest.mark.parametrize(("x", "joins"), [(30.0, True), (30.25, False)])
+def test_fragments_join_within_the_distance_times_the_larger_size(group, x, joins):
+    peaks = {"a0": (0, 20, 0.5), "h0": (0, 0, 0.5), "b0": (x, 0, 0.5)}  # sizes 20 and 10; b0 contradicts h0
+    groups = group(STAR, peaks, [("h0", "a0", 0.5)], join_distance=3.0)
+    assert groups == (["a0 b0 h0"] if joins else ["a0 h0", "b0"])
+
+
+@pytest.mark.parametrize(("x", "joins"), [(7.5, True), (7.75, False)])
+def test_a_contradiction_doubles_the_cost(group, x, joins):
+    peaks = on_a_line(a0=0, h0=x)
+    assert group(STAR, peaks, join_distance=1.5) == (["a0 h0"] if joins else ["a0", "h0"])
+
+
+def test_contradictions_add_up_after_a_join(group):
+    alone = on_a_line(a0=0, h0=6)
+    assert group(STAR, alone, join_distance=1.5) == ["a0 h0"]
+    both = {**alone, "b0": (-1.0, 0.0, 0.5)}
+    assert group(STAR, both, join_distance=1.5) == ["a0 b0", "h0"]  # 6 x (1 + 2) > 15
+
+
+def test_distances_take_the_least_after_a_join(group):
+    assert group(STAR, on_a_line(a0=0, b0=14, c0=28, d0=42), join_distance=1.5) == ["a0 b0 c0 d0"]
+
+
+def test_size_does_not_grow_with_a_join(group):
+    assert group(STAR, on_a_line(a0=0, b0=14, c0=32), join_distance=1.5) == ["a0 b0", "c0"]
+
+
+def test_fragments_that_share_a_type_do_not_join(group):
+    assert group(STAR, on_a_line(a0=0, a1=2), join_distance=1.5) == ["a0", "a1"]
+
+
+def test_the_nearest_fragments_join_first(group):
+    assert group(STAR, on_a_line(a0=0, b0=6, a1=11), join_distance=1.5) == ["a1 b0", "a0"]
+
+
+def test_ties_join_the_smallest_peaks_first(group):
+    assert group(STAR, on_a_line(a0=0, b0=6, a1=12), join_distance=1.5) == ["a0 b0", "a1"]
+    assert group(STAR, on_a_line(a1=0, b0=6, a0=12), join_distance=1.5) == ["a0 b0", "a1"]
+
+
+def test_the_distance_is_at_least_a_cell(group):
+    peaks = on_a_line(a0=0, b0=0)
+    assert group(STAR, peaks, join_distance=0.5, min_join_size=2.0) == ["a0 b0"]
+    assert group(STAR, peaks, join_distance=0.5, min_join_size=1.9) == ["a0", "b0"]
+
+
+@pytest.mark.parametrize("join_distance", [0.0, 1.5])
+def test_weak_single_peaks_are_dropped_with_and_without_joining(group, join_distance):
+    peaks = {"a0": (0, 0, 0.2), "a1": (90, 0, 0.1999), "b1": (91, 0, 0.1), "c0": (50, 0, 0.15), "d0": (51, 0, 0.15)}
+    groups = group(CHAIN, peaks, [("c0", "d0", 0.1)], join_distance=join_distance, min_single_score=0.2)
+    assert groups == ["c0 d0", "a0"]
+
+
+def test_poses_need_enough_keypoints(group):
+    peaks, parts = spread("a0 a1 a2 b0 b1 c0"), [("a0", "b0", 0.5), ("a1", "b1", 0.5), ("b0", "c0", 0.5)]
+    assert group(CHAIN, peaks, parts, min_keypoints=1) == ["a0 b0 c0", "a1 b1", "a2"]
+    assert group(CHAIN, peaks, parts, min_keypoints=2) == ["a0 b0 c0", "a1 b1"]
+    assert group(CHAIN, peaks, parts, min_keypoints=3) == ["a0 b0 c0"]
+    assert group(CHAIN, peaks, parts, min_keypoints=4) == []
+
+
+def test_poses_come_by_score_then_smallest_peak(group):
+    peaks = {"a0": (0, 0, 0.3), "a1": (50, 0, 0.8), "b0": (0, 50, 0.3), "b1": (50, 50, 0.25), "b2": (90, 9, 0.25)}
+    assert group(CHAIN, peaks, [("a0", "b1", 0.5)]) == ["a1", "a0 b1", "b0", "b2"]
+
+
+SHARING = [("a0", "b0", 0.9), ("a1", "b1", 0.5), ("b0", "c0", 0.9), ("b1", "c0", 0.4)]
+
+
+def test_a_pose_may_share_a_taken_peak(group):
+    peaks = spread("a0 a1 b0 b1 c0")
+    assert group(CHAIN, peaks, SHARING) == ["a0 b0 c0", "a1 b1"]
+    assert group(CHAIN, peaks, SHARING, allow_shared_keypoints=True) == ["a0 b0 c0", "a1 b1 c0"]
+
+
+def test_single_peaks_share_nothing(group):
+    parts = [("a0", "b0", 0.9), ("a1", "b0", 0.8)]
+    assert group(CHAIN, spread("a0 a1 b0"), parts, allow_shared_keypoints=True) == ["a0 b0", "a1"]
+
+
+def test_a_shared_peak_may_contradict_one_part_only(group):
+    peaks = spread("a0 a1 b0 b1 c0 d1")
+    parts = [*SHARING, ("b1", "d1", 0.5)]
+    assert group(CHAIN, peaks, parts, allow_shared_keypoints=True) == [
+        "a0 b0 c0",
+        "a1 b1 d1",
+    ]  # a1-c0 and c0-d1 are missing
+    parts.insert(4, ("a1", "c0", 0.4))
+    assert group(CHAIN, peaks, parts, allow_shared_keypoints=True) == ["a1 b1 c0 d1", "a0 b0 c0"]
+
+
+def test_the_peak_with_the_largest_part_score_is_shared(group):
+    peaks = spread("a0 a1 a2 b0 b1 b2 c0 c2")
+    linked = [("a0", "b0", 0.9), ("a1", "b1", 0.5), ("a2", "b2", 0.9), ("b0", "c0", 0.9), ("b2", "c2", 0.9)]
+    for first, second, shared in ((0.4, 0.3, "c0"), (0.3, 0.4, "c2"), (0.4, 0.4, "c0")):
+        parts = [*linked, ("b1", "c0", first), ("b1", "c2", second)]
+        assert f"a1 b1 {shared}" in group(CHAIN, peaks, parts, allow_shared_keypoints=True)
+
+
+def test_no_peaks_are_no_people(group):
+    assert group(CHAIN, {}) == []
+    assert group(CHAIN, {}, reassign=True, join_distance=1.5, allow_shared_keypoints=True) == []

@@ -1,0 +1,148 @@
+"""render_targets beside the CPU op: torch tensors, the baseline, torch.compile, processes without AVX2 or torch."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+
+import numpy as np
+import pytest
+import torch
+from helpers.implementations import pytorch
+from helpers.processes import run_python
+from helpers.target_cases import awkward, scene
+from torch import library
+
+import simplepose as sp
+from simplepose.ops.native.module import require_native
+
+SIZE = (96, 128)
+PARTS = sp.COCO.part_index.tolist()
+
+
+def test_tensors_in_tensors_out():
+    keypoints = scene(3, SIZE)
+    expected = sp.render_targets(keypoints, SIZE)
+    tensor = torch.from_numpy(keypoints)
+    forms = [
+        tensor,
+        tensor.double(),
+        tensor.mT.contiguous().mT,
+        tensor.clone().requires_grad_(),
+        torch.nn.Parameter(tensor),
+    ]
+    for same in forms:
+        for backend in ("auto", "native", "reference"):
+            maps = sp.render_targets(same, SIZE, backend=backend)
+            assert maps.dtype == torch.float32
+            assert not maps.requires_grad
+            np.testing.assert_array_equal(maps.numpy(), expected)
+    pyramid = sp.render_targets(tensor[None], SIZE, scales=3, envelope=True)
+    assert [tuple(maps.shape) for maps in pyramid] == [(1, 49, 24 >> k, 32 >> k) for k in range(3)]
+    with pytest.raises(TypeError, match="keypoints: expected float32 or float64, got float16"):
+        sp.render_targets(tensor.half(), SIZE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_half_maps_are_the_rounded_ones(dtype):
+    keypoints = torch.from_numpy(scene(3, SIZE))
+    for backend in ("auto", "native", "reference"):
+        plain = sp.render_targets(keypoints, SIZE, backend=backend, scales=3)
+        rounded = sp.render_targets(keypoints, SIZE, backend=backend, scales=3, dtype=dtype)
+        for a, b in zip(rounded, plain, strict=True):
+            assert a.dtype == dtype
+            assert torch.equal(a, b.to(dtype))
+    with pytest.raises(TypeError, match=r"dtype: expected None or one of torch.float32, .*, got torch.float64"):
+        sp.render_targets(keypoints, SIZE, dtype=torch.float64)
+    with pytest.raises(TypeError, match="dtype: expected None for NumPy arrays"):
+        sp.render_targets(keypoints.numpy(), SIZE, dtype=dtype)
+
+
+def compare(drawn: np.ndarray, expected: np.ndarray) -> int:
+    """The number of cells that one of the two leaves empty; elsewhere they must agree within 2e-6."""
+    on_edge = (drawn == 0) != (expected == 0)
+    np.testing.assert_array_less(np.abs(drawn - expected)[~on_edge], 2e-6)
+    return int(on_edge.sum())
+
+
+@pytest.mark.parametrize("shape", ["ellipse", "line"])
+def test_the_baseline_agrees_but_for_cells_on_an_edge(shape):
+    config = sp.TargetConfig(shape=shape)
+    flipped = cells = 0
+    for seed in range(40):
+        keypoints = scene(5, (256, 192), seed)
+        expected = sp.render_targets(keypoints, (256, 192), config=config, envelope=True)
+        drawn = pytorch.render_targets(torch.from_numpy(keypoints)[None], (256, 192), PARTS, config, 1, True)
+        flipped += compare(drawn[0][0].numpy(), expected)
+        cells += expected.size
+    print(f"{shape}: {flipped} of {cells} cells on an edge differ")
+    assert flipped <= 1e-6 * cells
+
+
+@pytest.mark.parametrize("shape", ["ellipse", "line"])
+def test_the_baseline_agrees_on_awkward_input(shape):
+    config = sp.TargetConfig(shape=shape)
+    cases = awkward(SIZE)
+    for name in ("far away", "huge"):  # float32 has no digits left there to agree on
+        del cases[name]
+    for keypoints in cases.values():
+        drawn = pytorch.render_targets(torch.from_numpy(keypoints)[None], SIZE, PARTS, config, 3, True)
+        expected = sp.render_targets(keypoints, SIZE, config=config, scales=3, envelope=True)
+        for a, b in zip(drawn, expected, strict=True):
+            assert compare(a[0].numpy(), b) == 0
+
+
+def test_the_baseline_without_boxes_draws_the_same(monkeypatch):
+    """Devices other than the CPU draw whole maps; the walk over them is made to believe that this is one."""
+    module = sys.modules["simplepose.ops.pytorch.render_targets"]
+    whole = slice(None)
+    keypoints = torch.from_numpy(np.stack([scene(3, SIZE, seed) for seed in range(2)]))
+    boxed = pytorch.render_targets(keypoints, SIZE, PARTS, sp.TargetConfig())
+    monkeypatch.setattr(module, "_drawn", lambda xy, *_: ((whole, p, whole, whole) for p in range(xy.shape[1])))
+    assert compare(pytorch.render_targets(keypoints, SIZE, PARTS, sp.TargetConfig())[0].numpy(), boxed[0].numpy()) == 0
+
+
+def test_the_custom_op_passes_opcheck():
+    arguments = (64, 96, [0, 1, 1, 2], 9.0, 7.0, 0.015, 4, "ellipse", 2, True, "auto", 1, torch.bfloat16)
+    keypoints = torch.from_numpy(scene(2, (64, 96)))[None]
+    results = library.opcheck(torch.ops.simplepose.render_targets.default, (keypoints, *arguments))
+    assert set(results.values()) == {"SUCCESS"}
+
+
+def test_torch_compile_takes_the_whole_function():
+    def double(keypoints):
+        return [2 * maps for maps in sp.render_targets(keypoints, SIZE, scales=2, envelope=True)]
+
+    keypoints = torch.from_numpy(scene(2, SIZE))
+    compiled = torch.compile(double, fullgraph=True, backend="aot_eager")
+    for a, b in zip(compiled(keypoints), double(keypoints), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+DIGEST = """
+import hashlib, sys
+sys.modules["torch"] = None  # importing it fails
+import numpy as np
+import simplepose as sp
+from simplepose import _native
+assert not _native.uses_avx2()
+keypoints = np.frombuffer(sys.stdin.buffer.read(), np.float32).reshape(-1, 18, 3)
+for shape in ("ellipse", "line"):
+    for maps in sp.render_targets(keypoints, (96, 128), config=sp.TargetConfig(shape=shape), scales=4, envelope=True):
+        print(hashlib.sha256(maps.tobytes()).hexdigest())
+"""
+
+
+def test_without_avx2_and_without_torch_the_bits_are_the_same():
+    if not require_native().uses_avx2():
+        pytest.skip("this processor or environment has no AVX2 to compare with")
+    keypoints = scene(8, SIZE)
+    expected = [
+        hashlib.sha256(maps.tobytes()).hexdigest()
+        for shape in ("ellipse", "line")
+        for maps in sp.render_targets(keypoints, SIZE, config=sp.TargetConfig(shape=shape), scales=4, envelope=True)
+    ]
+    generic = {"SIMPLEPOSE_SIMD": "generic"}
+    done = run_python("-c", DIGEST, environment=generic, input=keypoints.tobytes(), text=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().split() == expected

@@ -1,0 +1,182 @@
+"""The parity test can fail: each rule, broken on one side alone, makes the comparison of fixed cases fail."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.map_scenes import Case, people_maps, sprinkle
+from helpers.parity import compare
+
+import simplepose as sp
+from simplepose.ops.candidates import CandidateParts
+
+peaks_rule, parts_rule, poses_rule = (
+    importlib.import_module(f"simplepose.ops.reference.{op}")
+    for op in ("find_peaks", "match_parts", "assign_keypoints")
+)
+f32 = np.float32
+
+
+def fixed_cases() -> list[Case]:
+    """A crowd, one with ties and plateaus, one with values that are not finite, and one in many pieces."""
+    crowd = people_maps(9, (40, 48), seed=1, missing=0.2)
+    tied = np.round(people_maps(7, (40, 40), seed=2) * f32(5)) / f32(5)
+    dirty = people_maps(6, (33, 40), seed=3)
+    sprinkle(dirty, "not finite", seed=4)
+    pieces = people_maps(8, (48, 48), seed=5)
+    pieces[9:30:2] = 0
+    return [
+        Case(crowd, sp.COCO, sp.DecodeConfig()),
+        Case(tied, sp.COCO, sp.DecodeConfig(num_samples=4, min_sample_fraction=0.5)),
+        Case(dirty, sp.COCO, sp.DecodeConfig(max_peaks=8)),
+        Case(pieces, sp.COCO, sp.DecodeConfig(min_join_size=3.0, join_distance=0.8)),
+    ]
+
+
+CASES = fixed_cases()
+
+
+def agrees(case: Case, config=None) -> bool:
+    """Whether the comparison passes; ``config`` holds what the reference alone is given."""
+    try:
+        compare(case, replace(case.config, **(config or {})))
+    except AssertionError:
+        return False
+    return True
+
+
+def fails(config=None) -> bool:
+    """Whether the comparison fails on any of the fixed cases."""
+    return not all(agrees(case, config) for case in CASES)
+
+
+def test_the_fixed_cases_agree():
+    assert not fails()
+
+
+OTHER_SETTINGS = {
+    "peak_threshold": 0.2,
+    "max_peaks": 3,
+    "part_threshold": 0.2,
+    "num_samples": 9,
+    "min_sample_fraction": 0.9,
+    "part_score": "weighted_sum",
+    "reassign": False,
+    "min_single_score": 0.6,
+    "join_distance": 1.0,
+    "min_join_size": 3.0,
+    "min_keypoints": 2,
+    "allow_shared_keypoints": True,
+}
+
+
+def test_every_setting_has_its_case():
+    assert set(OTHER_SETTINGS) == set(sp.DecodeConfig.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("setting", OTHER_SETTINGS)
+def test_a_setting_that_one_side_reads_wrongly_is_seen(setting):
+    assert fails({setting: OTHER_SETTINGS[setting]})
+
+
+def patched(module, name, make):
+    """A change that puts ``make(original)`` in the place of a rule."""
+    return lambda patch: patch.setattr(module, name, make(getattr(module, name)))
+
+
+def backwards(merge):
+    return lambda peaks, parts: merge(peaks, CandidateParts(*(column[::-1] for column in parts)))
+
+
+def attach_second_end_only(_):
+    """Rule 3 without its merging: a peak alone joins the pose at the part's first end, nothing else."""
+
+    def merge(peaks, parts):
+        poses = [{kind: peak} for peak, kind in enumerate(peaks.type.tolist())]
+        pose_of = list(range(len(poses)))
+        for a, b in zip(parts.from_peak.tolist(), parts.to_peak.tolist(), strict=True):
+            kept, gone = pose_of[a], pose_of[b]
+            if kept != gone and len(poses[gone]) == 1 and poses[kept].keys().isdisjoint(poses[gone]):
+                pose_of[b] = kept
+                poses[kept].update(poses[gone])
+                poses[gone] = {}
+        return poses
+
+    return merge
+
+
+def reorder(emit, key):
+    def changed(poses, *others):
+        keypoints, scores = emit(poses, *others)
+        order = np.argsort([key(k, s) for k, s in zip(keypoints, scores, strict=True)], kind="stable")
+        return keypoints[order], scores[order]
+
+    return changed
+
+
+BROKEN = {
+    "peak: ties go to the later cell": patched(peaks_rule, "EARLIER", lambda e: [(-dy, -dx) for dy, dx in e]),
+    "peak: four neighbors only": patched(peaks_rule, "EARLIER", lambda _: [(-1, 0), (0, -1)]),
+    "peak: infinity is a value": patched(peaks_rule, "finite", lambda _: lambda v: np.nan_to_num(v, posinf=3.0)),
+    "sub-pixel: rounded to 1/128": patched(
+        peaks_rule, "subpixel", lambda rule: lambda *a, **k: np.rint(rule(*a, **k) * f32(128)) / f32(128)
+    ),
+    "sub-pixel: none": patched(peaks_rule, "subpixel", lambda rule: lambda *a, **k: rule(*a, **k) * f32(0)),
+    "sub-pixel: another lower bound of the samples": patched(peaks_rule, "MIN_LOG_SAMPLE", lambda _: f32(0.3)),
+    "sub-pixel: no logarithm": patched(peaks_rule, "log32", lambda _: lambda v: v),
+    "samples: the nearest cell": patched(
+        parts_rule, "bilinear", lambda rule: lambda m, x, y: rule(m, np.rint(x), np.rint(y))
+    ),
+    "samples: not the last end": patched(
+        parts_rule, "sample_lines", lambda rule: lambda m, a, b, n: rule(m, a, b, n + 1)[:, :-1]
+    ),
+    "samples: not finite is not zero": patched(
+        parts_rule, "finite", lambda _: lambda v: np.nan_to_num(v, nan=0.5, posinf=0.5, neginf=0.5)
+    ),
+    "response: added in another order": patched(
+        parts_rule, "mean_in_order", lambda rule: lambda samples: rule(samples[:, ::-1])
+    ),
+    "part score: without the second peak": patched(
+        parts_rule, "part_score", lambda rule: lambda r, a, b, c: rule(r, a, np.ones_like(b), c)
+    ),
+    "part score: ties by the second peak": lambda patch: patch.setattr(
+        np, "lexsort", lambda keys, rule=np.lexsort: rule((keys[1], keys[0], keys[2]))
+    ),
+    "merge: worst candidates first": patched(poses_rule, "merge", backwards),
+    "merge: second ends only": patched(poses_rule, "merge", attach_second_end_only),
+    "reassign: twice": patched(poses_rule, "reassign", lambda rule: lambda *a: (rule(*a), rule(*a))),
+    "reassign: for large gains only": patched(poses_rule, "MIN_GAIN", lambda _: f32(0.2)),
+    "join: no least distance": patched(
+        poses_rule, "distance", lambda rule: lambda a, b, peaks: rule(a, b, peaks) * f32(0.5)
+    ),
+    "join: contradictions do not count": patched(poses_rule, "contradictions", lambda _: lambda *a: 0),
+    "join: contradictions of one direction": patched(
+        poses_rule,
+        "_part_ends",
+        lambda _: lambda a, b, s: ((a[i], b[j]) for i, j in s.part_index.tolist() if i in a and j in b),
+    ),
+    "join: size is the box's width": patched(
+        poses_rule, "diagonal", lambda _: lambda pose, peaks: np.ptp(peaks.xy[list(pose.values())][:, 0])
+    ),
+    "order: best last": patched(poses_rule, "emit", lambda emit: reorder(emit, lambda _, score: score)),
+    "order: by the number of keypoints": patched(
+        poses_rule, "emit", lambda emit: reorder(emit, lambda keypoints, _: -(keypoints[:, 2] > 0).sum())
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_a_rule_that_one_side_breaks_is_seen(rule, monkeypatch):
+    BROKEN[rule](monkeypatch)
+    assert fails()
+
+
+def test_a_skeleton_that_one_side_reads_wrongly_is_seen(monkeypatch):
+    decoder = sp.decode.__globals__["native"].decoder
+    turned = replace(sp.COCO, name="turned", parts=tuple((b, a) for a, b in sp.COCO.parts))
+    monkeypatch.setattr("simplepose.ops.native.module.decoder", lambda _, config: decoder(turned, config))
+    with pytest.raises(AssertionError):
+        compare(CASES[0])
