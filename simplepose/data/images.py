@@ -322,6 +322,8 @@ def _is_whole(data: bytes) -> bool:
             return True
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == 0xDA:  # the compressed pixels, or some of them
+            if data.endswith(b"\xff\xd9"):  # they cannot hold these two bytes
+                return True
             found = JPEG_MARKER.search(data, at)
             if found is None:
                 return False
