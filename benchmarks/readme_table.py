@@ -48,13 +48,16 @@ def render_table(report: dict[str, Any]) -> str:
 
 def network_table(report: dict[str, Any]) -> str:
     """What benchmarks/judge_network.py measured."""
-    lines = ["| | AP | AP50 | AP75 | APM | APL | AR | shown poses a person | left/right swaps |", "|---" * 9 + "|"]
+    lines = ["| | AP | AP50 | AP75 | APM | APL | AR | shown poses per person | left/right swaps |", "|---" * 9 + "|"]
     for name, row in report["rows"].items():
         numbers = [f"{row[key]:.3f}" for key in ("AP", "AP50", "AP75", "APM", "APL", "AR")]
         share = f"{100 * row['left_right_swaps']:.1f}%"
         lines.append(f"| {name} | {' | '.join(numbers)} | {row['shown_poses_per_person']:.2f} | {share} |")
-    tuned = ", ".join(f"`{name}` {value}" for name, value in report["tuned"].items())
-    lines += ["", f"Thresholds chosen on the third split: {tuned}. Measured on {report['machine']}."]
+    lines.append("")
+    if report["tuned"]:
+        tuned = ", ".join(f"`{name}` {value}" for name, value in report["tuned"].items())
+        lines.append(f"Tuned thresholds, chosen on the tuning split: {tuned}.")
+    lines.append(f"Measured on {report['machine']}.")
     return "\n".join(lines)
 
 
