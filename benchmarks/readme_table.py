@@ -75,14 +75,15 @@ def network_table(report: dict[str, Any]) -> str:
 def ablation_table(report: dict[str, Any]) -> str:
     """What benchmarks/ablate.py measured: means over the seeds, and the span of AP."""
     columns = ("AP", "AP50", "AP75", "AR")
-    lines = [f"| variant | {' | '.join(columns)} | AP, all seeds | parameters |", "|---" * (len(columns) + 3) + "|"]
+    lines = [f"| variant | {' | '.join(columns)} | AP of each seed | parameters |", "|---" * (len(columns) + 3) + "|"]
     for row in report["rows"]:
         means = [f"{sum(row[column]) / len(row[column]):.3f}" for column in columns]
         each = ", ".join(f"{value:.3f}" for value in row["AP"])
         lines.append(f"| {row['variant']} | {' | '.join(means)} | {each} | {row['parameters'] / 1e6:.2f} M |")
     steps = report["images"] * report["epochs"] // report["batch"]
+    seeds = ", ".join(map(str, report["seeds"]))
     lines.append("")
-    lines.append(f"{report['images']} images, {steps} steps of {report['batch']} samples, seeds {report['seeds']}.")
+    lines.append(f"{report['images']} images, {steps} steps of {report['batch']} samples, seeds: {seeds}.")
     lines.append(f"Measured by `{report['command']}`.")
     return "\n".join(lines)
 
