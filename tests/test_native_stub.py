@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 import simplepose
@@ -121,3 +123,17 @@ def test_the_limits_in_python_are_those_of_the_module():
         "MAX_HITS": match_parts.MAX_HITS,
     }
     assert {name: getattr(module, name) for name in dir(module) if name.startswith("MAX_")} == limits
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("max_peaks", 0), ("max_peaks", 4097), ("num_samples", 1), ("num_samples", 65), ("min_samples", 0)],
+)
+def test_the_decoder_checks_what_its_memory_depends_on(name, value):
+    settings = {**asdict(config.DecodeConfig()), "min_samples": 8}
+    decoder, parts = require_native().Decoder, np.zeros((0, 2), np.int32)
+    decoder(256, parts, settings)
+    with pytest.raises(ValueError, match=f"{name}: out of range"):
+        decoder(256, parts, {**settings, name: value})
+    with pytest.raises(ValueError, match="keypoints: out of range"):
+        decoder(257, parts, settings)

@@ -60,7 +60,7 @@ class Sharing {
  public:
   Sharing(PoseTable& poses, ShareScratch& scratch) : poses_(poses), s_(scratch) {}
 
-  // The shared peaks go into the rows of the poses after all have been judged.
+  // The shared peaks go into the rows of the poses after all fragments have been examined.
   void run(const std::vector<Fragment>& fragments) {
     const int types = poses_.skeleton.keypoints;
     s_.shared.clear();

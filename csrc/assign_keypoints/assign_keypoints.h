@@ -1,5 +1,5 @@
-// assign_keypoints: groups peaks into people (rules 3 to 7). Reference: simplepose/ops/reference/assign_keypoints.py,
-// which has a function of the same name for each rule.
+// assign_keypoints: groups peaks into people (rules 3 to 7). The reference implementation has a function
+// of the same name for each rule.
 #pragma once
 
 #include <cstdint>

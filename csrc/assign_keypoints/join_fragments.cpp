@@ -16,7 +16,7 @@ class Joining {
     s_.heap.clear();
     const auto count = static_cast<int32_t>(s_.fragments.size());
     for (int32_t a = 0; a < count; ++a) {
-      for (int32_t b = a + 1; b < count; ++b) judge(a, b);
+      for (int32_t b = a + 1; b < count; ++b) push_if_near(a, b);
     }
     std::make_heap(s_.heap.begin(), s_.heap.end(), Later{});
     while (!s_.heap.empty()) {
@@ -27,7 +27,7 @@ class Joining {
       join(top.a, top.b);
       for (int32_t other = 0; other < count; ++other) {
         if (other == top.a || s_.fragments[other].version < 0) continue;
-        if (judge(std::min(top.a, other), std::max(top.a, other))) {
+        if (push_if_near(std::min(top.a, other), std::max(top.a, other))) {
           std::push_heap(s_.heap.begin(), s_.heap.end(), Later{});
         }
       }
@@ -38,8 +38,9 @@ class Joining {
   }
 
  private:
-  // Later is better: std::push_heap keeps the largest on top.
-  struct Later {  // a type, so that the heap's functions take it inline
+  // The order of the heap: std::push_heap keeps the largest on top, so this compares the other way round. A type and
+  // not a function, so that it is inlined.
+  struct Later {
     bool operator()(const JoinCandidate& a, const JoinCandidate& b) const {
       if (a.cost != b.cost) return a.cost > b.cost;
       if (a.first_a != b.first_a) return a.first_a > b.first_a;
@@ -54,7 +55,7 @@ class Joining {
       if (from_row[type] >= 0) to_row[type] = from_row[type];
     }
     to.types.merge(from.types);
-    to.size = std::max(to.size, from.size);  // no growth, so no chain reaction
+    to.size = std::max(to.size, from.size);  // not that of both together, so joins do not start further joins
     to.left = std::min(to.left, from.left), to.right = std::max(to.right, from.right);
     to.top = std::min(to.top, from.top), to.bottom = std::max(to.bottom, from.bottom);
     const auto begin = static_cast<int32_t>(s_.members.size());
@@ -66,8 +67,8 @@ class Joining {
     from.version = -1;
   }
 
-  // Pushes the pair a < b (by first peak, as the fragments are sorted) onto the heap's end if it may join.
-  bool judge(int32_t a, int32_t b) {
+  // Appends the pair a < b (by first peak, as the fragments are sorted) to the heap if it may join.
+  bool push_if_near(int32_t a, int32_t b) {
     const Fragment &p = s_.fragments[a], &q = s_.fragments[b];
     if (p.types.meets(q.types)) return false;
     const float limit = join_distance_ * std::max(p.size, q.size);

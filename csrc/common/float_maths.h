@@ -1,7 +1,7 @@
-// Maths that the CPU and the CUDA code share, line for line: what one gives, the other gives to the last bit.
+// Float32 arithmetic that the CPU and the CUDA code share, line for line, so that they give the same bits.
 //
-// Both compile without fused multiply-add (-ffp-contract=off, -fmad=false); every operation is a correctly rounded
-// float32 one in the order of simplepose/ops/reference/maths.py.
+// Both compile without fused multiply-add (-ffp-contract=off, -fmad=false). Every operation is correctly rounded, in
+// the order of maths.py of the reference implementation.
 #pragma once
 
 #include <cmath>
@@ -14,7 +14,7 @@
 #define SP_HD inline __attribute__((always_inline))
 #endif
 
-// Before a loop over an array in registers: there it must not be indexed by a variable.
+// Before a loop over an array that must stay in registers, which cannot be indexed by a variable.
 #if defined(__CUDA_ARCH__)
 #define SP_UNROLL _Pragma("unroll")
 #else

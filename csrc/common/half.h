@@ -1,5 +1,4 @@
-// float16 and bfloat16 as the CPU and the CUDA code store them: to float32 exactly, and from it rounded to nearest,
-// ties to even.
+// float16 and bfloat16: exact conversion to float32, and from float32 rounded to nearest, ties to even.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +20,7 @@ struct BFloat {
   uint16_t bits;
 };
 
-// What maps are made of.
+// The element type of maps.
 enum class MapType { kFloat32, kFloat16, kBFloat16 };
 
 // Exact.
@@ -67,7 +66,7 @@ SP_HD void round_to(float value, BFloat* result) {
 
 SP_HD void round_to(float value, float* result) { *result = value; }
 
-// Two neighbours, for which GPUs have one instruction.
+// Two values at once, for which GPUs have one instruction.
 template <typename Out>
 SP_HD void round_two(float first, float second, Out* results) {
   round_to(first, &results[0]);

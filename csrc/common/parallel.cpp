@@ -1,4 +1,4 @@
-// The pool behind parallel_for. OpenMP's would hang in a forked process, such as a data-loader worker.
+// The thread pool of parallel_for. That of OpenMP hangs in a forked process, such as a data-loader worker.
 #include "common/parallel.h"
 
 #include <pthread.h>
@@ -52,7 +52,7 @@ class Pool {
     wake_.notify_all();
     loop.work();
     std::unique_lock<std::mutex> lock(mutex_);
-    loop_ = nullptr;  // workers that have not begun need not
+    loop_ = nullptr;  // workers that have not begun do not begin
     wanted_ = 0;
     done_.wait(lock, [this] { return busy_ == 0; });
     return true;

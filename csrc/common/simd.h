@@ -19,7 +19,7 @@
 
 namespace simplepose {
 
-// Cells ahead of a pass over a map that are fetched: the processor's own prefetching stops at every page.
+// How many cells ahead a pass over a map prefetches. The hardware prefetcher stops at every page.
 constexpr int kPrefetch = 2048;
 
 // False where the processor has no AVX2 or the environment says SIMPLEPOSE_SIMD=generic, which is read once.

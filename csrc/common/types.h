@@ -1,4 +1,4 @@
-// What the decoding ops hand on to one another, all of one image. simplepose/ops/candidates.py says the same in Python.
+// What the decoding ops pass on to one another, all of one image. The Python package has the same types.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +14,36 @@ struct Skeleton {
   std::vector<int32_t> from, to;      // [L] keypoint types of each part
   std::vector<int16_t> part_between;  // [J * J] the part that joins two types, in either direction, or -1
   int parts() const { return static_cast<int>(from.size()); }
+
+  // From parts [count, 2], whose keypoint types are below `keypoint_types`.
+  static Skeleton of(int keypoint_types, const int32_t* parts, int count) {
+    Skeleton skeleton;
+    skeleton.keypoints = keypoint_types;
+    skeleton.part_between.assign(keypoint_types * keypoint_types, -1);
+    for (int part = 0; part < count; ++part) {
+      const int32_t a = parts[2 * part], b = parts[2 * part + 1];
+      skeleton.from.push_back(a), skeleton.to.push_back(b);
+      skeleton.part_between[a * keypoint_types + b] = static_cast<int16_t>(part);
+      skeleton.part_between[b * keypoint_types + a] = static_cast<int16_t>(part);
+    }
+    return skeleton;
+  }
 };
 
-// simplepose/ops/config.py's DecodeConfig, with thresholds rounded to float32.
+// DecodeConfig of the Python package, with thresholds rounded to float32. Lengths are cells of the maps.
 struct DecodeSettings {
-  float peak_threshold, part_threshold, min_single_score, join_distance, min_join_size;
-  int max_peaks, num_samples, min_samples, min_keypoints;
-  bool part_score_product, reassign, allow_shared_keypoints;
+  float peak_threshold;         // rule 1: the least value of a peak
+  float part_threshold;         // rule 2: what a sample along a part must exceed
+  float min_single_score;       // rule 5: the least score of a keypoint alone
+  float join_distance;          // rule 5: fragments join within join_distance * size; 0 skips the rule
+  float min_join_size;          // rule 5: the least size of a fragment
+  int max_peaks;                // rule 1: most peaks of a keypoint type
+  int num_samples;              // rule 2: samples along a part, both ends included
+  int min_samples;              // rule 2: so many must exceed the threshold
+  int min_keypoints;            // rule 6: the least number of keypoints of a pose
+  bool part_score_product;      // rule 2: response times both scores, or else the weighted sum of the paper
+  bool reassign;                // rule 4
+  bool allow_shared_keypoints;  // rule 7
 };
 
 // Candidate keypoints by type, then score descending, then raster index; x, y in grid cells.
@@ -68,7 +91,7 @@ struct People {
   int32_t size() const { return static_cast<int32_t>(score.size()); }
 };
 
-// A map [height, width] in memory, as the shared maths reads it.
+// A map [height, width] in memory, as the code that CPU and CUDA share reads it.
 struct PlainMap {
   const float* cells;
   int width;
@@ -76,7 +99,8 @@ struct PlainMap {
   SP_HD float operator()(int y, int x) const { return cells[int64_t{y} * width + x]; }
 };
 
-// Maps float order to unsigned integer order, descending, so that keys sort as integers: the largest first.
+// Bits that, as an unsigned integer, are the smaller the larger the value is: keys of them sort the largest value
+// first.
 SP_HD uint32_t descending_bits(float value) {
   const auto bits = static_cast<uint32_t>(float_bits(value));
   const uint32_t ascending = (bits & 0x80000000u) ? ~bits : bits | 0x80000000u;

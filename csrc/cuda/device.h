@@ -1,4 +1,4 @@
-// What every CUDA op shares: the device it runs on, checked launches, and whether a device can be used at all.
+// The device that a CUDA op runs on, the check of its launch, and the status of a device.
 #pragma once
 
 #include <string>
@@ -13,10 +13,11 @@ struct CudaStatus {
   std::string reason;        // why it is not usable, one line; empty if it is
 };
 
-// Never throws: no driver, no GPU and a GPU whose architecture the build lacks are answers.
+// Whether a device can be used, and if not, why: no driver, no such GPU, or no code for its architecture in the build.
+// Never throws.
 CudaStatus cuda_status(int device);
 
-// Makes `device` the current one while it lives.
+// Makes `device` the current device during the lifetime of the guard.
 class DeviceGuard {
  public:
   explicit DeviceGuard(int device);

@@ -23,9 +23,9 @@ SP_HD int lowest_bit(unsigned word) {
 #endif
 }
 
-// Divides by a number that the host knows, without the division that GPUs lack. Exact below 2^31: the multiplier is
-// 2^shift / divisor rounded up, and its error times 2^31 stays below 2^shift. 0, of which there is nothing to divide,
-// counts as 1.
+// Divides by a number that the host knows: a multiplication and a shift, since GPUs have no integer division. Exact
+// below 2^31: the multiplier is 2^shift / divisor rounded up, and its error times 2^31 stays below 2^shift. A divisor
+// of 0 counts as 1; it comes from empty maps, where nothing is divided.
 struct Divisor {
   unsigned divisor = 1, multiplier = 1u << 31;
   int shift = 31;

@@ -2,7 +2,7 @@
 //
 //   struct ReverseRows {  // of 128 elements each
 //     static constexpr int kThreads = 128, kMinBlocks = 8;  // of a block; blocks that must fit on one multiprocessor
-//     struct Shared { Fixed<float, kThreads> row; };        // shared memory of a block: plain data, not initialised
+//     struct Shared { Fixed<float, kThreads> row; };        // shared memory of a block: plain data, not initialized
 //     struct Local {};                                      // what a thread keeps between phases, likewise
 //     Span<float> rows;
 //
@@ -20,9 +20,9 @@
 //
 //   index()                 the number of the block
 //   each(phase)             calls phase(thread, local, shared) for every thread, then a barrier
-//   any(phase)              the same; whether the phase returned true for any thread
-//   read(get)               get(shared), copied before any thread can change it; shared memory is read so between
-//   phases dynamic<T>(first, n)    a Span of n elements of the dynamic shared memory from byte `first` on
+//   any(phase)              the same; returns whether the phase returned true for any thread
+//   read(get)               get(shared) between phases, copied before any thread can change it
+//   dynamic<T>(first, n)    a Span of n elements of the dynamic shared memory from byte `first` on
 //
 // DeviceBlock is the Block of one thread on the GPU. The tests have another one, which runs the same lines on the host:
 // tests/helpers/cuda_emulator/emulator.h.
@@ -39,7 +39,7 @@
 
 namespace simplepose {
 
-// What the host pass of the compiler sees of it is never called.
+// The Block of one thread on the GPU. The compiler also sees it in its pass for the host, where nothing calls it.
 template <typename Kernel>
 class DeviceBlock {
   using Shared = typename Kernel::Shared;
@@ -115,8 +115,8 @@ __global__ void __launch_bounds__(Kernel::kThreads, Kernel::kMinBlocks)
   kernel.run(block);
 }
 
-// Once a device: blocks may have all the shared memory that there is. Where a block needs much of it whatever the
-// launch asks for, a multiprocessor sets all aside for it that it can; otherwise the driver chooses.
+// Once for each device: allows blocks all the shared memory of the device. For kernels with much static shared memory
+// it also asks for the largest carve-out; for the others the driver chooses.
 template <typename Kernel>
 void prepare(const char* op) {
   static std::atomic<uint64_t> prepared{0};

@@ -1,5 +1,5 @@
-// A batch of maps as a network leaves them, and one map of it as the kernels read it: any element type, cut to the
-// image, and averaged with the map of the mirrored image on the way.
+// A batch of maps as a network writes them, and one map of it as the kernels read it: of any element type, cut to the
+// image, and averaged with the map of the mirrored image.
 #pragma once
 
 #include "common/half.h"
@@ -36,7 +36,7 @@ struct MapView {
   SP_HD int row_of(int cell) const { return by_row.quotient(cell); }
   SP_HD int column_of(int cell, int row) const { return cell - row * static_cast<int>(by_row.divisor); }
 
-  // kLanes cells from `cell` on, in rows of whole vectors; those right of the image hold anything. kAligned: the caller
+  // kLanes cells from `cell` on, in rows of whole vectors; cells right of the image are undefined. kAligned: the caller
   // knows that `aligned` is set.
   template <bool kAligned>
   SP_HD Raw load(int cell) const {

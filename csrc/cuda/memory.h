@@ -1,8 +1,8 @@
 // Memory as kernels see it: spans and arrays, accesses of several elements at once, and atomic operations.
 //
-// The tests' host emulator runs kernels thread by thread. It defines SP_CHECK_RANGE and SP_CHECK before it includes
-// this header, and so sees every index that is out of bounds and every access that is not aligned. Everywhere else the
-// checks are nothing.
+// The host emulator of the tests runs kernels thread by thread. It defines SP_CHECK_RANGE and SP_CHECK before it
+// includes this header, and so sees every index that is out of bounds and every access that is not aligned. Everywhere
+// else the checks compile to nothing.
 #pragma once
 
 #include <cstdint>
@@ -56,7 +56,7 @@ struct Fixed {
   }
 };
 
-// `kCount` neighbouring elements, which one access moves where they lie at a multiple of their size.
+// `kCount` neighboring elements, which one access moves where they lie at a multiple of their size.
 template <typename T, int kCount>
 struct alignas(kCount * sizeof(T)) Group {
   T cells[kCount];
@@ -121,7 +121,7 @@ SP_HD void fetch_or(unsigned& word, unsigned bits) {
 #endif
 }
 
-// Values that are not negative: their bits have the order of the values.
+// Atomic on the GPU. For values that are not negative: their bits have the order of the values.
 SP_HD void keep_larger(float& cell, float value) {
 #if defined(__CUDA_ARCH__)
   atomicMax(reinterpret_cast<int*>(&cell), __float_as_int(value));
@@ -130,8 +130,8 @@ SP_HD void keep_larger(float& cell, float value) {
 #endif
 }
 
-// The same address of the GPU's memory, of which the compiler does not know how it came about: an index is then added
-// to it in one instruction, instead of to all that it was made from.
+// The same address, whose origin is hidden from the compiler. An index is then added to the address in one instruction;
+// otherwise the compiler may add it to the parts that the address was computed from.
 template <typename T>
 SP_HD T* opaque(T* address) {
 #if defined(__CUDA_ARCH__)

@@ -5,7 +5,7 @@
 
 namespace simplepose {
 
-// Bit i: whether flags[i] is not 0. All threads of a warp must call it.
+// Bit i of the result: whether flags[i] is not 0. All threads of a warp must call it.
 SP_HD unsigned gather_bits(Fixed<unsigned char, 32>& flags) {
 #if defined(__CUDA_ARCH__)
   return __ballot_sync(0xffffffffu, flags[threadIdx.x % 32] != 0);
@@ -16,21 +16,22 @@ SP_HD unsigned gather_bits(Fixed<unsigned char, 32>& flags) {
 #endif
 }
 
-// What the threads of a warp show each other: slot i is `own` of thread i. Where threads run one by one nothing is
-// shown: value_of(i) works out what thread i would show, and must give that for every i. `slots` are 32 of shared
-// memory, from a multiple of 16 bytes on, that only this warp uses; all its threads must make the object, and read it
-// before they make the next.
+// One value of each thread of a warp, which all its threads can read: value i is `own` of thread i.
+//
+// On the GPU the values are exchanged through `slots`: 32 floats of shared memory, at a multiple of 16 bytes, that only
+// this warp uses. All threads of the warp must construct the object, and read it before they construct the next one. On
+// the host threads run one by one, so value_of(i) computes the value of thread i; it must equal `own` of that thread.
 template <typename ValueOf>
 class WarpValues {
  public:
   SP_HD WarpValues(float* slots, int lane, float own, const ValueOf& value_of) : slots_(slots), value_of_(value_of) {
 #if defined(__CUDA_ARCH__)
-    __syncwarp();  // the values before are read
+    __syncwarp();  // all threads have read the values before
     slots[lane] = own;
     __syncwarp();
 #else
     check_aligned(slots, sizeof(Group<float, 4>));
-    SP_CHECK(float_bits(own) == float_bits(value_of(lane)), "a thread shows another value than its own");
+    SP_CHECK(float_bits(own) == float_bits(value_of(lane)), "value_of() gives another value than the thread's own");
 #endif
   }
 
@@ -43,7 +44,7 @@ class WarpValues {
 #endif
   }
 
-  // Slots first to first + 3, first a multiple of 4.
+  // Values first to first + 3; first must be a multiple of 4.
   SP_HD Group<float, 4> four(int first) const {
 #if defined(__CUDA_ARCH__)
     return *reinterpret_cast<const Group<float, 4>*>(&slots_[first]);

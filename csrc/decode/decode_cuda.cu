@@ -60,7 +60,8 @@ struct CudaDevice {
 
 using Buffers = BatchBuffers<CudaDevice>;
 
-// Buffers that no batch uses, for each device. Never freed: the driver may be gone before static objects are.
+// Buffers that no batch uses, for each device. Never freed: at exit the driver may shut down before static objects are
+// destroyed.
 struct Shelf {
   std::mutex mutex;
   std::map<int, std::vector<std::unique_ptr<Buffers>>> free;
@@ -117,8 +118,8 @@ CudaBatch::CudaBatch(const AnyMaps& maps, const Skeleton& skeleton, const Decode
       std::make_unique<DeviceBatch<CudaDevice>>(CudaDevice{stream}, *state_->buffers, maps, skeleton, settings);
 }
 
-// The kernels may still be at work in the buffers of a batch that nobody waited for. Those of one whose start failed
-// are not kept.
+// If nobody waited for the batch, its kernels may still use the buffers, so this waits. The buffers of a batch whose
+// start failed are not kept.
 CudaBatch::~CudaBatch() {
   if (cudaEventSynchronize(state_->buffers->done.get()) != cudaSuccess) return;
   Shelf::get().put(state_->device, std::move(state_->buffers));

@@ -1,9 +1,9 @@
-// decode of a batch whose maps lie on a device: peaks and candidates are found there, and what is left of them, some
-// hundred kilobytes, comes to the host, where assign_keypoints groups people image by image.
+// decode of a batch whose maps lie on a device. Peaks and accepted pairs are found there; they are some hundred
+// kilobytes and come to the host, where assign_keypoints groups people image by image.
 //
-// A Device allocates, copies, launches and waits: a GPU (decode_cuda.cu) or the emulation that the tests compile.
-// Buffers are kept from batch to batch. How much is copied back is guessed from the batches before, so that usually one
-// copy of each buffer follows the kernels at once; what is missing is copied when the counts are known.
+// A Device allocates, copies, launches and waits: a GPU (decode_cuda.cu) or the emulator of the tests. Buffers are kept
+// from batch to batch. How much is copied back at once is estimated from the batches before, so that usually one copy
+// of each buffer follows the kernels. What is missing is copied when the counts are known.
 #pragma once
 
 #include <algorithm>
@@ -17,10 +17,10 @@
 
 namespace simplepose {
 
-// What comes back at once is not to grow for good after one crowded batch.
+// Limits of that estimate, so that one crowded batch does not make the copies large for good.
 constexpr int64_t kMostUsualSlots = 64, kMostUsualHits = 256;
 
-// Memory of a device, or of the host where the device copies to and from; it grows and loses its content then.
+// Memory of a device, or of the host where the device copies to and from; where it grows, it loses its content.
 template <typename Device>
 class Buffer {
  public:
@@ -52,10 +52,10 @@ struct BatchBuffers {
   Buffer<Device> tables{false}, peaks{false}, result{false};
   Buffer<Device> host_tables{true}, host_peaks{true}, host_result{true};
   typename Device::Event done;
-  int64_t usual_slots = 8, usual_hits = 8;  // that come back at once: slots a map, hits an image and part type
+  int64_t usual_slots = 8, usual_hits = 8;  // estimated: slots a map, hits an image and part type
 };
 
-// Where the things of the result buffer lie: counts first, then as many hits as there is room for.
+// The offsets in the result buffer: counts first, then as many hits as there is room for.
 struct ResultLayout {
   int64_t maps, segments;  // images * keypoint types, images * part types
 
@@ -71,7 +71,7 @@ template <typename Device>
 class DeviceBatch {
  public:
   // Maps on the device, part types before keypoint types; `sizes` and `mirror` of AnyMaps on the host here. Nothing
-  // waits for the device; the maps must last until wait() is over.
+  // waits for the device; the maps must stay valid until wait() has returned.
   DeviceBatch(Device device, BatchBuffers<Device>& buffers, const AnyMaps& maps, const Skeleton& skeleton,
               const DecodeSettings& settings)
       : device_(device),
@@ -172,7 +172,7 @@ class DeviceBatch {
     device_.record(buffers_.done);
   }
 
-  // What the first copy did not bring; the next batches of these buffers bring it at once.
+  // Copies what the first copy did not include. The next batches of these buffers include it at once.
   void copy_rest() {
     const auto* counts = result<int32_t>(buffers_.host_result, layout_.peak_counts());
     int64_t slots = 0;

@@ -1,5 +1,5 @@
-// The decoding kernels for maps whose type is known at run time only. A Launcher runs a kernel: launcher.launch(op,
-// kernel) enqueues it on a stream of a GPU, or emulates it.
+// Launches the decoding kernels for maps whose type is known only at run time. A Launcher runs a kernel:
+// launcher.launch(op, kernel) enqueues it on a stream of a GPU, or emulates it.
 #pragma once
 
 #include <stdexcept>

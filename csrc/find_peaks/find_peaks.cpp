@@ -52,7 +52,10 @@ void find_peaks(const float* maps, int keypoints, int height, int width, const D
   const size_t limit = settings.max_peaks;
   for (int type = 0; type < keypoints; ++type) {
     const float* map = maps + int64_t{type} * height * width;
-    Scan scan{map, height, width, settings.peak_threshold, keys.data()};
+    Scan scan;
+    scan.map = map, scan.height = height, scan.width = width;
+    scan.threshold = settings.peak_threshold;
+    scan.keys = keys.data();
     scan_map(scan, avx2);
     uint64_t *begin = keys.data(), *end = begin + scan.count;
     if (scan.count > limit) {

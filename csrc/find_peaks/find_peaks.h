@@ -1,6 +1,6 @@
-// find_peaks: heatmap NMS with sub-pixel positions (rule 1). Reference: simplepose/ops/reference/find_peaks.py.
+// find_peaks: heatmap NMS with sub-pixel positions (rule 1). Reference: find_peaks of the reference implementation.
 //
-// A cell is a peak if it reaches the threshold and beats its 8 neighbours under (value, then lower raster index);
+// A cell is a peak if it reaches the threshold and beats its 8 neighbors under (value, then lower raster index);
 // cells outside the map do not count, and non-finite values read as 0. Sub-pixel offsets are the vertices of
 // parabolas through logarithms, rounded to 1/256 cell.
 #pragma once
@@ -24,12 +24,12 @@ SP_HD bool is_peak(const Map& map, int height, int width, int y, int x) {
 #if defined(__CUDA_ARCH__)
 #pragma unroll
 #endif
-  for (int neighbour = 0; neighbour < 9; ++neighbour) {
-    const int v = y + neighbour / 3 - 1, u = x + neighbour % 3 - 1;
-    const bool inside = neighbour != 4 && v >= 0 && v < height && u >= 0 && u < width;
-    const bool earlier = neighbour < 4;  // an earlier neighbour wins a tie
+  for (int neighbor = 0; neighbor < 9; ++neighbor) {
+    const int v = y + neighbor / 3 - 1, u = x + neighbor % 3 - 1;
+    const bool inside = neighbor != 4 && v >= 0 && v < height && u >= 0 && u < width;
+    const bool earlier = neighbor < 4;  // an earlier neighbor wins a tie
 #if defined(__CUDA_ARCH__)
-    // All neighbours are read at once, so that a thread waits for memory once: those outside as the cell itself.
+    // All neighbors are read at once, so that a thread waits for memory once. For those outside it reads the cell.
     const float other = finite(map(inside ? v : y, inside ? u : x));
     beaten |= inside && (earlier ? other >= value : other > value);
 #else

@@ -10,9 +10,9 @@
 namespace simplepose {
 namespace {
 
-// Lanes of `value` that a finite neighbour beats.
-SP_AVX2 SP_INLINE __m256 beaten(__m256 value, const float* neighbour, bool wins_ties) {
-  const __m256 other = _mm256_loadu_ps(neighbour);
+// Lanes of `value` that a finite neighbor beats.
+SP_AVX2 SP_INLINE __m256 beaten(__m256 value, const float* neighbor, bool wins_ties) {
+  const __m256 other = _mm256_loadu_ps(neighbor);
   const __m256 higher = wins_ties ? _mm256_cmp_ps(other, value, _CMP_GE_OQ) : _mm256_cmp_ps(other, value, _CMP_GT_OQ);
   return _mm256_and_ps(higher, _mm256_cmp_ps(other, _mm256_set1_ps(FLT_MAX), _CMP_LE_OQ));
 }

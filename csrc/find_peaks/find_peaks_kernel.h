@@ -1,24 +1,19 @@
 // find_peaks as a kernel: one block a map, which scans it in rounds, tests what could be a peak, and sorts the peaks.
 //
-// In a round every thread evaluates the cells that it loaded before and, as soon as it has seen 16 bytes of them, loads
-// those that take their place in the next round, so that memory works through the evaluation. Vectors of 16 bytes of
-// which a cell reaches the threshold are noted in shared memory; then all threads share the tests of these few. Peaks
-// are (score, cell) keys in a list that is cut back to the best max_peaks whenever the next round could overflow it, so
-// that maps of any size and any noise pass. The order in which keys arrive is left to chance; they differ, and their
-// order at the end settles it.
+// In a round every thread evaluates the cells that it loaded before. As soon as it has evaluated 16 bytes of them, it
+// loads the 16 bytes that take their place in the next round, so that loads and evaluation overlap. Vectors of 16 bytes
+// of which a cell reaches the threshold are noted in shared memory; then all threads share the tests of these few.
+// Peaks are (score, cell) keys in a list. The list is cut back to the best max_peaks whenever the next round could
+// overflow it, so maps of any size and any noise are handled. Keys arrive in any order; they are distinct and sorted at
+// the end, so the result does not depend on it.
 #pragma once
 
+#include "cuda/kernel.h"
 #include "cuda/map_batch.h"
 #include "find_peaks/find_peaks.h"
+#include "find_peaks/peak_slots.h"
 
 namespace simplepose {
-
-// Slots [max_peaks, images, keypoints, 3] of x, y and score: slot 0 of all maps, then slot 1, so that the slots in use
-// are one piece of memory. Slots beyond a map's count are left as they are.
-struct PeakSlots {
-  Span<float> slots;
-  Span<int32_t> counts;  // [images, keypoints]; max_peaks + 1 where peaks were cut
-};
 
 template <typename Value, bool kFlip>
 struct FindPeaksKernel {
@@ -27,7 +22,7 @@ struct FindPeaksKernel {
   static constexpr int kLanes = View::kLanes;
   static constexpr int kLoads = (kFlip ? 16 : 32) / kLanes;  // independent ones of a thread in a round
   static constexpr int kVectors = kThreads * kLoads;         // of a round
-  static constexpr int kMostPeaks = kLanes / 2;              // of a vector: of two neighbours one is beaten
+  static constexpr int kMostPeaks = kLanes / 2;              // of a vector: of two neighbors one is beaten
 
   MapBatch<Value, kFlip> maps;
   int first_channel, keypoints;
@@ -71,7 +66,7 @@ struct FindPeaksKernel {
       if (vector < map.vectors()) {
         float most = View::lane(local.raw[i], 0);
         SP_UNROLL
-        for (int lane = 1; lane < kLanes; ++lane) most = fmaxf(most, View::lane(local.raw[i], lane));  // passes by NaN
+        for (int lane = 1; lane < kLanes; ++lane) most = fmaxf(most, View::lane(local.raw[i], lane));  // ignores NaN
         if (most >= threshold) shared.vectors[fetch_add(shared.noted, 1)] = vector;
       }
       load<kAligned>(map, vector + kVectors, local.raw[i]);
@@ -87,7 +82,7 @@ struct FindPeaksKernel {
     SP_UNROLL
     for (int lane = 0; lane < kLanes; ++lane)
       values[lane] = x + lane < map.width ? finite(View::lane(raw, lane)) : 0.0f;  // 0 beats nothing
-    unsigned highest = 0;  // a bit a cell: whether it beats its neighbours in the vector
+    unsigned highest = 0;  // a bit a cell: whether it beats its neighbors in the vector
     SP_UNROLL
     for (int lane = 0; lane < kLanes; ++lane) {
       bool wins = values[lane] >= threshold;
@@ -103,8 +98,8 @@ struct FindPeaksKernel {
     }
   }
 
-  // Sorts keys[0, count) upwards: a bitonic network whose exchanges all put the smaller key first, so that keys beyond
-  // the end, which would be the largest, need not be there.
+  // Sorts keys[0, count) in ascending order by a bitonic network. All its exchanges put the smaller key first, so
+  // padding keys beyond the end, which would be the largest, would never move and are left out.
   template <typename Block>
   SP_HD static void sort(Block& block, const Span<uint64_t>& keys, int count) {
     for (int size = 2; size / 2 < count; size *= 2) {
@@ -149,8 +144,8 @@ struct FindPeaksKernel {
     peaks.slots[slot + 2] = finite(map(y, x));
   }
 
-  // Writes the best max_peaks of the list. A few keys find their places by themselves, which takes one phase and not
-  // the dozens of a sort.
+  // Writes the best max_peaks of the list. A few keys are placed by counting the smaller ones, which takes one phase;
+  // a sort takes dozens.
   template <typename Block>
   SP_HD void finish(Block& block, const View& map, int64_t plane, const Span<uint64_t>& keys, int count) const {
     const bool few = count <= kThreads;

@@ -10,10 +10,10 @@ namespace simplepose {
 
 // The scan of one map for peaks. `keys` receive (score descending, raster index) as one integer each.
 struct Scan {
-  const float* map;
-  int height, width;
-  float threshold;
-  uint64_t* keys;  // room for every possible peak: no two are neighbours
+  const float* map = nullptr;
+  int height = 0, width = 0;
+  float threshold = 0.0f;
+  uint64_t* keys = nullptr;  // room for every possible peak: no two are neighbors
   size_t count = 0;
 
   // Appends the cell, which reaches the threshold, if it is a peak.

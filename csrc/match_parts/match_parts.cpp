@@ -78,14 +78,18 @@ void match_parts(const float* maps, int height, int width, const Peaks& peaks, c
   if (samples % 2) {
     for (int k = 0; k < samples; ++k) middle_out[k] = samples / 2 + (k % 2 ? (k + 1) / 2 : -(k / 2));
   }
+  Part part;
+  part.height = height, part.width = width;
+  part.peaks = &peaks;
+  part.samples = samples, part.needed = settings.min_samples;
+  part.threshold = settings.part_threshold;
+  part.positions = positions, part.middle_out = middle_out;
   const bool avx2 = use_avx2();
   for (int index = 0; index < skeleton.parts(); ++index) {
-    const float* const map = maps + int64_t{index} * height * width;
-    const PartEnds ends = part_ends(skeleton, peaks, index);
-    const Part part{map,       height,    width, peaks, ends, samples, settings.min_samples, settings.part_threshold,
-                    positions, middle_out};
+    part.map = maps + int64_t{index} * height * width;
+    part.ends = part_ends(skeleton, peaks, index);
     scratch.accepted.clear();
-    if (ends.from_count() != 0 && ends.to_count() != 0) {
+    if (part.ends.from_count() != 0 && part.ends.to_count() != 0) {
 #if SP_X86
       avx2 && !part.narrow() ? match_part_avx2(part, scratch) : match_part_generic(part, scratch);
 #else
@@ -93,7 +97,7 @@ void match_parts(const float* maps, int height, int width, const Peaks& peaks, c
       match_part_generic(part, scratch);
 #endif
     }
-    append_by_score(peaks, ends, settings.part_score_product, candidates, scratch);
+    append_by_score(peaks, part.ends, settings.part_score_product, candidates, scratch);
   }
 }
 

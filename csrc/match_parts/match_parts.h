@@ -1,5 +1,5 @@
-// match_parts: scores every pair of peaks that a body part could connect (rule 2). Reference:
-// simplepose/ops/reference/match_parts.py.
+// match_parts: scores every pair of peaks that a body part could connect (rule 2). Reference: match_parts
+// of the reference implementation.
 //
 // `samples` evenly spaced bilinear samples, both ends included; a candidate if enough exceed the threshold and its
 // part score is finite. Non-finite map values read as 0.

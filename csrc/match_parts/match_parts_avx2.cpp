@@ -15,14 +15,14 @@ namespace simplepose {
 namespace {
 
 constexpr int32_t kPairsAtOnce = 1024;  // their lines fit in the first-level cache
-constexpr int64_t kCellsPerPair = 64;   // from so many pairs on, a pass over all cells pays
+constexpr int64_t kCellsPerPair = 64;   // a pass over all cells is made if a pair has at most so many of them
 
 // Eight pairs of peaks.
 struct Lines {
   __m256 ax, ay, bx, by;
 };
 
-// Two neighbouring floats from each of eight places: `low` gets the first ones, `high` the second ones.
+// Two neighboring floats from each of eight places: `low` gets the first ones, `high` the second ones.
 SP_AVX2 SP_INLINE void load_pairs(const float* map, const int32_t* cell, __m256* low, __m256* high) {
   const auto load = [map, cell](int i) SP_AVX2 {
     double both;  // the two floats; they need not be aligned as a double is
@@ -85,9 +85,9 @@ SP_AVX2 SP_INLINE __m256 sample_lines(const Part& part, const Lines& lines, int 
   return value;
 }
 
-// For each cell that bilinear() may start from, whether any of its four values could lift a sample above the threshold:
-// with a margin for rounding, which a deep negative value exceeds, so that it may pass as one that is not finite may.
-// One pass in memory order, which costs less than the scattered reads that it spares once there are some pairs.
+// For each cell that bilinear() may start from, whether any of its four values could lift a sample above the threshold.
+// There is a margin for rounding. Magnitudes are compared, so large negative values and those that are not finite pass
+// too; the second look decides. One pass in memory order costs less than the scattered reads that it saves.
 SP_AVX2 void fill_reachable(const Part& part, std::vector<uint8_t>& reachable) {
   const size_t width = part.width, height = part.height;
   const float threshold = part.threshold - 1e-6f * part.threshold;
@@ -135,7 +135,7 @@ SP_AVX2 SP_INLINE Lines load_lines(const PairLines& pairs, size_t at) {
 
 // All pairs of the from-peaks [begin, end) and the part's to-peaks, as lines.
 size_t expand_pairs(const Part& part, int32_t begin, int32_t end, PairLines& lines) {
-  const float *px = part.peaks.x.data(), *py = part.peaks.y.data();
+  const float *px = part.peaks->x.data(), *py = part.peaks->y.data();
   const size_t to_count = part.ends.to_count();
   lines.resize((end - begin) * to_count);
   size_t at = 0;

@@ -1,11 +1,15 @@
 // match_parts as a kernel: one block an image and part type, one thread a pair of peaks at a time.
 //
-// Accepted pairs are gathered in shared memory, in order. When all are known the block reserves its piece of the packed
-// output with one atomic addition and writes them there; the few blocks with more of them than shared memory holds
-// sample their pairs once more and write directly. Where the pieces lie is left to chance, what they hold is not.
+// Accepted pairs are gathered in shared memory, in order. When all are known, the block reserves a segment of the
+// packed output with one atomic addition and writes them there. The few blocks with more of them than shared memory
+// holds sample their pairs once more and write directly. Where a segment begins depends on the order of the blocks;
+// what it holds does not.
 #pragma once
 
-#include "find_peaks/find_peaks_kernel.h"
+#include "cuda/integers.h"
+#include "cuda/kernel.h"
+#include "cuda/map_batch.h"
+#include "find_peaks/peak_slots.h"
 #include "match_parts/match_parts.h"
 
 namespace simplepose {
@@ -19,7 +23,7 @@ struct PairHit {
 // What the blocks write. Nothing beyond the end of `hits` is written: `total` says how long it should have been.
 struct PackedHits {
   Span<unsigned long long> total;  // [1] 0 before the launch
-  Span<int64_t> first;             // [images, parts] where a piece begins
+  Span<int64_t> first;             // [images, parts] where the segment of the block begins
   Span<int32_t> counts;            // [images, parts]
   Span<PairHit> hits;
 };

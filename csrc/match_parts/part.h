@@ -7,26 +7,26 @@ namespace simplepose {
 
 // One part type of one image.
 struct Part {
-  const float* map;
-  int height, width;
-  const Peaks& peaks;
-  PartEnds ends;
-  int samples, needed;  // of a pair; so many must exceed the threshold
-  float threshold;
-  const float* positions;  // [samples] k / (samples - 1)
-  const int* middle_out;   // [samples] sample indices from the middle outwards
+  const float* map = nullptr;
+  int height = 0, width = 0;
+  const Peaks* peaks = nullptr;
+  PartEnds ends{};
+  int samples = 0, needed = 0;  // of a pair; so many must exceed the threshold
+  float threshold = 0.0f;
+  const float* positions = nullptr;  // [samples] k / (samples - 1)
+  const int* middle_out = nullptr;   // [samples] sample indices from the middle outwards
 
   float last_x() const { return static_cast<float>(width - 1); }
   float last_y() const { return static_cast<float>(height - 1); }
   // A pair fails once this many samples do not exceed the threshold.
   int failures() const { return samples - needed + 1; }
-  // Maps of which bilinear() reads a cell twice, which the AVX2 code does not do.
+  // On such maps bilinear() reads a cell twice, which the AVX2 code does not support.
   bool narrow() const { return width < 2 || height < 2; }
 
   // Sample k of the line from peak a to peak b.
   float sample(int32_t a, int32_t b, int k) const {
-    const float x = sample_position(peaks.x[a], peaks.x[b], positions[k], last_x());
-    const float y = sample_position(peaks.y[a], peaks.y[b], positions[k], last_y());
+    const float x = sample_position(peaks->x[a], peaks->x[b], positions[k], last_x());
+    const float y = sample_position(peaks->y[a], peaks->y[b], positions[k], last_y());
     return bilinear(PlainMap{map, width}, height, width, x, y);
   }
 };

@@ -1,4 +1,4 @@
-// What the files of the Python module share: each registers its functions with one call.
+// The functions that register the parts of the Python module, one a file.
 #pragma once
 
 #include "python/arrays.h"

@@ -1,4 +1,4 @@
-// Python functions for the decoding ops; simplepose/ops/assign_keypoints.py checks arguments and calls them.
+// Python functions for the decoding ops. The public ops check arguments and call them.
 #include "python/bindings_decode.h"
 
 namespace simplepose {
@@ -38,7 +38,7 @@ py::list find_peaks_batch(const Decoder& decoder, const py::object& maps, int th
   {
     const py::gil_scoped_release release;
     parallel_for(array.shape(0), threads, [&](int64_t image) {
-      const Borrowed workspace;
+      const ThreadWorkspace workspace;
       find_peaks(data + image * image_size, decoder.skeleton.keypoints, height, width, decoder.settings, results[image],
                  workspace->peak_keys);
     });
@@ -94,7 +94,7 @@ py::tuple match_parts_image(const Decoder& decoder, const py::object& maps, cons
   CandidateParts candidates;
   {
     const py::gil_scoped_release release;
-    const Borrowed workspace;
+    const ThreadWorkspace workspace;
     match_parts(data_of<float>(array), static_cast<int>(array.shape(1)), static_cast<int>(array.shape(2)), peaks,
                 decoder.skeleton, decoder.settings, candidates, workspace->match);
   }
@@ -108,7 +108,7 @@ py::tuple score_pairs(const Decoder& decoder, const py::object& type, const py::
   const Peaks peaks = read_peaks(decoder, type, xy, score);
   CandidateParts candidates;
   candidates.clear();
-  const Borrowed workspace;
+  const ThreadWorkspace workspace;
   AcceptedPairs& accepted = workspace->match.accepted;
   if (pairs.size() != skeleton.from.size()) throw py::value_error("pairs: expected one array a part type");
   for (int part = 0; part < skeleton.parts(); ++part) {
@@ -145,7 +145,7 @@ py::tuple assign_keypoints_image(const Decoder& decoder, const py::object& type,
       throw py::value_error("parts: a peak index is out of range");
     }
   }
-  const Borrowed workspace;
+  const ThreadWorkspace workspace;
   std::vector<float> rows;
   {
     const py::gil_scoped_release release;

@@ -18,15 +18,11 @@ struct Decoder {
   Decoder(int keypoints, const py::object& part_index, const py::dict& config) {
     const py::array parts = checked_array<int32_t>("part_index", part_index, {-1, 2});
     if (keypoints < 1 || keypoints > kMaxKeypoints) throw py::value_error("keypoints: out of range");
-    skeleton.keypoints = keypoints;
-    skeleton.part_between.assign(keypoints * keypoints, -1);
-    for (py::ssize_t i = 0; i < parts.shape(0); ++i) {
-      const int32_t from = data_of<int32_t>(parts)[2 * i], to = data_of<int32_t>(parts)[2 * i + 1];
-      if (from < 0 || to < 0 || from >= keypoints || to >= keypoints) throw py::index_error("part_index");
-      skeleton.from.push_back(from), skeleton.to.push_back(to);
-      skeleton.part_between[from * keypoints + to] = static_cast<int16_t>(i);
-      skeleton.part_between[to * keypoints + from] = static_cast<int16_t>(i);
+    for (py::ssize_t i = 0; i < parts.size(); ++i) {
+      const int32_t type = data_of<int32_t>(parts)[i];
+      if (type < 0 || type >= keypoints) throw py::index_error("part_index");
     }
+    skeleton = Skeleton::of(keypoints, data_of<int32_t>(parts), static_cast<int>(parts.shape(0)));
     const auto number = [&config](const char* name) { return static_cast<float>(config[name].cast<double>()); };
     const auto count = [&config](const char* name, int least, int most) {
       const int value = config[name].cast<int>();
@@ -48,19 +44,19 @@ struct Decoder {
   }
 };
 
-// The calling thread's workspace, so that a steady state allocates nothing. One that a crowded image blew up is emptied
-// when the call is over.
-class Borrowed {
+// The workspace of the calling thread, so that a steady state allocates nothing. A workspace that noise has made large
+// is freed at the end of the call.
+class ThreadWorkspace {
  public:
-  Borrowed() = default;
-  ~Borrowed() {
+  ThreadWorkspace() = default;
+  ~ThreadWorkspace() {
     constexpr size_t kMostLinks = 1 << 18;
     Workspace& used = **this;
     if (used.assign.poses.links.capacity() > kMostLinks || used.match.accepted.pair.capacity() > kMostLinks)
       used = Workspace{};
   }
-  Borrowed(const Borrowed&) = delete;
-  Borrowed& operator=(const Borrowed&) = delete;
+  ThreadWorkspace(const ThreadWorkspace&) = delete;
+  ThreadWorkspace& operator=(const ThreadWorkspace&) = delete;
   Workspace& operator*() const {
     static thread_local Workspace workspace;
     return workspace;
@@ -103,7 +99,7 @@ py::list decode_images(int64_t images, int keypoints, float scale, float shift, 
   {
     const py::gil_scoped_release release;
     parallel_for(images, threads, [&](int64_t image) {
-      const Borrowed workspace;
+      const ThreadWorkspace workspace;
       decode(image, *workspace);
       take_people(*workspace, scale, shift, results[image]);
     });

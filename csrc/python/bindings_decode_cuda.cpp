@@ -1,5 +1,5 @@
-// Python functions for decoding on a GPU; simplepose/ops/native/decode_batch.py calls them. Tensors come as borrowed DLPack
-// capsules, outputs belong to the caller, streams are integers.
+// Python functions for decoding on a GPU. Tensors come as borrowed DLPack capsules, outputs belong to the caller,
+// streams are integers.
 #include <memory>
 
 #include "decode/decode_cuda.h"
@@ -110,7 +110,7 @@ void bound_match_parts(const py::object& maps, const py::object& parts, float th
                    static_cast<int>(peaks.shape[0]), packed, borrow.device, reinterpret_cast<void*>(stream));
 }
 
-// A batch on its way; sizes [B, 2] and mirror [C] are int32 arrays on the host, or None.
+// Starts to decode a batch; sizes [B, 2] and mirror [C] are int32 arrays on the host, or None.
 std::unique_ptr<CudaBatch> start_decode(const Decoder& decoder, const py::object& maps, const py::object& sizes,
                                         const py::object& mirror, std::uintptr_t stream) {
   Borrower borrow;
@@ -145,7 +145,7 @@ py::tuple decode_image(const CudaBatch& batch, int64_t image, float scale, float
   PeopleRows rows;
   {
     const py::gil_scoped_release release;
-    const Borrowed workspace;
+    const ThreadWorkspace workspace;
     batch.decode(image, *workspace);
     take_people(*workspace, scale, shift, rows);
   }

@@ -1,4 +1,4 @@
-// Python's way to render_targets and to the CUDA status: arguments are checked here, maps belong to the caller.
+// Python functions for render_targets and for the CUDA status. Maps belong to the caller.
 #include <cstdint>
 #include <vector>
 
@@ -15,7 +15,7 @@
 namespace simplepose {
 namespace {
 
-// From the reference's TargetRules, by name.
+// From TargetRules of the reference implementation, by name.
 TargetRules rules_of(const py::object& object) {
   const auto number = [&](const char* name) { return py::cast<float>(object.attr(name)); };
   TargetRules rules{};
@@ -32,7 +32,7 @@ TargetRules rules_of(const py::object& object) {
   return rules;
 }
 
-// The arguments that the shapes tell; the pointers are the caller's to set.
+// The arguments that follow from the shapes; the caller sets the pointers.
 template <typename Shape>
 TargetArguments arguments_of(const Shape& keypoints, int64_t parts, const Shape& maps, bool envelope,
                              const py::object& rules) {

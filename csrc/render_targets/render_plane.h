@@ -28,8 +28,8 @@ struct Plane {
   float* row(int y) const { return cells + int64_t{y} * width; }
 };
 
-// The span with a length that whole vectors cover, where the axis is long enough. Its further cells draw what they
-// should hold anyway, since the value decides and not the span.
+// The span, extended to whole vectors where the axis is long enough. The additional cells may be drawn too: the value
+// of a cell decides whether it belongs to the shape, not the span.
 SP_INLINE CellRange whole_vectors(CellRange span, int cells) {
   const int count = std::min((span.last - span.first + kRenderLanes) / kRenderLanes * kRenderLanes, cells);
   const int first = std::min(span.first, cells - count);
@@ -57,7 +57,7 @@ SP_INLINE void draw_keypoint(const Plane& plane, const float* keypoint, const Ta
   }
 }
 
-// The inner loops take shape and rules by value: stores to the row then cannot change them, and vectors are possible.
+// The inner loops take shape and rules by value: stores to the row cannot change them, so the compiler can vectorize.
 SP_INLINE void draw_ellipse_row(const TargetShape shape, const TargetRules rules, CellRange columns, float py,
                                 float* __restrict row) {
   for (int x = columns.first; x <= columns.last; ++x)

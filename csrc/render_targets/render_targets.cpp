@@ -8,8 +8,8 @@
 namespace simplepose {
 namespace {
 
-// Less work than this is done before other threads wake up. One core zeroes about 8 cells in a nanosecond and draws a
-// shape in a microsecond.
+// Other threads take longer than this to wake up, so less work runs on the calling thread alone. One core zeroes about
+// 8 cells in a nanosecond and draws a shape in a microsecond.
 constexpr int64_t kSerialNanoseconds = 100'000;
 constexpr int64_t kCellsPerNanosecond = 8, kShapeNanoseconds = 1000;
 

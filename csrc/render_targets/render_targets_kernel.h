@@ -1,10 +1,11 @@
-// The CUDA kernels of render_targets, as structs that csrc/cuda/kernel.h runs on the GPU and walks through on the host.
+// The CUDA kernels of render_targets (csrc/cuda/kernel.h says how kernels are written).
 //
-// A block draws one tile of one channel into shared memory and writes it, and what it pools down to, once. It takes the
-// shapes of its channel (people, or all keypoints of all people for the envelope) 32 at a time: one thread a shape
-// finds those that reach the tile; then warps draw them, several shapes side by side, each cell of the tile keeping the
-// larger value. Maxima do not depend on the order, so the result has the bits of the CPU's. The line shape's means do;
-// there each thread sums its own cells in the order of the people. A tile that nothing reaches only stores zeros.
+// A block draws one tile of one channel in shared memory, and writes it and its pooled scales once. It takes the shapes
+// of its channel (people, or all keypoints of all people for the envelope) 32 at a time. One thread a shape finds those
+// that reach the tile; then warps draw them, several shapes side by side, and each cell of the tile keeps the larger
+// value. A maximum does not depend on the order, so the result has the bits of the CPU's. The mean of the line shape
+// does: there each thread sums its own cells in the order of the people. A tile that no shape reaches only stores
+// zeros.
 #pragma once
 
 #include <algorithm>
@@ -136,7 +137,7 @@ struct RenderKernel {
       block.each([&](int thread, Local&, Shared& shared) { writer.write_coarse(to, scale, thread, shared.coarse); });
   }
 
-  // The last channel of every image first: the envelope, if there, takes longest, and nothing should wait for it.
+  // The last channel of every image first: the envelope, if there is one, takes longest and must not come last.
   SP_HD Place place_of(unsigned block) const {
     const unsigned plane = by_tiles.quotient(block), tile = by_tiles.rest(block, plane);
     const unsigned last = by_images.quotient(plane), image = by_images.rest(plane, last);
@@ -205,7 +206,7 @@ struct RenderKernel {
     }
   }
 
-  // Warps take a shape each. Where there are few parts, which may be long, two or all of them share one.
+  // Each warp draws a shape. Where there are few parts, which may be long, two or all warps share a part.
   SP_HD void draw_shapes(const Place& place, int thread, Shared& shared) const {
     const int count = shared.count, warp = thread / 32, lane = thread % 32;
     if (place.kind == Kind::kPart) {

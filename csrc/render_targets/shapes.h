@@ -1,7 +1,8 @@
-// The geometry and the per-cell maths of render_targets, shared by the CPU and the CUDA code.
+// The geometry of render_targets and the value of a cell, shared by the CPU and the CUDA code.
 //
-// simplepose/ops/reference/render_targets.py holds the same operations in the same order. A shape's spans only say which
-// cells need a look: for the ellipse shape they are generous and the value decides, for the line shape they are exact.
+// The reference implementation has the same operations in the same order. The spans of a shape say which cells must be
+// evaluated. For the ellipse shape they may contain further cells, whose value is then 0; for the line shape they are
+// exact.
 #pragma once
 
 #include "common/float_maths.h"
@@ -19,13 +20,13 @@ struct TargetRules {
   float part_radius;  // the ellipse's short semi-axis
   float part_inside;  // 1 / (part_scale part_radius)^2
   float window;       // cells on each side of a keypoint, line shape
-  float inv_stride;   // 1 / stride, to find the cells that need a look
+  float inv_stride;   // 1 / stride, to find the cells that must be evaluated
 };
 
 constexpr float kLineFloor = 0.01f;
 constexpr float kLineEpsilon = 1e-6f;
 constexpr float kShortestSquared = 1e-30f;  // below it squares lose their digits
-// Float32 arithmetic moves a distance by less than this share of the coordinates that it was made from.
+// The rounding error of a distance, relative to the coordinates that it was computed from, is less than this.
 constexpr float kSlack = 4e-6f;
 // A direction cosine below this does not bound a row.
 constexpr float kFlat = 1e-3f;
@@ -49,7 +50,7 @@ struct PartAxis {
 // A keypoint's Gaussian or a part's ellipse or line, on the grid.
 struct TargetShape {
   CellRange columns, rows;
-  float x, y;  // the keypoint, or the part's centre
+  float x, y;  // the keypoint, or the part's center
   PartAxis axis;
   float ux, uy;  // the part's direction
   float half;    // the ellipse's long semi-axis
@@ -61,8 +62,8 @@ SP_HD float larger(float a, float b) { return a > b ? a : b; }
 SP_HD float magnitude(float a) { return a < 0.0f ? -a : a; }
 SP_HD bool is_finite(float a) { return (float_bits(a) & 0x7f800000) != 0x7f800000; }
 
-// `value` where `sign` is not negative, else 0, also for NaN. A mask, since a compiler may make a choice a jump around
-// the work for the value, which keeps it from using vectors.
+// `value` where `sign` is not negative, else 0, also for NaN. It is a mask: from a conditional expression a compiler
+// may make a branch around the computation of the value, and then it does not vectorize.
 SP_HD float where_positive(float sign, float value) {
   return bits_float(float_bits(value) & ~(float_bits(larger(sign, -1.0f)) >> 31));
 }
@@ -77,14 +78,14 @@ SP_HD CellRange cells_between(float low, float high, int cells) {
           static_cast<int>(floorf(smaller(larger(high, -1.0f), most - 1.0f)))};
 }
 
-// The cells from position `low` to `high`, given in pixels, give or take what rounding does.
+// The cells from position `low` to `high`, given in pixels, up to rounding.
 SP_HD CellRange cells_within(float low, float high, const TargetRules& rules, int cells) {
   const float offset = rules.stride * 0.5f - 0.5f;
   return cells_between((low - offset) * rules.inv_stride, (high - offset) * rules.inv_stride, cells);
 }
 
-// Without branches, so that the reads are under way together.
-SP_HD bool labelled(const float* keypoint) {
+// Without branches, so that the three reads overlap.
+SP_HD bool labeled(const float* keypoint) {
   const bool finite_x = is_finite(keypoint[0]), finite_y = is_finite(keypoint[1]);
   return static_cast<bool>(static_cast<int>(keypoint[2] > 0.0f) & static_cast<int>(finite_x) &
                            static_cast<int>(finite_y));
@@ -103,8 +104,8 @@ SP_HD float keypoint_value(float along_y, float along_x, const TargetRules& rule
 
 SP_HD CellRange keypoint_span(float position, const TargetRules& rules, int cells) {
   if (rules.line) {
-    const float centre = rintf(position / rules.stride);
-    return cells_between(centre - rules.window, centre + rules.window, cells);
+    const float center = rintf(position / rules.stride);
+    return cells_between(center - rules.window, center + rules.window, cells);
   }
   const float reach = rules.keypoint_radius + rules.stride;
   return cells_within(position - reach, position + reach, rules, cells);
@@ -112,7 +113,7 @@ SP_HD CellRange keypoint_span(float position, const TargetRules& rules, int cell
 
 // False if nothing of the keypoint falls on the maps.
 SP_HD bool keypoint_shape(const float* keypoint, const TargetRules& rules, int height, int width, TargetShape* shape) {
-  if (!labelled(keypoint)) return false;
+  if (!labeled(keypoint)) return false;
   *shape = {};
   shape->x = keypoint[0];
   shape->y = keypoint[1];
@@ -133,11 +134,11 @@ SP_HD float ellipse_extent(float along, float across, const TargetShape& shape, 
   return sqrtf(a * a + b * b) + shape.slack;
 }
 
-// False if the part is not drawn: an end unlabelled, no length to speak of, or nothing of it on the maps.
+// False if the part is not drawn: an end unlabeled, a length below the least one, or nothing of it on the maps.
 SP_HD bool part_shape(const float* a, const float* b, const TargetRules& rules, int height, int width,
                       TargetShape* shape) {
-  const bool labelled_a = labelled(a), labelled_b = labelled(b);
-  if (!labelled_a || !labelled_b) return false;
+  const bool labeled_a = labeled(a), labeled_b = labeled(b);
+  if (!labeled_a || !labeled_b) return false;
   const float dx = b[0] - a[0], dy = b[1] - a[1];
   const float squared = dx * dx + dy * dy;
   if (!(squared >= kShortestSquared) || !is_finite(squared)) return false;
@@ -184,7 +185,7 @@ SP_HD CellRange ellipse_row(const TargetShape& shape, int row, const TargetRules
   return cells_within(shape.x + low - shape.slack, shape.x + high + shape.slack, rules, width);
 }
 
-// A part's Gaussian is 2^-exponent. The cell lies (px, py) from the part's centre, here and below.
+// A part's Gaussian is 2^-exponent. The cell lies (px, py) from the part's center, here and below.
 SP_HD float part_exponent(const PartAxis& axis, float px, float py) {
   const float d = px * axis.across_x - py * axis.across_y;
   return d * d;

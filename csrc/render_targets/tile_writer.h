@@ -1,5 +1,5 @@
-// How a block of the kernels of render_targets writes its finished tile: the cells themselves and what they pool down
-// to, each once, four cells of scale 0 at a time where rows allow it.
+// How a block of the kernels of render_targets writes its finished tile: the cells of all scales, each once, four cells
+// of scale 0 at a time where rows allow it.
 #pragma once
 
 #include <vector>
@@ -41,7 +41,7 @@ struct TileWriter {
   static constexpr int kWarpScale = 4;        // the last one of which a warp has whole cells
   static constexpr int kCoarse = kTile >> kWarpScale;
 
-  // What the threads of a warp show each other.
+  // What the threads of a warp exchange.
   using Slots = Fixed<float, kTileThreads>;
   // The cells of kWarpScale, then those of the scale after it.
   using Coarse = Fixed<float, kCoarse * kCoarse * 5 / 4>;
@@ -152,7 +152,7 @@ struct TileWriter {
     if (scales > 3) write_shared<kDrawn, kFours>(place, thread, quarters, tile, slots, coarse);
   }
 
-  // The next two scales, whose cells take what several threads of a warp have; they all work it out, and one writes it.
+  // The next two scales. A cell needs values of several threads of a warp: all of them compute it, and one writes it.
   template <bool kDrawn, bool kFours>
   SP_HD void write_shared(const TilePlace& place, int thread, const float (&quarters)[2], Tile& tile, Slots& slots,
                           Coarse& coarse) const {

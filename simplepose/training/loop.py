@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,9 +48,6 @@ from simplepose.training.state import (
     save_state,
 )
 
-Forward: TypeAlias = Callable[..., Any]
-"""`IMHN.forward`, called as ``forward(images, all_outputs=True)``."""
-
 MAX_SKIPPED_STEPS = 32
 """Consecutive steps that float16 may skip while the loss scale adapts; after more, the loss itself is not finite."""
 
@@ -63,7 +60,7 @@ class TrainReport(NamedTuple):
 
     run: Path  # last.safetensors, best.safetensors, log.jsonl, curves.png, pictures/, checkpoints/
     steps: int
-    metrics: dict[str, float]  # of the last validation; AP_of names the images
+    metrics: dict[str, float | str]  # of the last validation; AP_of names the images
     best: float  # the highest AP of the run; -1 before the first validation
 
 
@@ -111,6 +108,13 @@ def train(
             return _loop(config, run, skeleton, process, setup, log, total if stop_step is None else stop_step)
 
 
+class Forward(Protocol):
+    """`IMHN.forward` in training, possibly distributed and compiled."""
+
+    def __call__(self, x: Tensor, *, all_outputs: Literal[True]) -> list[list[Tensor]]:
+        """Images ``[B, 3, H, W]`` to ``[stack][scale]`` maps."""
+
+
 class Setup(NamedTuple):
     """The objects that the loop uses."""
 
@@ -118,7 +122,7 @@ class Setup(NamedTuple):
     sampler: BatchSampler
     loader: DataLoader[Any]  # of `Batch`
     state: TrainState
-    forward: Forward  # the network as the loop calls it: distributed and compiled where the settings say so
+    forward: Forward
 
 
 def _set_up(config: TrainConfig, run: Path, skeleton: Skeleton, process: Process, resume: bool) -> Setup:

@@ -125,7 +125,7 @@ def test_maps_without_cells_are_left_alone(size):
 
 
 FAULTS = {
-    "another value shown": ("lane, factor_of(lane),", "lane, factor_of(lane ^ 1),", "another value than its own"),
+    "another value shown": ("lane, factor_of(lane),", "lane, factor_of(lane ^ 1),", "another value than"),
     "slots of another warp": ("factors[kSide + lane % kSide]", "factors[kSide + lane]", "elements 32 to 32 of 32"),
     "slots that are not aligned": ("factors.four(row + below)", "factors.four(row + below + 1)", "not aligned"),
 }  # fmt: skip

@@ -148,8 +148,8 @@ def match_parts(
 ) -> Hits:
     """The pairs that each block accepts."""
     total = np.zeros(1, np.int64)
-    pieces = (maps.images, skeleton.num_parts)
-    first, found = np.full(pieces, -1, np.int64), np.full(pieces, -1, np.int32)
+    segments = (maps.images, skeleton.num_parts)
+    first, found = np.full(segments, -1, np.int64), np.full(segments, -1, np.int32)
     hits = np.full((capacity, 2), -1, np.int32)
     _call(
         (library or decode_library()).emulate_match_parts, ORDERS[order], ctypes.byref(maps.struct()),

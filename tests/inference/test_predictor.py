@@ -300,7 +300,7 @@ def test_decoding_follows_the_settings() -> None:
         (lambda: blob_predictor(flip="no"), TypeError, "flip: expected True or False, got 'no'"),
         (lambda: blob_predictor(stride=4), TypeError, "stride: no such setting of a predictor; known are size, fit"),
         (lambda: blob_predictor(device="gpu"), ValueError, "device: expected 'auto', 'cpu', 'cuda'.*'gpu'"),
-        (lambda: blob_predictor(device="cuda:99"), RuntimeError, "device: 'cuda:99' is not there"),
+        (lambda: blob_predictor(device="cuda:99"), RuntimeError, "device: 'cuda:99' does not exist"),
         (lambda: Predictor(nn.Conv2d(3, 6, 1)), ValueError, "model: expected one in eval mode"),
         (lambda: Predictor(blob_network, "coco"), TypeError, "skeleton: expected a Skeleton"),
         (

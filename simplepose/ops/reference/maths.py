@@ -1,7 +1,7 @@
 """The float32 power of two and logarithm of every backend, operation by operation.
 
 The ``exp`` and ``log`` of NumPy, C++ and CUDA libraries round differently, and one bit can change a decision. The two
-functions here use only correctly rounded basic operations in a fixed order; the native code performs the same
+functions here use only correctly rounded basic operations in a fixed order; csrc/common/float_maths.h performs the same
 operations and returns the same bits. Errors: at most 2e-7 relative (power of two) and 3e-7 absolute (logarithm).
 """
 

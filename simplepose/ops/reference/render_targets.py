@@ -15,7 +15,7 @@ The Gaussians are computed as powers of two::
     exp(-r^2 / (2 sigma^2)) = 2^-(scale r)^2     scale = sqrt(log2(e) / 2) / sigma
 
 This is the same function, because exp(x) = 2^(x log2(e)); `exp2_minus` rounds it identically in every backend.
-All operations are float32, in the order written here; the native code performs the same operations in the same order.
+All operations are float32, in the order written here; csrc/render_targets/shapes.h performs the same operations.
 """
 
 from __future__ import annotations

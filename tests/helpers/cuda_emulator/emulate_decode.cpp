@@ -95,13 +95,13 @@ extern "C" int emulate_match_parts(int order, const sp::AnyMaps* maps, const int
   return guarded(error, room, [&] {
     Emulator emulator{static_cast<sp::Order>(order)};
     *total = 0;
-    const int64_t pieces = maps->images * part_types;
+    sp::PackedHits packed;
+    packed.total = {reinterpret_cast<unsigned long long*>(total), 1};
+    packed.first = {first, maps->images * part_types};
+    packed.counts = {hit_counts, maps->images * part_types};
+    packed.hits = {reinterpret_cast<sp::PairHit*>(hits), capacity};
     sp::launch_match_parts(emulator, *maps, parts, part_types, keypoints, {threshold, samples, needed}, slots, counts,
-                           max_peaks,
-                           {{reinterpret_cast<unsigned long long*>(total), 1},
-                            {first, pieces},
-                            {hit_counts, pieces},
-                            {reinterpret_cast<sp::PairHit*>(hits), capacity}});
+                           max_peaks, packed);
     return 0;
   });
 }
@@ -121,15 +121,7 @@ extern "C" int emulate_decode(int order, const sp::AnyMaps* maps, int keypoints,
                               int32_t* people, int32_t* truncated, int32_t* copies, int32_t* allocations, char* error,
                               int room) {
   return guarded(error, room, [&]() -> int {
-    sp::Skeleton skeleton;
-    skeleton.keypoints = keypoints;
-    skeleton.part_between.assign(keypoints * keypoints, -1);
-    for (int part = 0; part < part_types; ++part) {
-      const int32_t from = parts[2 * part], to = parts[2 * part + 1];
-      skeleton.from.push_back(from), skeleton.to.push_back(to);
-      skeleton.part_between[from * keypoints + to] = static_cast<int16_t>(part);
-      skeleton.part_between[to * keypoints + from] = static_cast<int16_t>(part);
-    }
+    const sp::Skeleton skeleton = sp::Skeleton::of(keypoints, parts, part_types);
     LazyDevice::copies = LazyDevice::allocations = 0;
     sp::DeviceBatch<LazyDevice> batch(LazyDevice{static_cast<sp::Order>(order)}, buffers(), *maps, skeleton, *settings);
     const bool fits = batch.wait();

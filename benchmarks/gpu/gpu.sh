@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Builds with CUDA, tests, sanitizes and measures, on a bare GPU machine, within 8 minutes; one table at the end.
 #
-#   [OUT=folder] [PYTHON=python3] benchmarks/gpu.sh
+#   [OUT=folder] [PYTHON=python3] benchmarks/gpu/gpu.sh
 #
 # Needs a GPU, the CUDA toolkit, and in PYTHON torch with CUDA, NumPy, OpenCV, pybind11 and pytest. Nothing is installed:
 # the build goes into a copy of the tree. A step that fails does not stop the others; the exit code is 1 if any did.
 # OUT (default benchmarks/results) gets gpu_speed.json, the rows with the device's name, and gpu.log.
 set -uo pipefail
 
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 root=$PWD
 python=$(command -v "${PYTHON:-python3}") || { echo "gpu.sh: no ${PYTHON:-python3}" >&2; exit 1; }
 out=${OUT:-$root/benchmarks/results}
@@ -65,20 +65,20 @@ export root work architecture python
 
 step build 120 bash -c build
 cd "$work"
-export PYTHONPATH=$work PYTHONUNBUFFERED=1
+export PYTHONPATH=$work:$work/benchmarks PYTHONUNBUFFERED=1
 step info 30 "$python" -c 'from simplepose.cli.main import main; raise SystemExit(main(["info"]))'
 # warnings of other versions of torch and NumPy are no failures here; -v, so that a test that hangs is named
 step "GPU tests" 180 "$python" -m pytest -v --tb=short -m gpu -W default -p no:cacheprovider --continue-on-collection-errors \
   tests/cuda/test_render_targets_cuda.py tests/cuda/test_decode_cuda.py
 measure() {  # SECTION LIMIT
-  step "$1" "$2" "$python" benchmarks/gpu_speed.py --sections "$1" --out "$out/gpu_speed.json"
+  step "$1" "$2" "$python" benchmarks/gpu/gpu_speed.py --sections "$1" --out "$out/gpu_speed.json"
 }
 measure render 90
 measure decode 90
 # every tensor in memory of its own, so that an access past its end is seen; torch's own kernels are not watched
 for tool in memcheck racecheck synccheck; do
   step "$tool" 75 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool $tool --error-exitcode 9 \
-    --kernel-regex kns=simplepose "$python" benchmarks/gpu_driver.py
+    --kernel-regex kns=simplepose "$python" benchmarks/gpu/gpu_driver.py
 done
 measure training 60
 measure network 90
@@ -86,7 +86,7 @@ measure compiled 150
 
 {
   printf '\n'
-  "$python" benchmarks/gpu_speed.py --table "$out/gpu_speed.json"
+  "$python" benchmarks/gpu/gpu_speed.py --table "$out/gpu_speed.json"
   printf -- '-- steps\n'
   failed=0
   for i in "${!steps[@]}"; do

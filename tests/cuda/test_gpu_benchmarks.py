@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from helpers.processes import run_python
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu"
 NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 
 

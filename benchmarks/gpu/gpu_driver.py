@@ -1,6 +1,6 @@
 """Runs every CUDA op once on small awkward input and compares with the CPU: what compute-sanitizer watches.
 
-python benchmarks/gpu_driver.py
+PYTHONPATH=benchmarks python benchmarks/gpu/gpu_driver.py
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """All GPU benchmarks: correctness first, then time, against measured ceilings and plain PyTorch.
 
-python benchmarks/gpu_speed.py [--sections render decode ...] [--out benchmarks/results/gpu_speed.json]
-python benchmarks/gpu_speed.py --smoke        # tiny sizes on the CPU, to see that everything runs
-python benchmarks/gpu_speed.py --table FILE   # print what a file holds
+export PYTHONPATH=benchmarks
+python benchmarks/gpu/gpu_speed.py [--sections render decode ...] [--out benchmarks/results/gpu_speed.json]
+python benchmarks/gpu/gpu_speed.py --smoke        # tiny sizes on the CPU, to see that everything runs
+python benchmarks/gpu/gpu_speed.py --table FILE   # print what a file holds
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from simplepose.network.imhn import IMHN
 from simplepose.ops.config import TargetConfig
 from simplepose.training.loss import LossConfig, pose_loss
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PEOPLE = 10
 
 
