@@ -16,8 +16,8 @@ VARIANTS = {
     "no reassignment (rule 4)": sp.DecodeConfig(reassign=False),
     "no joining (rule 5)": sp.DecodeConfig(join_distance=0.0, min_keypoints=2),
     "the paper's weighted-sum part score": sp.DecodeConfig(part_score="weighted_sum"),
-    "all samples must respond": sp.DecodeConfig(min_sample_fraction=1.0),
-    "shared peaks (rule 7)": sp.DecodeConfig(allow_shared_keypoints=True),
+    "all samples above `part_threshold`": sp.DecodeConfig(min_sample_fraction=1.0),
+    "shared keypoints (rule 7)": sp.DecodeConfig(allow_shared_keypoints=True),
     "`DecodeConfig.paper()`": sp.DecodeConfig.paper(),
 }
 

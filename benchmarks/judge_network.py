@@ -157,7 +157,7 @@ def draw(predictor: Predictor, split: Split, folder: Path, count: int) -> None:
         keypoints = np.where(keypoints[..., 2:] > 0, keypoints, np.float32([np.nan, np.nan, 0]))
         truth = Poses(keypoints, np.ones(len(keypoints), np.float32))
         panels: list[NDArray[np.uint8]] = [draw_poses(image, predictor(image)), draw_poses(image, truth)]
-        rows.append(side_by_side(panels, ["found", "truth"], height=384))
+        rows.append(side_by_side(panels, ["detected", "ground truth"], height=384))
     for start in range(0, len(rows), 8):
         quarter = rows[start : start + 8]
         half = (len(quarter) + 1) // 2

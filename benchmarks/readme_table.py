@@ -36,27 +36,31 @@ def speed_table(decode: dict[str, Any], render: dict[str, Any]) -> str:
 
 def network_table(report: dict[str, Any]) -> str:
     """What benchmarks/judge_network.py measured."""
-    lines = ["| | AP | AP50 | AP75 | APM | APL | AR | shown poses a person | left/right swaps |", "|---" * 9 + "|"]
+    lines = ["| | AP | AP50 | AP75 | APM | APL | AR | shown poses per person | left/right swaps |", "|---" * 9 + "|"]
     for name, row in report["rows"].items():
         numbers = [f"{row[key]:.3f}" for key in ("AP", "AP50", "AP75", "APM", "APL", "AR")]
         share = f"{100 * row['left_right_swaps']:.1f}%"
         lines.append(f"| {name} | {' | '.join(numbers)} | {row['shown_poses_per_person']:.2f} | {share} |")
-    tuned = ", ".join(f"`{name}` {value}" for name, value in report["tuned"].items())
-    lines += ["", f"Thresholds chosen on the third split: {tuned}. Measured on {report['machine']}."]
+    lines.append("")
+    if report["tuned"]:
+        tuned = ", ".join(f"`{name}` {value}" for name, value in report["tuned"].items())
+        lines.append(f"Tuned thresholds, chosen on the tuning split: {tuned}.")
+    lines.append(f"Measured on {report['machine']}.")
     return "\n".join(lines)
 
 
 def ablation_table(report: dict[str, Any]) -> str:
     """What benchmarks/ablate.py measured: means over the seeds, and the span of AP."""
     columns = ("AP", "AP50", "AP75", "AR")
-    lines = [f"| variant | {' | '.join(columns)} | AP, all seeds | parameters |", "|---" * (len(columns) + 3) + "|"]
+    lines = [f"| variant | {' | '.join(columns)} | AP of each seed | parameters |", "|---" * (len(columns) + 3) + "|"]
     for row in report["rows"]:
         means = [f"{sum(row[column]) / len(row[column]):.3f}" for column in columns]
         each = ", ".join(f"{value:.3f}" for value in row["AP"])
         lines.append(f"| {row['variant']} | {' | '.join(means)} | {each} | {row['parameters'] / 1e6:.2f} M |")
     steps = report["images"] * report["epochs"] // report["batch"]
+    seeds = ", ".join(map(str, report["seeds"]))
     lines.append("")
-    lines.append(f"{report['images']} images, {steps} steps of {report['batch']} samples, seeds {report['seeds']}.")
+    lines.append(f"{report['images']} images, {steps} steps of {report['batch']} samples, seeds: {seeds}.")
     lines.append(f"Measured by `{report['command']}`.")
     return "\n".join(lines)
 

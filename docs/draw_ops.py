@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/decoding.md, one an op: `python docs/draw_ops.py`."""
+"""Draw the pictures of docs/decoding.md, one for each op: `python docs/draw_ops.py`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from simplepose.drawing.people import draw_poses
 from simplepose.evaluation.oracle import oracle_maps
 
 OUT = Path(__file__).parent / "images"
-WHITE, GREEN, GREY = (255, 255, 255), (90, 230, 90), (150, 150, 150)
+WHITE, GREEN, GRAY = (255, 255, 255), (90, 230, 90), (150, 150, 150)
 Image = NDArray[np.uint8]
 
 
@@ -66,7 +66,7 @@ def main() -> None:
     for a in hips:
         for b in knees:
             if (a, b) not in chosen:
-                line(scored, xy[a], xy[b], GREY, 1)
+                line(scored, xy[a], xy[b], GRAY, 1)
     for a, b in chosen:
         line(scored, xy[a], xy[b], GREEN, 2)
     every = dim.copy()

@@ -1,6 +1,7 @@
 // render_targets on the GPU: launches the kernels of render_targets_kernel.h.
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "cuda/device.h"
@@ -15,14 +16,6 @@ std::vector<Out*> typed(const std::vector<void*>& maps) {
   std::vector<Out*> pointers;
   for (void* const map : maps) pointers.push_back(static_cast<Out*>(map));
   return pointers;
-}
-
-template <typename Out>
-void render(const TargetArguments& arguments, const std::vector<Out*>& maps, void* stream) {
-  if (arguments.rules.line)
-    launch("render_targets", RenderKernel<Out, true>::make(arguments, maps), stream);
-  else
-    launch("render_targets", RenderKernel<Out, false>::make(arguments, maps), stream);
 }
 
 void pool_further(const TargetArguments& arguments, const std::vector<float*>& maps, void* stream) {
@@ -42,10 +35,22 @@ void render_targets_cuda(const TargetArguments& arguments, const std::vector<voi
     throw std::invalid_argument("render_targets: expected at most " + std::to_string(kMaxFusedScales) +
                                 " scales of half precision, got " + std::to_string(maps.size()));
   const DeviceGuard guard(device);
-  if (type == MapType::kFloat16) return render(arguments, typed<Half>(maps), stream);
-  if (type == MapType::kBFloat16) return render(arguments, typed<BFloat>(maps), stream);
-  render(arguments, typed<float>(maps), stream);
-  pool_further(arguments, typed<float>(maps), stream);
+  const auto render = [&](const auto& outputs) {
+    using Out = std::remove_pointer_t<std::decay_t<decltype(outputs[0])>>;
+    if (arguments.rules.line)
+      launch("render_targets", RenderKernel<Out, true>::make(arguments, outputs), stream);
+    else
+      launch("render_targets", RenderKernel<Out, false>::make(arguments, outputs), stream);
+  };
+  switch (type) {
+    case MapType::kFloat16:
+      return render(typed<Half>(maps));
+    case MapType::kBFloat16:
+      return render(typed<BFloat>(maps));
+    case MapType::kFloat32:
+      render(typed<float>(maps));
+      pool_further(arguments, typed<float>(maps), stream);
+  }
 }
 
 }  // namespace simplepose

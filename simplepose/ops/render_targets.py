@@ -125,10 +125,11 @@ def render_targets(
         from simplepose.ops import torch_library
 
         _check_keypoints(tuple(keypoints.shape), str(keypoints.dtype).removeprefix("torch."), skeleton)
-        torch_library.check_map_type(dtype)
-        batch = keypoints[None] if single else keypoints
-        parts = torch_library.part_list(skeleton)
-        maps = torch_library.render_targets_op(batch, size, parts, config, scales, envelope, backend, threads, dtype)
+        map_type = torch_library.check_map_type(dtype)
+        batch = (keypoints[None] if single else keypoints).detach().float()
+        widths = (config.keypoint_sigma, config.part_sigma, config.threshold, config.stride, config.shape)
+        options = (scales, envelope, backend, threads or 0, map_type)
+        maps = torch_library.render_targets_op(batch, *size, torch_library.part_list(skeleton), *widths, *options)
     elif isinstance(keypoints, np.ndarray):
         _check_keypoints(keypoints.shape, str(keypoints.dtype), skeleton)
         if dtype is not None:

@@ -25,10 +25,13 @@ MAX_FUSED_SCALES = 7
 """Up to so many scales the CUDA kernel rounds to half precision itself."""
 
 
-def check_map_type(dtype: object) -> None:
-    """TypeError unless ``dtype`` is None or one of `MAP_TYPES`."""
-    if dtype is not None and dtype not in MAP_TYPES:
+def check_map_type(dtype: object) -> torch.dtype:
+    """``dtype``, or float32 for None; TypeError unless it is one of `MAP_TYPES`."""
+    if dtype is None:
+        return torch.float32
+    if not isinstance(dtype, torch.dtype) or dtype not in MAP_TYPES:
         raise TypeError(f"dtype: expected None or one of {', '.join(map(str, MAP_TYPES))}, got {dtype!r}")
+    return dtype
 
 
 def part_list(skeleton: Skeleton) -> list[int]:
@@ -36,25 +39,8 @@ def part_list(skeleton: Skeleton) -> list[int]:
     return [skeleton.keypoints.index(name) for part in skeleton.parts for name in part]
 
 
-def render_targets_op(
-    keypoints: Tensor,
-    size: tuple[int, int],
-    parts: list[int],
-    config: TargetConfig,
-    scales: int,
-    envelope: bool,
-    backend: str,
-    threads: int | None,
-    dtype: torch.dtype | None,
-) -> list[Tensor]:
-    """One tensor of type ``dtype`` a scale on the device of ``keypoints [B, P, J, 3]``, float32 or float64."""
-    widths = (config.keypoint_sigma, config.part_sigma, config.threshold, config.stride, config.shape)
-    options = (scales, envelope, backend, threads or 0, dtype or torch.float32)
-    return _render_op(keypoints.detach().to(torch.float32), *size, parts, *widths, *options)
-
-
 @library.custom_op("simplepose::render_targets", mutates_args=())
-def _render_op(
+def render_targets_op(
     keypoints: Tensor,
     height: int,
     width: int,
@@ -70,7 +56,16 @@ def _render_op(
     threads: int,
     dtype: torch.dtype,
 ) -> list[Tensor]:
-    """``keypoints [B, P, J, 3]`` float32, ``parts`` 2 L keypoint types; 0 threads are all."""
+    """One tensor of type ``dtype`` a scale, on the device of the keypoints.
+
+    Args:
+        keypoints: ``[B, P, J, 3]`` float32, detached.
+        height, width: of the image in pixels.
+        parts: the 2 L keypoint types of the parts, in a row.
+        keypoint_sigma, part_sigma, threshold, stride, shape: the fields of `TargetConfig`.
+        scales, envelope, backend, dtype: as `simplepose.render_targets` takes them.
+        threads: most threads on the CPU; 0: all processors.
+    """
     config = TargetConfig(keypoint_sigma, part_sigma, threshold, stride, cast(Shape, shape))
     size, keypoints = (height, width), keypoints.contiguous()
     implementation = resolve("render_targets", backend, keypoints)
@@ -88,7 +83,7 @@ def _render_op(
     return [scale.to(dtype) for scale in maps]
 
 
-@_render_op.register_fake
+@render_targets_op.register_fake
 def _render_fake(
     keypoints: Tensor,
     height: int,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 from dataclasses import asdict
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simplepose.ops.config import DecodeConfig
 from simplepose.skeleton.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    from simplepose._native import Decoder
 
 BUILD_HINT = "build it with 'pip install .' in the source tree, which needs a C++17 compiler and CMake 3.25"
 
@@ -45,10 +48,11 @@ def why_no_cuda(device: int) -> str:
 
 
 @lru_cache(maxsize=64)
-def decoder(skeleton: Skeleton, config: DecodeConfig) -> Any:
+def decoder(skeleton: Skeleton, config: DecodeConfig) -> Decoder:
     """The native form of a skeleton and its settings."""
     values = {**asdict(config), "min_samples": config.min_samples}
-    return require_native().Decoder(skeleton.num_keypoints, skeleton.part_index, values)
+    made: Decoder = require_native().Decoder(skeleton.num_keypoints, skeleton.part_index, values)
+    return made
 
 
 @lru_cache(maxsize=1)
