@@ -29,7 +29,7 @@ MOST_HEIGHT, MOST_WIDTH = 2600, 3800
 
 @dataclass(frozen=True)
 class Frame:
-    """An image resized and padded for the network (DESIGN section 8). Pairs are (height, width).
+    """An image resized and padded for the network (docs/design.md, Conventions). Pairs are (height, width).
 
     Pixel centers lie at integers, so a resize by the factor f takes x to ``(x + 1/2) f - 1/2``; padding and flips back
     and forth move nothing; cell i lies at ``4 i + 1.5`` in the input.

@@ -1,4 +1,7 @@
-"""Predictor: images in, people out; resize, network at several scales, average, decode (DESIGN section 8)."""
+"""Predictor: from images to people. It resizes, runs the network at all scales, averages the maps and decodes.
+
+See docs/design.md, Inference and evaluation.
+"""
 
 from __future__ import annotations
 
