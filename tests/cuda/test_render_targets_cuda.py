@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers.target_cases import awkward, scene
+from helpers.target_cases import edge_cases, scene
 from torch import library
 
 import simplepose as sp
@@ -32,7 +32,7 @@ def device(request):
 @pytest.mark.parametrize(("size", "stride"), [((96, 128), 4), ((100, 52), 4), ((20, 28), 1), ((136, 72), 8)])
 def test_cuda_gives_the_bits_of_the_cpu(device, size, stride, shape):
     config = sp.TargetConfig(stride=stride, shape=shape)
-    for name, keypoints in awkward(size).items():
+    for name, keypoints in edge_cases(size).items():
         expected = sp.render_targets(keypoints, size, config=config, envelope=True)
         drawn = sp.render_targets(
             torch.from_numpy(keypoints).to(device), size, config=config, envelope=True, backend="native"

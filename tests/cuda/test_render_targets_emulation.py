@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import target_emulation as emulation
-from helpers.target_cases import awkward, scene
+from helpers.target_cases import edge_cases, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -66,7 +66,7 @@ def test_the_kernel_gives_the_bits_of_the_reference(keypoints, cells, scales, co
 )
 def test_the_kernel_draws_awkward_input(size, stride, shape):
     config = sp.TargetConfig(stride=stride, shape=shape)
-    for name, keypoints in awkward(size).items():
+    for name, keypoints in edge_cases(size).items():
         expected = sp.render_targets(keypoints[None], size, config=config, envelope=True)
         drawn = emulation.render_targets(keypoints[None], size, config, envelope=True)
         assert_same(drawn, [expected], name)

@@ -25,7 +25,7 @@ def scene(people: int, size: tuple[int, int], seed: int = 0) -> NDArray[np.float
     return np.concatenate([xy, visibility], -1).astype(np.float32)
 
 
-def awkward(size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
+def edge_cases(size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
     """``[P, 18, 3]`` keypoints by what is awkward about them."""
     one, three = scene(1, size, 1), scene(3, size, 2)
     cases = {

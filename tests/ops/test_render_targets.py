@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 from helpers.shared_data import shared
-from helpers.target_cases import awkward, scene
+from helpers.target_cases import edge_cases, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -69,7 +69,7 @@ def test_native_gives_the_bits_of_the_reference(keypoints, cells, config):
 @pytest.mark.parametrize("shape", ["ellipse", "line"])
 @pytest.mark.parametrize(("size", "stride"), SIZES_AND_STRIDES)
 def test_native_gives_the_bits_of_the_reference_on_awkward_input(size, stride, shape):
-    for name, keypoints in awkward(size).items():
+    for name, keypoints in edge_cases(size).items():
         reference, native = both(keypoints, size, sp.TargetConfig(stride=stride, shape=shape), envelope=True)
         np.testing.assert_array_equal(native, reference, name)
 
