@@ -1,4 +1,4 @@
-"""Writes the measured tables into README.md and docs/, between their markers, from the files in benchmarks/results/.
+"""Write the measured tables into README.md and docs/, between their markers, from the files in benchmarks/results/.
 
 python benchmarks/readme_table.py
 """
@@ -15,7 +15,7 @@ BEGIN, END = "<!-- measured: {} -->", "<!-- end -->"
 
 
 def decode_table(report: dict[str, Any]) -> str:
-    """decode against a copy of the keypoint maps and against the reference."""
+    """The times of decode against a copy of the keypoint maps and the reference implementation."""
     lines = [
         "| scene, 128 x 128 maps, one thread | x copy of the 18 keypoint maps | x faster than the Python reference |"
     ]
@@ -30,7 +30,7 @@ def decode_table(report: dict[str, Any]) -> str:
 
 
 def render_table(report: dict[str, Any]) -> str:
-    """render_targets against a fill of its output, vectorized PyTorch and the reference."""
+    """The times of render_targets against a fill of its output, vectorized PyTorch and the reference implementation."""
     head = [
         "targets at 512 x 512, one thread",
         "x fill of the maps",
@@ -47,7 +47,7 @@ def render_table(report: dict[str, Any]) -> str:
 
 
 def network_table(report: dict[str, Any]) -> str:
-    """What benchmarks/judge_network.py measured."""
+    """The results of benchmarks/judge_network.py."""
     lines = ["| | AP | AP50 | AP75 | APM | APL | AR | shown poses a person | left/right swaps |", "|---" * 9 + "|"]
     for name, row in report["rows"].items():
         numbers = [f"{row[key]:.3f}" for key in ("AP", "AP50", "AP75", "APM", "APL", "AR")]
@@ -59,7 +59,7 @@ def network_table(report: dict[str, Any]) -> str:
 
 
 def ablation_table(report: dict[str, Any]) -> str:
-    """What benchmarks/ablate.py measured: means over the seeds, and the span of AP."""
+    """The results of benchmarks/ablate.py: means over the seeds, and the AP of each seed."""
     columns = ("AP", "AP50", "AP75", "AR")
     lines = [f"| variant | {' | '.join(columns)} | AP, all seeds | parameters |", "|---" * (len(columns) + 3) + "|"]
     for row in report["rows"]:
@@ -79,7 +79,7 @@ TABLES = {
     "tiny": ("docs/tiny.md", network_table),
     "ablation": ("docs/training.md", ablation_table),
 }
-"""By result file: where the table stands and what makes it."""
+"""For each result file: the document with the table and the function that formats it."""
 
 
 def main() -> None:
