@@ -312,7 +312,9 @@ def test_decoding_uses_the_settings_of_the_predictor() -> None:
         ),
     ],
 )
-def test_wrong_arguments_are_named(call: Callable[[], object], error: type[Exception], message: str) -> None:
+def test_invalid_arguments_are_rejected_with_a_message(
+    call: Callable[[], object], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         call()
 
