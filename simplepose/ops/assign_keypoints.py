@@ -39,7 +39,7 @@ def assign_keypoints(
 
     Raises:
         TypeError, ValueError: an argument is not as described; the message names it.
-        RuntimeError: the backend cannot run here; the message says why.
+        RuntimeError: the backend cannot run here; the message states the reason.
     """
     check_call(skeleton, config, backend)
     stride = check_count("stride", stride)

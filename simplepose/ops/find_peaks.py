@@ -39,7 +39,7 @@ def find_peaks(
 
     Raises:
         TypeError, ValueError: an argument is not as described; the message names it.
-        RuntimeError: the backend cannot run here; the message says why.
+        RuntimeError: the backend cannot run here; the message states the reason.
     """
     check_call(skeleton, config, backend, threads)
     run = _IMPLEMENTATIONS[resolve("find_peaks", backend, heatmaps)]
@@ -47,7 +47,7 @@ def find_peaks(
 
 
 def _channels(skeleton: Skeleton) -> dict[int, str]:
-    return {skeleton.num_keypoints: "keypoints alone", **all_maps(skeleton)}
+    return {skeleton.num_keypoints: "keypoints only", **all_maps(skeleton)}
 
 
 def _cpp(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, threads: int | None) -> list[Peaks]:

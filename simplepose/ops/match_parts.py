@@ -37,7 +37,7 @@ def match_parts(
 
     Raises:
         TypeError, ValueError: an argument is not as described; the message names it.
-        RuntimeError: the backend cannot run here; the message says why.
+        RuntimeError: the backend cannot run here; the message states the reason.
     """
     check_call(skeleton, config, backend)
     run = _IMPLEMENTATIONS[resolve("match_parts", backend, heatmaps)]
@@ -45,7 +45,7 @@ def match_parts(
 
 
 def _channels(skeleton: Skeleton) -> dict[int, str]:
-    return {skeleton.num_parts: "parts alone", **all_maps(skeleton)}
+    return {skeleton.num_parts: "parts only", **all_maps(skeleton)}
 
 
 def _cpp(heatmaps: Maps, peaks: Peaks | list[Peaks], skeleton: Skeleton, config: DecodeConfig) -> list[CandidateParts]:

@@ -117,7 +117,7 @@ def render_targets(
 
     Raises:
         TypeError, ValueError: an argument is invalid; the message names it, what was expected and what was received.
-        RuntimeError: the backend cannot run here; the message says why.
+        RuntimeError: the backend cannot run here; the message states the reason.
     """
     _check_options(skeleton, config, backend, threads, envelope)
     size = _check_size(size, config.stride, scales)

@@ -26,7 +26,7 @@ def require_native() -> Any:
     """The module ``simplepose._native``.
 
     Raises:
-        RuntimeError: it is not built or does not load; the message says how to build it.
+        RuntimeError: it is not built or does not load; the message states how to build it.
     """
     module, reason = load_native()
     if module is None:
