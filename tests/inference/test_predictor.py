@@ -119,11 +119,11 @@ def test_flip_testing_swaps_left_and_right_channels(extra: int) -> None:
 def test_scales_are_averaged_on_the_grid_of_scale_one() -> None:
     image = BLOBS[0]
     single = [blob_predictor(scales=(s,)).heatmaps(image) for s in (0.5, 1.0, 1.5)]
-    both = blob_predictor(scales=(0.5, 1.0, 1.5)).heatmaps(image)
+    averaged = blob_predictor(scales=(0.5, 1.0, 1.5)).heatmaps(image)
     frame = Frame.fit(image.shape[:2], 128)
-    assert both.maps.shape[1:] == frame.cells
-    assert both.cell_size == (4 / frame.factor[1], 4 / frame.factor[0])
-    torch.testing.assert_close(both.maps, sum(h.maps for h in single) / 3)
+    assert averaged.maps.shape[1:] == frame.cells
+    assert averaged.cell_size == (4 / frame.factor[1], 4 / frame.factor[0])
+    torch.testing.assert_close(averaged.maps, sum(h.maps for h in single) / 3)
     assert not torch.equal(single[0].maps, single[1].maps)
 
 

@@ -45,16 +45,16 @@ def test_tensors_give_the_results_of_arrays(kernels, dtype):
     host = maps.float().numpy()
     peaks, parts, poses = (sp.find_peaks(host), sp.match_parts(host, sp.find_peaks(host)), sp.decode(host))
     kernels()
-    for one, other in zip(sp.find_peaks(maps), peaks, strict=True):
-        assert_same_columns(one, other)
-    for one, other in zip(sp.find_peaks(maps[:, 30:]), peaks, strict=True):
-        assert_same_columns(one, other)
-    for one, other in zip(sp.match_parts(maps, peaks), parts, strict=True):
-        assert_same_columns(one, other)
-    for one, other in zip(sp.match_parts(maps[:, :30], peaks), parts, strict=True):
-        assert_same_columns(one, other)
-    for one, other in zip(sp.decode(maps), poses, strict=True):
-        assert_same_poses(one, other)
+    for found, expected in zip(sp.find_peaks(maps), peaks, strict=True):
+        assert_same_columns(found, expected)
+    for found, expected in zip(sp.find_peaks(maps[:, 30:]), peaks, strict=True):
+        assert_same_columns(found, expected)
+    for found, expected in zip(sp.match_parts(maps, peaks), parts, strict=True):
+        assert_same_columns(found, expected)
+    for found, expected in zip(sp.match_parts(maps[:, :30], peaks), parts, strict=True):
+        assert_same_columns(found, expected)
+    for found, expected in zip(sp.decode(maps), poses, strict=True):
+        assert_same_poses(found, expected)
     assert_same_poses(sp.decode(maps[0])[0], poses[0])
     assert sp.decode(maps[:0]) == sp.find_peaks(maps[:0]) == sp.match_parts(maps[:0], []) == []
 
@@ -119,19 +119,21 @@ def test_the_custom_ops_pass_opcheck_and_compile(kernels):
         library.opcheck(cuda_find_peaks.find_peaks_op, arguments)
     slots, counts = cuda_find_peaks.find_peaks_op(both, 30, 18, mirror, 0.1, 8)
     averaged = torch.from_numpy(flipped(both.numpy(), mirror))
-    for one, other in zip((slots, counts), cuda_find_peaks.find_peaks_op(averaged, 30, 18, [], 0.1, 8), strict=True):
-        assert torch.equal(one, other)
+    for output, expected in zip(
+        (slots, counts), cuda_find_peaks.find_peaks_op(averaged, 30, 18, [], 0.1, 8), strict=True
+    ):
+        assert torch.equal(output, expected)
     one_part = (maps, slots, counts, [0, 0], [], 0.1, 10, 8, 64)
     kernels(sp.Skeleton("one", ("a", "b"), (("a", "b"),)))
     pair = (maps[:, :3], slots[:, :, :2].contiguous(), counts[:, :2].contiguous(), [0, 1], *one_part[4:])
     library.opcheck(cuda_match_parts.match_parts_op, pair)
     compiled = torch.compile(cuda_find_peaks.find_peaks_op, fullgraph=True, backend="aot_eager")
-    for one, other in zip(
+    for output, expected in zip(
         compiled(maps, 30, 18, [], 0.1, 8),
         cuda_find_peaks.find_peaks_op(maps, 30, 18, [], 0.1, 8),
         strict=True,
     ):
-        assert torch.equal(one, other)
+        assert torch.equal(output, expected)
 
 
 def test_indices_are_checked_before_a_kernel_reads_with_them(kernels):
@@ -161,8 +163,8 @@ def test_decode_releases_cached_memory_once_if_the_device_is_full(kernels, monke
 
     monkeypatch.setattr(emulated, "start_decode", full, raising=False)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
-    for one, other in zip(sp.decode(maps), expected, strict=True):
-        assert_same_poses(one, other)
+    for found, poses in zip(sp.decode(maps), expected, strict=True):
+        assert_same_poses(found, poses)
     assert emptied == [1]
     monkeypatch.setattr(emulated, "start_decode", lambda *_: (_ for _ in ()).throw(RuntimeError("another error")))
     with pytest.raises(RuntimeError, match="another error"):

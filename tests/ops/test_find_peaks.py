@@ -75,7 +75,7 @@ def test_positions_are_exact_for_one_gaussian(backend, sigma):
         assert found[2] == heatmap.max()
 
 
-def test_offsets_are_zero_at_the_border_of_their_axis_only(backend):
+def test_offsets_are_zero_only_at_the_border_of_their_axis(backend):
     heatmap = gaussian((21, 21), 0.3, 9.3)
     (found,), _ = peaks_of(heatmap, backend)
     assert found[0] == 0
@@ -84,9 +84,9 @@ def test_offsets_are_zero_at_the_border_of_their_axis_only(backend):
     assert found[1] == 0
 
 
-def test_offsets_stay_within_half_a_cell_and_are_zero_on_a_line(backend):
+def test_offsets_are_at_most_half_a_cell_and_zero_on_constant_maps(backend):
     heatmap = np.zeros((3, 5), f32)
-    heatmap[1, 1:4] = 1e-4, 0.5, f32(0.5)  # a shoulder as high as the peak
+    heatmap[1, 1:4] = 1e-4, 0.5, f32(0.5)  # a neighbor equal to the peak
     assert peaks_of(heatmap, backend)[0] == [(2.5, 1, 0.5)]
     assert peaks_of(np.full((3, 5), 0.5), backend)[0] == [(0, 0, 0.5)]
 

@@ -46,7 +46,7 @@ def test_crowds_and_edge_cases_give_the_peaks_of_the_reference(case):
     assert_same_columns(found[0], reference.find_peaks(maps.astype(np.float32), case.config))
 
 
-def test_positions_near_the_edge_of_rounding_are_those_of_the_reference():
+def test_positions_near_rounding_boundaries_are_those_of_the_reference():
     """80,000 flat peaks. With another library's logarithm some of them would move by 1/256 cell."""
     random = np.random.default_rng(5)
     rows = np.zeros((20, 4000, 4), np.float32)

@@ -199,7 +199,7 @@ def test_people_are_combined_by_maximum_and_unlabeled_keypoints_are_not_drawn():
     assert maps[:30][~neck_parts].any(axis=(1, 2)).all()
 
 
-def test_the_window_of_the_line_shape_is_seven_cells_at_the_released_settings():
+def test_the_window_of_the_line_shape_is_seven_cells_at_the_default_settings():
     assert TargetRules.of(sp.TargetConfig(shape="line")).window == 7
 
 
