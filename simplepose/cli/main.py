@@ -29,6 +29,14 @@ COMMANDS = {
 }
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the default of an option unless it is None, False or an empty list."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        has_default = action.default not in (None, []) and action.default is not False
+        return super()._get_help_string(action) if has_default else action.help
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return the exit code.
 
@@ -65,7 +73,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
             name,
             help=summary,
             description=f"{summary[0].upper()}{summary[1:]}.",
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=_HelpFormatter,
         )
         if name == command:
             module = importlib.import_module(f"simplepose.cli.{name}")
