@@ -74,8 +74,8 @@ def test_results_do_not_depend_on_gradients_or_inference_mode(monkeypatch):
         results.append(sp.decode(inference_maps))
     results.append(sp.decode(inference_maps))
     for poses in results:
-        for found, same in zip(poses, expected, strict=True):
-            assert_same_poses(found, same)
+        for found, expected_poses in zip(poses, expected, strict=True):
+            assert_same_poses(found, expected_poses)
 
 
 @pytest.mark.parametrize("settings", [{}, {"flip": True}, {"scales": (1.0, 0.5)}])
