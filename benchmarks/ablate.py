@@ -1,10 +1,10 @@
-"""What each part of the method is worth: small networks trained side by side, in the form of the paper's Table 1.
+"""Ablation study: small networks, each without one part of the method, in the form of the paper's Table 1.
 
 python benchmarks/ablate.py --work DIR --out benchmarks/results/ablation.json
 
-Every variant has the same images, steps, batch and seeds, and differs from the first row in what its name says. Runs
-that a stop cut short go on where they were. The networks are small and the budget is short: the table shows that the
-switches work and which way they point here, not what they give on COCO.
+All variants have the same images, steps, batch size and seeds. Each differs from the first row only in the setting
+of its name. An interrupted run resumes. The networks are small and the training is short: the table shows that the
+settings have an effect here, and does not predict results on COCO.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ BASE = replace(
 SCENES = SynthConfig(
     size=128, people=(1, 2), person_size=(70.0, 122.0), unlabeled=0.0, crowds=0.0, shapes=(2, 8), rods=(0, 1)
 )
-"""Few and large people before little else, so that small networks learn something in a few minutes."""
+"""Few large people in front of few other shapes, so that small networks learn to detect them in a few minutes."""
 
 COLUMNS = ("AP", "AP50", "AP75", "AR")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What differs from the base."""
+    """The differences from `BASE`."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     skeleton: Skeleton = COCO
@@ -68,7 +68,7 @@ VARIANTS = {
 
 
 def configure(variant: Variant, data: Path, val: Path, epochs: int, seed: int) -> TrainConfig:
-    """The run of a variant."""
+    """The training configuration of a variant."""
     channels = {"model.channels": variant.skeleton.num_channels}
     config = replace(BASE, data=str(data), val=str(val), epochs=epochs, validate_epochs=epochs, seed=seed)
     return config.with_values({**variant.settings, **channels})
@@ -77,11 +77,11 @@ def configure(variant: Variant, data: Path, val: Path, epochs: int, seed: int) -
 def run_variant(
     name: str, work: Path, data: tuple[Path, Path], epochs: int, seed: int, val_images: int
 ) -> dict[str, float]:
-    """Train one network, or read what it came to if it is there."""
+    """Train one network and return its metrics, or read them if the run is complete."""
     variant = VARIANTS[name]
     config = replace(configure(variant, *data, epochs, seed), validate_images=val_images)
-    known = json.dumps([config.to_dict(), variant.skeleton.to_dict()], sort_keys=True)
-    folder = work / "runs" / hashlib.sha256(known.encode()).hexdigest()[:16]  # another budget is another run
+    settings = json.dumps([config.to_dict(), variant.skeleton.to_dict()], sort_keys=True)
+    folder = work / "runs" / hashlib.sha256(settings.encode()).hexdigest()[:16]  # other settings, other folder
     result = folder / "result.json"
     if not result.exists():
         print(f"== {name}, seed {seed}", flush=True)
@@ -91,20 +91,20 @@ def run_variant(
 
 
 def parameters(name: str) -> int:
-    """How many numbers a variant's network learns."""
+    """The number of parameters of a variant's network."""
     config = configure(VARIANTS[name], Path("train"), Path("val"), 1, 0)
     return sum(p.numel() for p in IMHN(config.model).parameters())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder for the data and the runs; kept")
-    parser.add_argument("--images", type=int, default=2000, help="synthetic training images")
-    parser.add_argument("--val-images", type=int, default=200, help="synthetic images for the AP")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the data and the runs; it is not removed")
+    parser.add_argument("--images", type=int, default=2000, help="number of synthetic training images")
+    parser.add_argument("--val-images", type=int, default=200, help="number of synthetic validation images")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), help="these rows")
-    parser.add_argument("--out", type=Path, help="write the numbers as JSON")
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), help="variants to run")
+    parser.add_argument("--out", type=Path, help="write the metrics as JSON")
     options = parser.parse_args()
     data, val = options.work / f"train-{options.images}", options.work / f"val-{options.val_images}"
     for folder, images, seed in ((data, options.images, 1), (val, options.val_images, 3)):
@@ -113,10 +113,10 @@ def main() -> None:
             write_dataset(folder, images, seed, SCENES, workers=2)
     rows = []
     for name in options.only:
-        found = [
+        metrics = [
             run_variant(name, options.work, (data, val), options.epochs, s, options.val_images) for s in options.seeds
         ]
-        columns = {column: [one[column] for one in found] for column in COLUMNS}
+        columns = {column: [m[column] for m in metrics] for column in COLUMNS}
         rows.append({"variant": name, **columns, "parameters": parameters(name)})
     budget = {name: getattr(options, name) for name in ("images", "val_images", "epochs", "seeds")}
     measured = report(**budget, batch=BASE.batch, rows=rows)

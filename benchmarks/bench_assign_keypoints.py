@@ -15,7 +15,7 @@ import simplepose as sp
 def test_assign_keypoints(benchmark, scenes, backend):
     peaks = [sp.find_peaks(maps)[0] for maps in scenes]
     parts = [sp.match_parts(maps, peak)[0] for maps, peak in zip(scenes, peaks, strict=True)]
-    found = sp.assign_keypoints(peaks[0], parts[0], backend=backend)[0]
-    assert_same(found, sp.assign_keypoints(peaks[0], parts[0], backend="reference")[0])
+    poses = sp.assign_keypoints(peaks[0], parts[0], backend=backend)[0]
+    assert_same(poses, sp.assign_keypoints(peaks[0], parts[0], backend="reference")[0])
     rounds = 200 if backend == "native" else SCENES
     in_turn(benchmark, "assign_keypoints", lambda i: sp.assign_keypoints(peaks[i], parts[i], backend=backend), rounds)

@@ -1,6 +1,6 @@
-"""Samples a second of one data worker, and where its time goes.
+"""Samples per second of one data worker, and a profile of its time.
 
-Processor time of one thread, files in the page cache: what a worker with a core of its own does.
+The time is the processor time of one thread with the files in the page cache, as for a worker with its own core.
 
 python -m benchmarks.bench_data DATA --sizes 384 512
 """
@@ -22,7 +22,7 @@ from simplepose.data.images import read_image
 
 
 def samples_a_second(dataset: COCODataset, repeats: int) -> tuple[float, float]:
-    """Median over passes: samples a second, and the same of decoding their images alone (in full)."""
+    """Medians over passes: samples per second, and images per second of reading and decoding their files alone."""
     rates, decoding = [], []
     for epoch in range(repeats):
         dataset.set_epoch(epoch)
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("data", help="annotation file or folder")
     parser.add_argument("--sizes", type=int, nargs="+", default=[384, 512])
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--profile", action="store_true", help="also list the functions that take the time")
+    parser.add_argument("--profile", action="store_true", help="also print the functions that take most of the time")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     print(f"opencv {cv2.__version__}, {platform.machine()}, one thread")

@@ -31,6 +31,6 @@ def test_decode(benchmark, scenes, backend):
 @pytest.mark.parametrize("batch", [8, 32])
 def test_decode_batch(benchmark, threads, batch):
     maps = np.stack([scene_maps(10, seed) for seed in range(batch)])
-    for one, many in zip(sp.decode(maps, threads=1), sp.decode(maps, threads=threads), strict=True):
-        assert_same(many, one)
+    for expected, poses in zip(sp.decode(maps, threads=1), sp.decode(maps, threads=threads), strict=True):
+        assert_same(poses, expected)
     in_turn(benchmark, f"decode, batch {batch} x 10 people", lambda _: sp.decode(maps, threads=threads), 50)

@@ -15,9 +15,9 @@ import simplepose as sp
 @pytest.mark.parametrize("backend", ["native", "reference", "torch"])
 def test_find_peaks(benchmark, scenes, backend):
     expected = sp.find_peaks(scenes[0], backend="reference")[0]
-    found = sp.find_peaks(scenes[0], backend=backend)[0]
-    assert np.array_equal(found.type, expected.type)
-    assert np.array_equal(found.score, expected.score)
-    assert np.array_equal(found.xy, expected.xy)
+    peaks = sp.find_peaks(scenes[0], backend=backend)[0]
+    assert np.array_equal(peaks.type, expected.type)
+    assert np.array_equal(peaks.score, expected.score)
+    assert np.array_equal(peaks.xy, expected.xy)
     rounds = 20 if backend != "native" else 200
     in_turn(benchmark, "find_peaks", lambda i: sp.find_peaks(scenes[i], backend=backend, threads=1), rounds)

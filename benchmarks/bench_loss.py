@@ -1,7 +1,7 @@
-"""Time and memory of the loss, forward and backward: plain autograd, the fused form, and torch.compile of the plain.
+"""Time and memory of the loss, forward and backward: plain autograd, the fused form, and torch.compile of plain.
 
-Every form runs in its own process: its memory is what the peak (resident on the CPU, allocated on CUDA) grows by over
-the maps and targets. The gradient of each prediction is part of it, and is its floor.
+Each form runs in its own process. Its memory is the growth of the peak (resident memory on the CPU, allocated memory
+on CUDA) above the maps and targets. The gradients of the predictions are part of it and are its lower bound.
 
     python -m benchmarks.bench_loss --batch 4 --stacks 4 --size 512 --device cpu
 """
@@ -29,7 +29,7 @@ SCALES = 5
 
 
 def make_case(args: argparse.Namespace) -> tuple[list[list[Tensor]], list[Tensor], Tensor]:
-    """Random predictions ``[stack][scale]`` that want gradients, a target pyramid with 5% foreground, and a mask."""
+    """Random predictions ``[stack][scale]`` with gradients, a target pyramid with 5% foreground, and a mask."""
     device, side = torch.device(args.device), args.size // 4
     generator = torch.Generator(device).manual_seed(0)
     shapes = [(args.batch, COCO.num_channels, side >> k, side >> k) for k in range(SCALES)]
@@ -62,21 +62,21 @@ def make_form(name: str) -> Callable[..., PoseLoss]:
 
 
 def peak_bytes(device: str) -> int:
-    """The most memory this process had so far."""
+    """The peak memory of this process so far."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
-    """Milliseconds (median), bytes above the inputs, bytes saved for the backward pass, and the loss."""
+    """Median milliseconds, memory above the inputs, memory saved for the backward pass, and the loss."""
     torch.set_num_threads(args.threads)
     predictions, pyramid, mask = make_case(args)
     leaves = [p for stack in predictions for p in stack]
     inputs = {t.untyped_storage().data_ptr() for t in [*leaves, *pyramid, mask]}
     form = make_form(args.form)
     if args.form == "compiled":
-        form(predictions, pyramid, mask).total.backward()  # compiles
+        form(predictions, pyramid, mask).total.backward()  # the first call compiles
     for leaf in leaves:
         leaf.grad = None
     saved: dict[int, int] = {}
@@ -101,7 +101,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         if args.device == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
-    # compiling has a resident peak of its own, which hides what comes after it
+    # The resident peak of compiling is higher than that of the loss, which therefore cannot be measured.
     hidden = args.form == "compiled" and args.device == "cpu"
     return {
         "ms": statistics.median(seconds) * 1e3,
@@ -119,13 +119,11 @@ def main() -> None:
     parser.add_argument("--stacks", type=int, default=4)
     parser.add_argument("--size", type=int, default=512, help="network input, pixels")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
-    parser.add_argument(
-        "--channels-last", action="store_true", help="predictions as a channels_last network gives them"
-    )
+    parser.add_argument("--channels-last", action="store_true", help="predictions in the channels_last memory format")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
-    parser.add_argument("--form", choices=FORMS, help="measure this one here and print its JSON line")
+    parser.add_argument("--form", choices=FORMS, help="measure this form in this process and print one line of JSON")
     args = parser.parse_args()
     if args.form:
         print(json.dumps(measure(args)))

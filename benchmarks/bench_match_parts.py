@@ -16,7 +16,7 @@ import simplepose as sp
 def test_match_parts(benchmark, scenes, backend):
     peaks = [sp.find_peaks(maps)[0] for maps in scenes]
     expected = sp.match_parts(scenes[0], peaks[0], backend="reference")[0]
-    for one, other in zip(sp.match_parts(scenes[0], peaks[0], backend=backend)[0], expected, strict=True):
-        assert np.array_equal(one, other)
+    for column, expected_column in zip(sp.match_parts(scenes[0], peaks[0], backend=backend)[0], expected, strict=True):
+        assert np.array_equal(column, expected_column)
     rounds = {"native": 200, "reference": SCENES, "torch": 20}[backend]
     in_turn(benchmark, "match_parts", lambda i: sp.match_parts(scenes[i], peaks[i], backend=backend), rounds)

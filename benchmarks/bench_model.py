@@ -1,9 +1,9 @@
-"""What each inference speed-up of the network gains over a plain eager float32 forward with all outputs, network only.
+"""Speed-up of each inference optimization of the network over a plain eager float32 forward pass with all outputs.
 
     python benchmarks/bench_model.py --threads 1 --json benchmarks/results/model_cpu.json
 
-All steps run interleaved in one process, after a check that they give the plain network's maps. Each step includes
-those above it.
+Only the network is timed. All steps run interleaved in one process, after a check that they give the maps of the
+plain network. Each step includes the optimizations of the steps before it.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from simplepose.network.imhn import IMHN, PRESETS
 from simplepose.network.optimize import cpu_has_bfloat16, fold_network, optimize_for_inference
 
 TOLERANCE = 1e-4
-"""Of the largest value; for bfloat16, which has 3 digits, see HALF_TOLERANCE."""
+"""Maximum error of float32 maps, relative to the largest value."""
 
 HALF_TOLERANCE = 0.1
+"""The same for bfloat16, which has 3 digits."""
 
 
 def build_steps(model: IMHN, *, compiled: bool, device: torch.device) -> dict[str, Callable[[Tensor], Tensor]]:
-    """The ways to the last stack's maps, by name, each with the speed-ups before it."""
+    """The steps by name: functions that give the last stack's maps, each with the optimizations before it."""
     norms_folded = fold_network(model, upsampling=False)
     folded = optimize_for_inference(model, channels_last=False)
     fast = optimize_for_inference(model)
@@ -55,7 +56,10 @@ def build_steps(model: IMHN, *, compiled: bool, device: torch.device) -> dict[st
 
 
 def check(steps: dict[str, Callable[[Tensor], Tensor]], image: Tensor) -> dict[str, float]:
-    """Largest difference of each step's maps from the first step's, relative to the largest value; also a warm-up."""
+    """Maximum difference of each step's maps from those of the first step, relative to the largest value.
+
+    The calls also warm up the steps.
+    """
     errors: dict[str, float] = {}
     expected: Tensor | None = None
     for name, step in steps.items():
@@ -69,14 +73,14 @@ def check(steps: dict[str, Callable[[Tensor], Tensor]], image: Tensor) -> dict[s
 
 
 class Times(NamedTuple):
-    """One repetition of one step."""
+    """The times of one repetition of one step."""
 
     wall: float  # seconds
-    cpu: float  # seconds of this process on all its threads, which other processes on the machine do not add to
+    cpu: float  # processor seconds of all threads of this process, without those of other processes
 
 
 def measure(steps: dict[str, Callable[[Tensor], Tensor]], image: Tensor, repetitions: int) -> dict[str, list[Times]]:
-    """The times of each step, taken in turns."""
+    """The times of each step; all steps run once in each repetition."""
     times: dict[str, list[Times]] = {name: [] for name in steps}
     for repetition in range(repetitions):
         for name, step in steps.items():
@@ -91,7 +95,7 @@ def measure(steps: dict[str, Callable[[Tensor], Tensor]], image: Tensor, repetit
 
 
 def summarize(times: dict[str, list[Times]], errors: dict[str, float]) -> list[dict[str, object]]:
-    """A row a step; how many times as fast is the median over the repetitions of the ratio within each."""
+    """One row for each step. Its speed-up is the median over the repetitions of the ratio within a repetition."""
     plain = times["plain, all outputs"]
     return [
         {
@@ -114,7 +118,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def machine(device: torch.device) -> dict[str, object]:
-    """What the times were taken on."""
+    """The machine and the versions of the measurement."""
     cpu = platform.processor()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -141,9 +145,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
-        "--compile", action="store_true", help="measure torch.compile too, which takes minutes to build"
+        "--compile", action="store_true", help="also measure torch.compile, which takes minutes to compile"
     )
-    parser.add_argument("--json", type=Path, help="where to write the result")
+    parser.add_argument("--json", type=Path, help="write the result to this file")
     options = parser.parse_args()
 
     torch.set_num_threads(options.threads)

@@ -1,6 +1,6 @@
 """render_targets: every backend and the lower bound, one write of the maps. Correctness first, then time.
 
-Run with ``pytest benchmarks/bench_render_targets.py``; ``extra_info`` in the JSON holds what a row was compared with.
+Run with ``pytest benchmarks/bench_render_targets.py``.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ def keypoints(request, benchmark):
 
 @pytest.fixture
 def one_torch_thread():
-    before = torch.get_num_threads()
+    previous = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(previous)
 
 
 def measure(benchmark: Any, draw: Callable[[], Any], rounds: int) -> Any:
-    """The median over rounds of single calls, after one call that does not count."""
+    """Time single calls after one warm-up call; returns the result of the last call."""
     return benchmark.pedantic(draw, rounds=rounds, warmup_rounds=1)
 
 
 def check(maps: np.ndarray, keypoints: np.ndarray) -> None:
-    """The first image against the reference; a cell on an ellipse's edge may differ."""
+    """Compare the first image with the reference implementation; cells on the edge of an ellipse may differ."""
     expected = sp.render_targets(keypoints[0], SIZE, backend="reference")
     on_edge = (maps[0] == 0) != (expected == 0)
     assert np.abs(maps[0] - expected)[~on_edge].max() <= 2e-6
@@ -51,7 +51,7 @@ def check(maps: np.ndarray, keypoints: np.ndarray) -> None:
 
 
 def test_fill_of_the_maps(benchmark, keypoints):
-    """The lower bound: one write of the maps into memory that is there already."""
+    """The lower bound: one write of the maps into allocated memory."""
     maps = np.ones((len(keypoints), 48, 128, 128), np.float32)
     measure(benchmark, lambda: maps.fill(0), 100)
     assert not maps.any()
@@ -75,14 +75,14 @@ def test_native(benchmark, keypoints, threads):
 
 
 def test_native_pyramid_one_thread(benchmark, keypoints):
-    """With the envelope and the five scales, as training draws."""
+    """With the envelope and five scales, as in training."""
     options = {"backend": "native", "threads": 1, "scales": 5, "envelope": True}
     maps = measure(benchmark, lambda: sp.render_targets(keypoints, SIZE, **options), 100)
     check(maps[0][:, :48], keypoints)
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(bool(NO_CUDA), reason=NO_CUDA or "a GPU is there")
+@pytest.mark.skipif(bool(NO_CUDA), reason=NO_CUDA or "a GPU is available")
 @pytest.mark.parametrize("backend", ["native", "torch"])
 def test_cuda(benchmark, keypoints, backend):
     tensor = torch.from_numpy(keypoints).cuda()

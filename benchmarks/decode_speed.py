@@ -1,4 +1,4 @@
-"""How fast decode is, as multiples of a copy of the 18 keypoint maps, in one interleaved run on one thread.
+"""Time of decode as a multiple of a copy of the 18 keypoint maps, in one interleaved run on one thread.
 
 python benchmarks/decode_speed.py [--annotations COCO.json] [--out benchmarks/results/decode_cpu.json]
 """
@@ -24,7 +24,7 @@ Maps = NDArray[np.float32]
 
 
 def copy_ratios(sets: dict[str, Sequence[Maps]], rounds: int) -> dict[str, dict[str, float]]:
-    """Median times of decode and of the copy, scenes and sets in turn, and their ratio."""
+    """Median times of decode and of the copy, and their ratio; scenes and sets take turns."""
     target = np.empty_like(next(iter(sets.values()))[0][30:])
     copies: dict[str, list[float]] = {name: [] for name in sets}
     decodes: dict[str, list[float]] = {name: [] for name in sets}
@@ -32,7 +32,7 @@ def copy_ratios(sets: dict[str, Sequence[Maps]], rounds: int) -> dict[str, dict[
         for name, scenes in sets.items():
             half = len(scenes) // 2
             for i in range(len(scenes)):
-                source = scenes[(i + half) % len(scenes)]  # not the one that decode has just read
+                source = scenes[(i + half) % len(scenes)]  # not the scene that decode has just read into the cache
                 copies[name].append(seconds(lambda source=source: np.copyto(target, source[30:])))
                 decodes[name].append(seconds(lambda maps=scenes[i]: sp.decode(maps, threads=1)))
     rows = {}
@@ -49,14 +49,14 @@ def copy_ratios(sets: dict[str, Sequence[Maps]], rounds: int) -> dict[str, dict[
 
 
 def reference_ratio(scenes: Sequence[Maps]) -> float:
-    """How many times slower the plain Python reference is."""
+    """The time of the reference implementation as a multiple of the native one."""
     slow = [seconds(lambda maps=maps: sp.decode(maps, backend="reference")) for maps in scenes[:3]]
     fast = [seconds(lambda maps=maps: sp.decode(maps, threads=1)) for maps in scenes]
     return float(np.median(slow) / np.median(fast))
 
 
 def thread_ratio(rounds: int) -> float:
-    """How much faster two threads decode a batch of 32 images of 10 people."""
+    """The speed-up of two threads over one, for a batch of 32 images of 10 people."""
     batch = np.stack([scene_maps(10, seed) for seed in range(32)])
     times: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(rounds):
@@ -66,7 +66,7 @@ def thread_ratio(rounds: int) -> float:
 
 
 def noise_milliseconds() -> dict[str, float]:
-    """One decode of maps that are nothing but noise, the worst there is."""
+    """Median milliseconds of decode for maps of pure noise, the worst case."""
     rng = np.random.default_rng(0)
     kinds = {"uniform": rng.random((48, 128, 128)), "normal": rng.standard_normal((48, 128, 128))}
     out = {}
@@ -79,8 +79,8 @@ def noise_milliseconds() -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--annotations", help="COCO keypoint annotations, for crowds of real people")
-    parser.add_argument("--out", type=Path, help="write the numbers as JSON")
+    parser.add_argument("--annotations", help="COCO keypoint annotations, for crowds of annotated people")
+    parser.add_argument("--out", type=Path, help="write the times as JSON")
     parser.add_argument("--rounds", type=int, default=40)
     options = parser.parse_args()
     sets: dict[str, Sequence[Maps]] = {f"{n} people": [scene_maps(n, seed) for seed in range(SCENES)] for n in PEOPLE}

@@ -1,4 +1,4 @@
-"""What each rule of grouping is worth: AP on clean and noisy oracle maps and on learned maps, as a Markdown table.
+"""Ablation of the rules of grouping: AP on clean and noisy oracle maps and on learned maps, as a Markdown table.
 
 python benchmarks/grouping_table.py ANNOTATIONS [--learned-maps MAPS.npz --learned-annotations JSON]
 """
@@ -26,24 +26,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("annotations", help="COCO keypoint annotation file")
     parser.add_argument("--learned-maps", help="NPZ file with maps and image_ids")
-    parser.add_argument("--learned-annotations", help="the truth of the learned maps")
+    parser.add_argument("--learned-annotations", help="the annotations of the learned maps")
     options = parser.parse_args()
     annotations = read_annotations(options.annotations)
-    judges = {
+    sources = {
         name: (annotations, annotations.with_keypoints(), oracle.annotation_maps(annotations, name == "noisy"))
         for name in ("clean", "noisy")
     }
     if options.learned_maps:
         ids, maps = oracle.stored_maps(options.learned_maps)
-        judges["learned"] = (read_annotations(options.learned_annotations), ids, maps)
-    print("| variant | " + " | ".join(judges) + " |\n|---|" + "---|" * len(judges))
+        sources["learned"] = (read_annotations(options.learned_annotations), ids, maps)
+    print("| variant | " + " | ".join(sources) + " |\n|---|" + "---|" * len(sources))
     for name, config in VARIANTS.items():
         cells = []
-        for truth, ids, maps in judges.values():
-            report = oracle.run_oracle(truth, maps, ids, config=config)
+        for ground_truth, ids, maps in sources.values():
+            report = oracle.run_oracle(ground_truth, maps, ids, config=config)
             cells.append(f"{report.metrics['AP']:.3f}")
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
-    for name, (_, ids, _) in judges.items():
+    for name, (_, ids, _) in sources.items():
         print(f"{name}: {len(ids)} images")
 
 

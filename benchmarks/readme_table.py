@@ -1,4 +1,4 @@
-"""Writes the measured tables into README.md and docs/, between their markers, from the files in benchmarks/results/.
+"""Write the measured tables into README.md and docs/, between their markers, from the files in benchmarks/results/.
 
 python benchmarks/readme_table.py
 """
@@ -21,8 +21,8 @@ def speed_table(decode: dict[str, Any], render: dict[str, Any]) -> str:
         "| people in 512 x 512, one thread | `decode` | faster than NumPy | `render_targets` | faster than NumPy |",
         "|---|---|---|---|---|",
     ]
-    for name, row in decode["decode"].items():
-        drawn = render["render_ms"][name]
+    for name, drawn in render["render_ms"].items():
+        row = decode["decode"][name]
         cells = [
             f"{row['ratio']:.1f} x a copy of the keypoint maps",
             f"{row['reference_ratio']:.0f} x",
@@ -50,7 +50,7 @@ def network_table(report: dict[str, Any]) -> str:
 
 
 def ablation_table(report: dict[str, Any]) -> str:
-    """What benchmarks/ablate.py measured: means over the seeds, and the span of AP."""
+    """The results of benchmarks/ablate.py: means over the seeds, and the AP of each seed."""
     columns = ("AP", "AP50", "AP75", "AR")
     lines = [f"| variant | {' | '.join(columns)} | AP of each seed | parameters |", "|---" * (len(columns) + 3) + "|"]
     for row in report["rows"]:

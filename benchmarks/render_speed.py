@@ -1,4 +1,4 @@
-"""How fast render_targets is on one thread, against a fill of its output, vectorized PyTorch and the reference.
+"""Time of render_targets on one thread, against a fill of its output, vectorized PyTorch and the reference.
 
 python benchmarks/render_speed.py [--out benchmarks/results/render_cpu.json]
 """
@@ -22,7 +22,7 @@ SIZE = (512, 512)
 
 
 def measure(count: int, rounds: int) -> dict[str, float]:
-    """Median milliseconds of each form, taken in turn; the slow ones less often."""
+    """Median milliseconds of each implementation. They take turns; slow ones run in fewer rounds."""
     keypoints = people(count, 0)[None]
     tensor, maps = torch.from_numpy(keypoints), np.ones((1, 48, 128, 128), np.float32)
     calls: dict[str, tuple[Callable[[], Any], int]] = {
@@ -41,7 +41,7 @@ def measure(count: int, rounds: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="write the numbers as JSON")
+    parser.add_argument("--out", type=Path, help="write the times as JSON")
     parser.add_argument("--rounds", type=int, default=60)
     options = parser.parse_args()
     torch.set_num_threads(1)

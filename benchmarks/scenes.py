@@ -1,4 +1,4 @@
-"""Layouts of people for the benchmarks: upright figures of random size, pose and place, in COCO's 17 keypoints."""
+"""Layouts of people for the benchmarks: upright people of random size, pose and position, in COCO's 17 keypoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import simplepose as sp
 from simplepose.data.annotations import Annotations
 from simplepose.evaluation import oracle
 
-# x, y of an upright person of height 1 in COCO order, seen from the front.
+# x, y of an upright person of height 1 in COCO order, in a front view.
 FIGURE = np.array(
     [
         *((0.0, 0.10), (0.03, 0.08), (-0.03, 0.08), (0.06, 0.09), (-0.06, 0.09), (0.12, 0.22), (-0.12, 0.22)),
@@ -31,21 +31,21 @@ def people(count: int, seed: int, size: int = 512) -> NDArray[np.float32]:
 
 
 def scene_maps(count: int, seed: int) -> NDArray[np.float32]:
-    """``[48, 128, 128]``: the maps of such a scene."""
+    """``[48, 128, 128]`` target maps of `people` in a 512 x 512 image."""
     return sp.render_targets(people(count, seed), (512, 512))
 
 
 def crowd_maps(annotations: Annotations, count: int, noisy: bool) -> list[NDArray[np.float32]]:
-    """``count`` crowds of 22 to 29 people: the annotated people of several images, squeezed into 512 x 512."""
+    """Maps of ``count`` crowds of 22 to 29 people: annotated people of several images, scaled to 512 x 512."""
     crowds = []
     ids = iter(annotations.with_keypoints() * 8)
     for seed in range(count):
         target, group = 22 + seed % 8, np.empty((0, sp.COCO.num_keypoints, 3), np.float32)
         while len(group) < target:
             image = annotations.images[next(ids)]
-            found = oracle.image_keypoints(annotations, image.id)
-            found[..., 0] *= 512 / image.width
-            found[..., 1] *= 512 / image.height
-            group = np.concatenate([group, found])
+            keypoints = oracle.image_keypoints(annotations, image.id)
+            keypoints[..., 0] *= 512 / image.width
+            keypoints[..., 1] *= 512 / image.height
+            group = np.concatenate([group, keypoints])
         crowds.append(oracle.oracle_maps(group[:target], (512, 512), noise_seed=seed if noisy else None))
     return crowds

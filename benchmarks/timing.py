@@ -1,4 +1,4 @@
-"""What the benchmark scripts share: seconds of a call, and the report that a result file holds."""
+"""Shared code of the benchmark scripts: the time of a call, and the content of a result file."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from simplepose.info import machine
 
 
 def seconds(call: Callable[[], Any]) -> float:
+    """The time of one call in seconds."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start

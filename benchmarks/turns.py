@@ -1,4 +1,4 @@
-"""Scenes that take turns, since one map repeated trains the branch predictor; and the check that two results agree."""
+"""Timing over several scenes in turn, because repeating one scene trains the branch predictor; and a comparison."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ SCENES = 8
 
 
 def in_turn(benchmark: Any, group: str, call: Callable[[int], Any], rounds: int = 200) -> None:
-    """The median over calls with scene 0, 1, 2, ... in turn."""
+    """Time calls with scene 0, 1, 2, ... in turn."""
     benchmark.group = group
-    turn = itertools.cycle(range(SCENES))
-    benchmark.pedantic(lambda: call(next(turn)), rounds=rounds, warmup_rounds=SCENES)
+    scene = itertools.cycle(range(SCENES))
+    benchmark.pedantic(lambda: call(next(scene)), rounds=rounds, warmup_rounds=SCENES)
 
 
-def assert_same(found: sp.Poses, expected: sp.Poses) -> None:
-    assert np.array_equal(found.keypoints, expected.keypoints, equal_nan=True)
-    assert np.array_equal(found.scores, expected.scores)
+def assert_same(poses: sp.Poses, expected: sp.Poses) -> None:
+    """Require the same people to the last bit."""
+    assert np.array_equal(poses.keypoints, expected.keypoints, equal_nan=True)
+    assert np.array_equal(poses.scores, expected.scores)

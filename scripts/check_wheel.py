@@ -1,4 +1,4 @@
-"""Check an installed simplepose: the native module decodes rendered heatmaps and finds every person.
+"""Check an installed simplepose: the native module decodes rendered heatmaps into the rendered people.
 
     python scripts/check_wheel.py
 
@@ -14,11 +14,11 @@ import numpy as np
 import simplepose as sp
 
 GRID = [(x, y) for y in (0, 50, 100) for x in (0, 20, 40, 60, 80, 100)]
-"""One position in pixels for each of the 18 keypoints: not a body, but keypoints that are apart."""
+"""One position in pixels for each of the 18 keypoints, with a distance between them."""
 
 
 def main() -> int:
-    """Render two people, decode the maps with the native ops and compare; the exit code."""
+    """Render two people, decode the maps with the native ops and compare; return the exit code."""
     people = np.full((2, sp.COCO.num_keypoints, 3), 2, np.float32)  # [P, J, 3] x, y, COCO visibility
     people[0, :, :2] = np.add(GRID, (20, 20))
     people[1, :, :2] = np.add(GRID, (300, 350))

@@ -1,9 +1,9 @@
-"""For which GPUs a built module holds code, read from the file itself; exit code 1 if that is not what is expected.
+"""List the GPU architectures for which a compiled module holds code; exit code 1 if they differ from the expected.
 
 python scripts/cuda_code.py simplepose/_native*.so 75-real 80-real 86-real 89-real 90
 
-The names are CMake's: 75-real is machine code for sm_75, 90-virtual PTX for compute_90, 90 both. Where cuobjdump is
-found (on PATH or beside nvcc) it must say the same.
+The names are CMake's: 75-real is machine code for sm_75, 90-virtual is PTX for compute_90, and 90 is both. The
+script reads the file itself. If cuobjdump is on PATH or beside nvcc, its list must agree.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 CONTAINER = struct.Struct("<IHHQ")  # magic, version, header bytes, content bytes
-ENTRY = struct.Struct("<HHIQIII")  # kind, version, header bytes, content bytes, three others; then the architecture
+ENTRY = struct.Struct("<HHIQIII")  # kind, version, header bytes, content bytes, three unused; then the architecture
 MAGIC = 0xBA55ED50
 PTX, ELF = 1, 2
 
@@ -25,30 +25,30 @@ Code = set[tuple[int, int]]
 
 
 def read_code(content: bytes) -> list[Code]:
-    """What each container in a file holds; nvcc writes one a source file."""
-    found, start = [], content.find(struct.pack("<I", MAGIC))
+    """The code of each container in a file. nvcc writes one container for each source file."""
+    containers, start = [], content.find(struct.pack("<I", MAGIC))
     while start >= 0:
         _, _, header, size = CONTAINER.unpack_from(content, start)
-        place, end = start + header, start + header + size
+        position, end = start + header, start + header + size
         code: Code = set()
-        while place < end:
-            kind, _, entry_header, entry_size, *_ = ENTRY.unpack_from(content, place)
-            code.add((kind, struct.unpack_from("<I", content, place + ENTRY.size)[0]))
-            place += entry_header + entry_size
-        found.append(code)
+        while position < end:
+            kind, _, entry_header, entry_size, *_ = ENTRY.unpack_from(content, position)
+            code.add((kind, struct.unpack_from("<I", content, position + ENTRY.size)[0]))
+            position += entry_header + entry_size
+        containers.append(code)
         start = content.find(struct.pack("<I", MAGIC), end)
-    return found
+    return containers
 
 
 def names(code: Code) -> list[str]:
-    """CMake's names of what a container holds, by architecture."""
+    """CMake's names for the code of a container, sorted by architecture."""
     suffixes = {(True, True): "", (True, False): "-real", (False, True): "-virtual"}
     architectures = sorted({architecture for _, architecture in code})
     return [f"{a}{suffixes[(ELF, a) in code, (PTX, a) in code]}" for a in architectures]
 
 
 def listed_by_cuobjdump(file: Path) -> Code | None:
-    """The same in CUDA's own words; None where the tool is not there."""
+    """The code that cuobjdump lists; None if the tool is not installed."""
     nvcc = shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
     tool = shutil.which("cuobjdump") or shutil.which("cuobjdump", path=str(Path(nvcc).resolve().parent))
     if tool is None:
@@ -61,6 +61,7 @@ def listed_by_cuobjdump(file: Path) -> Code | None:
 
 
 def main() -> int:
+    """Compare the code of a file with the expected names; return the exit code."""
     file, expected = Path(sys.argv[1]), sys.argv[2:]
     containers = [code for code in read_code(file.read_bytes()) if code]
     if not containers:
@@ -68,9 +69,9 @@ def main() -> int:
         return 1
     listed = listed_by_cuobjdump(file)
     for code in containers:
-        found = names(code)
-        print(f"{file.name}: {' '.join(found)}")
-        if expected and found != expected:
+        architectures = names(code)
+        print(f"{file.name}: {' '.join(architectures)}")
+        if expected and architectures != expected:
             print(f"expected {' '.join(expected)}")
             return 1
     if listed is not None and names(listed) != names(set().union(*containers)):

@@ -1,21 +1,24 @@
 #!/usr/bin/env bash
-# Makes simplepose/weights/tiny.safetensors: data, training, half precision, judgement. A stopped run goes on if called again.
+# Train simplepose/weights/tiny.safetensors: synthesize data, train, convert to half precision, evaluate.
 #
-#   scripts/train_tiny.sh WORK      WORK: a folder for the data and the run; some hour and a half on 2 CPU cores with AVX-512 BF16
+#   scripts/train_tiny.sh WORK
+#
+# WORK is a folder for the data and the run. A second call resumes an interrupted run. The script takes about 1.5 hours
+# on 2 CPU cores with AVX-512 BF16.
 set -euo pipefail
 work=${1:?expected a folder for the data and the run}
 tree=$(cd "$(dirname "$0")/.." && pwd)
 
 split() {  # NAME IMAGES SEED
   [ -f "$work/$1/annotations.json" ] && return
-  rm -rf "${work:?}/$1"  # unfinished
+  rm -rf "${work:?}/$1"  # incomplete
   simplepose synth "$work/$1" --images "$2" --seed "$3" --workers 2
 }
 split train 32000 1
-split test 500 2  # what the AP in docs/tiny.md is measured on
-split tune 300 3  # the AP during training, and thresholds
+split test 500 2  # for the AP in docs/tiny.md
+split tune 300 3  # for the AP during training and the thresholds
 
-# bfloat16 is half as fast again on processors that compute with it (AVX-512 BF16, AMX); others are faster without.
+# bfloat16 is about 1.5 times as fast on processors with bfloat16 arithmetic (AVX-512 BF16, AMX), but slower on others.
 if [ -f "$work/run/config.json" ]; then
   simplepose train --resume "$work/run"
 else

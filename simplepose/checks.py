@@ -1,4 +1,4 @@
-"""Checks of what callers pass, made once at the public functions: ``name: expected ..., got ...``."""
+"""Checks of arguments, made once in the public functions. Messages read ``name: expected ..., got ...``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 UNLIMITED = 2**63 - 1
-"""The upper bound of an integer that has none of its own."""
+"""Upper limit of `check_count` for a count without a limit of its own."""
 
 
 def is_tensor(value: object) -> bool:
@@ -95,6 +95,6 @@ def check_range(name: str, value: object, kind: type = float, least: float = 0, 
 
 
 def check_indices(name: str, values: Sequence[int], count: int) -> None:
-    """ValueError unless all ``values`` are indices from 0 to ``count - 1``: kernels read with them unchecked."""
+    """ValueError unless all ``values`` are indices from 0 to ``count - 1``. Kernels do not check their indices."""
     if values and not (min(values) >= 0 and max(values) < count):
         raise ValueError(f"{name}: expected indices from 0 to {count - 1}, got {min(values)} to {max(values)}")

@@ -1,4 +1,4 @@
-"""What this installation is and can do: versions, the native build, CUDA, threads."""
+"""Facts about this installation: versions, native build, CUDA, threads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ PACKAGES = ("numpy", "torch", "opencv-python", "pycocotools", "safetensors")
 
 
 def info() -> dict[str, Any]:
-    """Versions, the native module and whether CUDA ops run here, and if not, why."""
+    """Facts about this installation by name, as `simplepose info --json` prints them.
+
+    They are the versions of the packages, the native module, the CUDA ops and, if these cannot run, the reason, and
+    for each op the implementation that ``backend="auto"`` selects.
+    """
     module, reason = native.load_native()
     why_no_cuda = native.why_no_cuda(0)
     return {
@@ -44,7 +48,7 @@ def info() -> dict[str, Any]:
 
 
 def op_path(op: str) -> str:
-    """What runs an op with ``backend="auto"``: for arrays and CPU tensors, and for tensors on the first CUDA device."""
+    """The implementation of an op with ``backend="auto"``, on the CPU and on the first CUDA device, in one phrase."""
     host = RUNS[choose(op, "auto", CPU).implementation]
     if op == "assign_keypoints":
         return f"{host}, always on the CPU"
@@ -52,7 +56,7 @@ def op_path(op: str) -> str:
 
 
 def machine() -> str:
-    """The processor and how many cores this process may use."""
+    """The processor, the number of cores that this process may use, and the system."""
     name = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:

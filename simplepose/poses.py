@@ -15,13 +15,13 @@ FORMAT_VERSION = 1
 
 
 class Poses:
-    """The people detected in one image, in descending order of score.
+    """The people detected in one image, ordered by descending score.
 
     Args:
-        keypoints: ``[N, J, 3]`` float32: x and y in image pixels (pixel centers at integers) and the score of each
-            keypoint, in network order; a missing keypoint is (NaN, NaN, 0).
+        keypoints: ``[N, J, 3]`` float32: x, y in image pixels (pixel centers at integers) and score of each keypoint,
+            in network order; a missing keypoint is (NaN, NaN, 0).
         scores: ``[N]`` float32, descending.
-        skeleton: defines the ``J`` keypoints.
+        skeleton: the ``J`` keypoint types.
         truncated: whether a keypoint type had more candidates than ``DecodeConfig.max_peaks``.
     """
 
@@ -48,7 +48,11 @@ class Poses:
         return len(self.scores)
 
     def __getitem__(self, index: int | slice | NDArray[np.bool_] | NDArray[np.integer[Any]]) -> Poses:
-        """A selection of the people as Poses; an integer selects one person."""
+        """The selected people as Poses; an integer selects one person.
+
+        Raises:
+            IndexError: the integer is out of range.
+        """
         if isinstance(index, int | np.integer):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"pose {index} of {len(self)}")
@@ -69,7 +73,10 @@ class Poses:
 
     @property
     def boxes(self) -> NDArray[np.float32]:
-        """``[N, 4]`` float32 boxes around the keypoints: left, top, right, bottom in image pixels; NaN without any."""
+        """``[N, 4]`` float32 boxes of the detected keypoints: left, top, right, bottom in image pixels.
+
+        The box of a person without detected keypoints is NaN.
+        """
         if not len(self):
             return np.empty((0, 4), np.float32)
         xy = self.keypoints[..., :2]
@@ -84,9 +91,13 @@ class Poses:
         return self[(self.visible.sum(1) >= keypoints) & (self.scores >= score)]
 
     def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
-        """COCO keypoint results, in dataset order; missing keypoints are zeros.
+        """COCO keypoint results, with keypoints in dataset order; missing keypoints are zeros.
 
-        A person without any dataset keypoint (only a neck, for example) is left out.
+        A person without any keypoint of the data set, for example with only a neck, is left out.
+
+        Args:
+            image_id: the image's id in the annotations.
+            category_id: the category of people in the annotations.
         """
         rows = self.keypoints[:, self.skeleton.dataset_index].astype(float)
         rows[rows[..., 2] <= 0] = 0
@@ -102,7 +113,7 @@ class Poses:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values, keypoints in network order; ``from_dict`` restores the Poses without loss.
+        """JSON values with keypoints in network order; ``from_dict`` restores the Poses without loss.
 
         ``{"format": "simplepose.poses", "version": 1, "skeleton": name, "keypoint_names": [J], "truncated": bool,
         "people": [{"score": float, "keypoints": [J x ([x, y, score] or None)]}]}``
@@ -125,7 +136,7 @@ class Poses:
 
         Args:
             data: the dictionary.
-            skeleton: required if the skeleton does not ship with the package.
+            skeleton: the skeleton; only needed if it does not ship with the package.
 
         Raises:
             ValueError: the format, its version, the skeleton or a person is invalid.

@@ -1,4 +1,4 @@
-"""The shape of the package: imports go one way, an op has one stem in every place, and light imports stay light."""
+"""The architecture of the package: direction of imports, file names of the ops, and lightweight imports."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ LAYERS = (
     ("cli",),
     ("__main__",),
 )
-"""The folders (and files outside of folders), from the bottom up. A module imports from its own folder and from lower
-layers. Folders of one layer do not import each other. The empty name is ``simplepose/__init__.py``."""
+"""The folders (and files outside of folders) by layer, lowest first. A module may import from its own folder and from
+lower layers. Folders of one layer do not import each other. The empty name is ``simplepose/__init__.py``."""
 
 OPS = ["render_targets", "find_peaks", "match_parts", "assign_keypoints"]
 
 
 def module_name(path: Path) -> str:
+    """The dotted name of a file within the package."""
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
 
 
@@ -43,11 +44,11 @@ MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 class Imports(ast.NodeVisitor):
     """Collects the modules of the package that a module imports, at its top or in a function.
 
-    What stands under ``if TYPE_CHECKING`` is left out: only type checkers read it.
+    Imports under ``if TYPE_CHECKING`` are ignored, because they do not run.
     """
 
     def __init__(self) -> None:
-        self.found: set[str] = set()
+        self.modules: set[str] = set()
 
     def visit_If(self, node: ast.If) -> None:
         if "TYPE_CHECKING" not in ast.unparse(node.test):
@@ -68,43 +69,43 @@ class Imports(ast.NodeVisitor):
         inner = name.removeprefix("simplepose").removeprefix(".")
         while inner and inner not in MODULES:
             inner = inner.rpartition(".")[0]
-        self.found.add(inner)
+        self.modules.add(inner)
 
 
 def imports_of(source: str) -> set[str]:
     visitor = Imports()
     visitor.visit(ast.parse(source))
-    return visitor.found
+    return visitor.modules
 
 
-def place(module: str) -> tuple[int, str]:
-    """The number of a module's layer and its folder: the longest name of `LAYERS` that the module begins with."""
-    fitting = [
+def layer_of(module: str) -> tuple[int, str]:
+    """The number of a module's layer, and its folder: the longest name in `LAYERS` that is a prefix of the module."""
+    matches = [
         (len(folder), number, folder)
         for number, layer in enumerate(LAYERS)
         for folder in layer
         if module == folder or (folder and module.startswith(f"{folder}."))
     ]
-    assert fitting, f"simplepose/{module}: its folder is not in LAYERS"
-    _, number, folder = max(fitting)
+    assert matches, f"simplepose/{module}: its folder is not in LAYERS"
+    _, number, folder = max(matches)
     return number, folder
 
 
-def back_edges(module: str, source: str) -> list[str]:
-    """The modules that ``module`` must not import."""
-    number, folder = place(module)
-    wrong = []
+def forbidden_imports(module: str, source: str) -> list[str]:
+    """The imports of ``module`` that do not come from its own folder or a lower layer."""
+    number, folder = layer_of(module)
+    forbidden = []
     for imported in imports_of(source) - {module}:
-        other_number, other = place(imported)
-        if other != folder and other_number >= number:
-            wrong.append(imported)
-    return sorted(wrong)
+        imported_number, imported_folder = layer_of(imported)
+        if imported_folder != folder and imported_number >= number:
+            forbidden.append(imported)
+    return sorted(forbidden)
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_imports_go_down(module):
-    wrong = back_edges(module, MODULES[module].read_text(encoding="utf-8"))
-    assert not wrong, f"simplepose.{module} imports {', '.join(wrong)}, which stand beside or above it in LAYERS"
+def test_imports_come_from_lower_layers(module):
+    forbidden = forbidden_imports(module, MODULES[module].read_text(encoding="utf-8"))
+    assert not forbidden, f"simplepose.{module} imports {', '.join(forbidden)}, which are not in lower layers"
 
 
 @pytest.mark.parametrize(
@@ -116,32 +117,32 @@ def test_imports_go_down(module):
         ("skeleton.names", "import simplepose"),
     ],
 )
-def test_a_back_edge_is_found(module, source):
-    assert back_edges(module, source)
+def test_a_forbidden_import_is_detected(module, source):
+    assert forbidden_imports(module, source)
 
 
-def test_no_module_imports_itself_through_others():
-    below = {module: imports_of(path.read_text(encoding="utf-8")) - {module} for module, path in MODULES.items()}
-    while free := [module for module, imported in below.items() if not imported & below.keys()]:
-        for module in free:
-            del below[module]
-    assert not below, f"these modules import each other in a circle: {sorted(below)}"
+def test_imports_have_no_cycle():
+    remaining = {module: imports_of(path.read_text(encoding="utf-8")) - {module} for module, path in MODULES.items()}
+    while resolved := [module for module, imported in remaining.items() if not imported & remaining.keys()]:
+        for module in resolved:
+            del remaining[module]
+    assert not remaining, f"these modules import each other in a cycle: {sorted(remaining)}"
 
 
-def test_every_layer_is_there():
+def test_every_folder_in_the_layers_exists():
     for folder in {folder for layer in LAYERS for folder in layer}:
-        assert any(place(module)[1] == folder for module in MODULES), f"take {folder!r} out of LAYERS"
+        assert any(layer_of(module)[1] == folder for module in MODULES), f"remove {folder!r} from LAYERS"
 
 
 @pytest.mark.parametrize("folder", sorted(path.parent.relative_to(PACKAGE) for path in PACKAGE.rglob("*/__init__.py")))
-def test_subpackages_import_nothing_by_themselves(folder):
+def test_init_files_of_subpackages_hold_only_a_docstring(folder):
     body = ast.parse((PACKAGE / folder / "__init__.py").read_text(encoding="utf-8")).body
-    assert all(isinstance(node, ast.Expr) for node in body), f"{folder}/__init__.py: expected its docstring alone"
+    assert all(isinstance(node, ast.Expr) for node in body), f"{folder}/__init__.py: expected only a docstring"
 
 
 @pytest.mark.parametrize("op", OPS)
-def test_an_op_has_one_stem_in_every_place(op):
-    places = [
+def test_the_files_of_an_op_have_its_name(op):
+    paths = [
         PACKAGE / "ops" / f"{op}.py",
         PACKAGE / "ops" / "reference" / f"{op}.py",
         *(ROOT / "csrc" / op / f"{op}.{kind}" for kind in ("h", "cpp")),
@@ -149,8 +150,8 @@ def test_an_op_has_one_stem_in_every_place(op):
         ROOT / "benchmarks" / f"bench_{op}.py",
     ]
     if op != "assign_keypoints":  # it always runs on the CPU
-        places += [PACKAGE / "ops" / "pytorch" / f"{op}.py", PACKAGE / "ops" / "native" / f"{op}.py"]
-    missing = [str(path.relative_to(ROOT)) for path in places if not path.is_file()]
+        paths += [PACKAGE / "ops" / "pytorch" / f"{op}.py", PACKAGE / "ops" / "native" / f"{op}.py"]
+    missing = [str(path.relative_to(ROOT)) for path in paths if not path.is_file()]
     assert not missing, f"{op}: {', '.join(missing)} missing"
 
 
@@ -167,7 +168,7 @@ def test_importing_the_package_imports_no_heavy_library():
     assert loaded.split() == []
 
 
-def test_numpy_users_need_neither_torch_nor_opencv():
+def test_the_ops_on_arrays_need_neither_torch_nor_opencv():
     out = python(
         "import sys\n"
         "sys.modules['torch'] = sys.modules['cv2'] = None  # importing them raises ImportError\n"

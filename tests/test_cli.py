@@ -1,4 +1,4 @@
-"""The command line: help, exit codes, one JSON object on stdout, and what each command leaves behind."""
+"""The command line: help, exit codes, one JSON object on stdout, and the files that each command writes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(capsys, *arguments):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """A network with random weights, narrow enough to be quick."""
+    """A narrow network with random weights, which is fast."""
     path = tmp_path_factory.mktemp("weights") / "narrow.safetensors"
     torch.manual_seed(0)
     model = IMHN(ModelConfig(stacks=1, width=16, growth=8, input_size=128))
@@ -42,7 +42,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture
 def photos(tmp_path):
-    """A folder with two images and a file that is none."""
+    """A folder with two images."""
     folder = tmp_path / "photos"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -72,7 +72,7 @@ def test_every_command_has_help(capsys, command):
         (["predict", "x.jpg", "--checkpoint", "tniy"], "known: tiny"),
     ],
 )
-def test_bad_arguments_end_with_2_and_say_why(capsys, monkeypatch, tmp_path, arguments, message):
+def test_invalid_arguments_give_exit_code_2_and_a_message(capsys, monkeypatch, tmp_path, arguments, message):
     monkeypatch.chdir(tmp_path)
     code, out, err = run(capsys, *arguments)
     assert code == 2
@@ -81,7 +81,7 @@ def test_bad_arguments_end_with_2_and_say_why(capsys, monkeypatch, tmp_path, arg
     assert list(tmp_path.iterdir()) == []
 
 
-def test_version_and_info(capsys):
+def test_version_and_info_print_the_installation(capsys):
     assert run(capsys, "--version")[1] == f"simplepose {sp.__version__}\n"
     code, out, _ = run(capsys, "info", "--json")
     facts = json.loads(out)
@@ -96,7 +96,7 @@ def test_version_and_info(capsys):
     assert facts["assign_keypoints"] == "C++, always on the CPU"
 
 
-def test_demo_finds_everyone_and_draws(capsys, tmp_path):
+def test_demo_with_oracle_maps_detects_everyone_and_draws(capsys, tmp_path):
     code, out, _ = run(capsys, "demo", "--oracle", "clean", "--out", tmp_path / "demo.png", "--json")
     report = json.loads(out)
     assert code == 0
@@ -123,12 +123,12 @@ def test_decode_writes_people_and_draws_them(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"other": np.zeros(3), "more": np.zeros(3)}, "no array 'maps or heatmaps'; it has other, more"),
+        ({"other": np.zeros(3), "more": np.zeros(3)}, "no array 'maps or heatmaps'; its arrays: other, more"),
         ({"maps": np.zeros((47, 8, 8), np.float32)}, "expected 48"),
-        ({"maps": np.zeros((48, 8, 8), np.int32)}, "int16 in 1/1024, got int32"),
+        ({"maps": np.zeros((48, 8, 8), np.int32)}, "int16 in units of 1/1024, got int32"),
     ],
 )
-def test_decode_names_a_bad_file(capsys, tmp_path, arrays, message):
+def test_decode_names_a_file_without_valid_maps(capsys, tmp_path, arrays, message):
     path = tmp_path / "maps.npz"
     np.savez(path, **arrays)
     code, _, err = run(capsys, "decode", path)
@@ -137,12 +137,12 @@ def test_decode_names_a_bad_file(capsys, tmp_path, arrays, message):
     assert str(path) in err
 
 
-def test_decode_of_a_broken_file_ends_with_1(capsys, tmp_path):
+def test_decode_of_a_damaged_file_gives_exit_code_1(capsys, tmp_path):
     path = tmp_path / "maps.npz"
     np.savez_compressed(path, maps=scene_maps(1, 0))
-    whole = path.read_bytes()
-    damaged = whole[:200] + bytes(100) + whole[300:]
-    for content in (b"nothing", whole[:-100], damaged):
+    valid = path.read_bytes()
+    damaged = valid[:200] + bytes(100) + valid[300:]
+    for content in (b"nothing", valid[:-100], damaged):
         path.write_bytes(content)
         code, _, err = run(capsys, "decode", path)
         assert code == 1
@@ -152,8 +152,8 @@ def test_decode_of_a_broken_file_ends_with_1(capsys, tmp_path):
     assert "none.npz" in err
 
 
-def test_predict_skips_a_broken_file_and_says_so(capsys, photos, checkpoint, tmp_path):
-    (photos / "3.jpg").write_bytes(b"no picture")
+def test_predict_skips_and_reports_a_damaged_image(capsys, photos, checkpoint, tmp_path):
+    (photos / "3.jpg").write_bytes(b"not an image")
     arguments = ["predict", photos, "--checkpoint", checkpoint, "--out", tmp_path / "out", "--draw", "--heatmaps"]
     code, out, err = run(capsys, *arguments, "--json")
     report = json.loads(out)
@@ -173,7 +173,7 @@ def test_predict_never_replaces_its_input(capsys, photos, checkpoint):
     assert sorted(p.name for p in photos.iterdir()) == ["1.jpg", "2.jpg"]
 
 
-def test_evaluate_judges_a_checkpoint_and_the_decoder(capsys, checkpoint, tmp_path):
+def test_evaluate_measures_a_checkpoint_and_the_decoder(capsys, checkpoint, tmp_path):
     data = tmp_path / "data"
     run(capsys, "synth", data, "--images", "3", "--seed", "3", "--size", "128")
     annotations = data / "annotations.json"
@@ -190,7 +190,7 @@ def test_evaluate_judges_a_checkpoint_and_the_decoder(capsys, checkpoint, tmp_pa
     annotations.write_text(json.dumps(content))
     code, out, _ = run(capsys, "evaluate", "--oracle", "clean", "--annotations", annotations, "--json")
     assert code == 0
-    assert json.loads(out)["AP"] > 0.9  # whatever number the category has
+    assert json.loads(out)["AP"] > 0.9  # with a category id other than 1
 
 
 def test_evaluate_decodes_stored_maps(capsys, tmp_path):
@@ -250,7 +250,7 @@ def test_predict_shows_a_camera_until_q(capsys, checkpoint, monkeypatch):
     assert "camera 1: OpenCV cannot open it" in err
 
 
-def test_predict_on_an_empty_folder_ends_with_1(capsys, checkpoint, tmp_path):
+def test_predict_on_an_empty_folder_gives_exit_code_1(capsys, checkpoint, tmp_path):
     code, _, err = run(capsys, "predict", tmp_path, "--checkpoint", checkpoint)
     assert code == 1
     assert "holds no images" in err
@@ -274,7 +274,7 @@ def test_synth_writes_a_data_set(capsys, tmp_path):
     assert len(list((tmp_path / "data" / "images").iterdir())) == 2
 
 
-def test_convert_refuses_what_is_no_checkpoint(capsys, tmp_path):
+def test_convert_rejects_a_file_that_is_not_a_checkpoint(capsys, tmp_path):
     (tmp_path / "in.pth").write_bytes(b"nothing")
     code, _, err = run(capsys, "convert", tmp_path / "in.pth", tmp_path / "out.safetensors")
     assert code == 1

@@ -1,4 +1,4 @@
-"""The commands and the Python code of the documentation's guides run, in the order of each page."""
+"""The commands and the Python code of the guides run in the order of each page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = [DOCS / "index.md", *sorted((DOCS / "guides").glob("*.md"))]
 SIMPLEPOSE = [sys.executable, "-m", "simplepose"]
 NOT_HERE = re.compile(r"imhn4|clip\.mp4|pip install")
-"""What needs weights or videos that the package does not make, or installs it."""
+"""Blocks that need other weights or a video, or that install the package."""
 
 
 def run(arguments: list[str], folder: Path) -> None:
@@ -33,7 +33,7 @@ def run(arguments: list[str], folder: Path) -> None:
 def test_the_code_of_a_page_runs(page, tmp_path):
     blocks = re.findall(r"^```(python|sh)\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     assert blocks
-    python = ""  # blocks go on where the one before ended
+    python = ""  # a Python block continues the blocks before it
     for language, block in blocks:
         if NOT_HERE.search(block):
             continue

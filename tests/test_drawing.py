@@ -23,7 +23,7 @@ def change(picture: np.ndarray, image: np.ndarray = GRAY) -> np.ndarray:
     return np.abs(picture.astype(int) - image).sum(2)
 
 
-def test_colors_and_places() -> None:
+def test_parts_are_drawn_in_the_color_of_their_second_keypoint() -> None:
     """A part has the color of its second keypoint, given as RGB and drawn as BGR; the input is not modified."""
     image = GRAY.copy()
     picture = draw_poses(image, stick((30.0, 60.0, 1.0), (80.0, 60.0, 1.0), (130.0, 60.0, 1.0)))
@@ -47,7 +47,7 @@ def test_positions_are_subpixel(at: tuple[float, float]) -> None:
     assert middle == pytest.approx(at, abs=0.1)
 
 
-def test_confidence_is_opacity() -> None:
+def test_opacity_grows_with_the_score() -> None:
     """A higher score changes the image more; opacity 0 draws nothing."""
     high, low = (stick((30, 60, s), (80, 60, s), (130, 60, s)) for s in (0.9, 0.2))
     amounts = [change(draw_poses(GRAY, p)).sum() for p in (high, low)]
@@ -158,7 +158,7 @@ def test_side_by_side_scales_panels_to_one_height() -> None:
         ),
     ],
 )
-def test_wrong_arguments_are_named(call, error: type[Exception], message: str) -> None:
+def test_invalid_arguments_are_rejected_with_a_message(call, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
 

@@ -1,4 +1,4 @@
-"""Every script in examples/ runs with small inputs, finds people and writes its files."""
+"""Every script in examples/ runs with small inputs, detects people and writes its files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 
 
 def run_example(name: str, *arguments: object, folder: Path) -> str:
-    """What the script prints, run in `folder` with the same simplepose as the tests."""
+    """The output of the script, run in `folder` with the same simplepose as the tests."""
     package = str(Path(sp.__file__).resolve().parents[1])
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / name), *map(str, arguments)],
@@ -42,7 +42,7 @@ def test_an_example_is_short_and_has_help_and_a_line_in_the_readme(name, tmp_pat
     assert f"[{name}]({name})" in (EXAMPLES / "README.md").read_text(encoding="utf-8")
 
 
-def test_decode_heatmaps_finds_the_standing_people(tmp_path):
+def test_decode_heatmaps_detects_the_rendered_people(tmp_path):
     printed = run_example("decode_heatmaps.py", "--out", "poses.json", folder=tmp_path)
     assert "image 1: 3 people" in printed
     assert "image 2: 1 people" in printed
@@ -59,7 +59,7 @@ def test_decode_heatmaps_reads_stored_maps(tmp_path):
     assert json.loads((tmp_path / "poses.json").read_text()) == []
 
 
-def test_train_own_skeleton_learns_to_find_dogs(tmp_path):
+def test_train_own_skeleton_detects_dogs(tmp_path):
     printed = run_example(
         "train_own_skeleton.py", "--out", "dogs", "--set", "epochs=12", "validate_epochs=12", folder=tmp_path
     )
@@ -73,7 +73,7 @@ def test_train_own_skeleton_learns_to_find_dogs(tmp_path):
     assert tuple(skeleton) == sp.Skeleton.from_toml(EXAMPLES / "dog.toml").keypoints
 
 
-def test_video_people_makes_a_clip_and_reads_its_own_video(tmp_path):
+def test_video_people_writes_a_video_and_reads_it(tmp_path):
     printed = run_example("video_people.py", "--frames", 4, "--out", "first.mp4", folder=tmp_path)
     people = [int(count) for count in re.findall(r"^frame \d: (\d+) people", printed, re.MULTILINE)]
     assert len(people) == 4

@@ -1,4 +1,4 @@
-"""``_native.pyi`` against the compiled module, with CUDA or without: the same names, arguments and defaults."""
+"""``_native.pyi`` against the compiled module, with or without CUDA: the same names, arguments and defaults."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from simplepose.skeleton import validate
 STUB = (Path(simplepose.__file__).parent / "_native.pyi").read_text()
 
 CUDA_ONLY = {"render_targets_cuda", "find_peaks_cuda", "match_parts_cuda", "start_decode", "CudaBatch"}
-"""What a build without CUDA lacks."""
+"""Names that a build without CUDA does not have."""
 
-Face = dict[str, object]
-"""Of each public name: an attribute's type, a function's arguments with their defaults, or a class's own face."""
-
-
-def stub_face(text: str) -> Face:
-    """What the stub declares. Names with an underscore are types of the stub alone."""
-    return {name: found for name, found in _members(ast.parse(text).body).items() if not name.startswith("_")}
+Interface = dict[str, object]
+"""For each public name: the type of an attribute, the arguments and defaults of a function, or a class's interface."""
 
 
-def _members(body: list[ast.stmt]) -> Face:
-    found: Face = {}
+def stub_interface(text: str) -> Interface:
+    """The interface that the stub declares. Names with an underscore are types that only the stub has."""
+    return {name: member for name, member in _members(ast.parse(text).body).items() if not name.startswith("_")}
+
+
+def _members(body: list[ast.stmt]) -> Interface:
+    members: Interface = {}
     for node in body:
         if isinstance(node, ast.AnnAssign):
-            found[ast.unparse(node.target)] = ast.unparse(node.annotation)
+            members[ast.unparse(node.target)] = ast.unparse(node.annotation)
         elif isinstance(node, ast.ClassDef):
-            found[node.name] = _members(node.body)
+            members[node.name] = _members(node.body)
         elif isinstance(node, ast.FunctionDef):
             is_property = any(ast.unparse(d) == "property" for d in node.decorator_list)
-            found[node.name] = "property" if is_property else _arguments(node)
-    return found
+            members[node.name] = "property" if is_property else _arguments(node)
+    return members
 
 
 def _arguments(node: ast.FunctionDef) -> list[str]:
@@ -49,15 +49,15 @@ def _arguments(node: ast.FunctionDef) -> list[str]:
     return [argument.arg + default for argument, default in zip(spec.args, defaults, strict=True)]
 
 
-def module_face(module: ModuleType) -> Face:
-    """What the module has; pybind11 writes a function's arguments into the first line of its text."""
+def module_interface(module: ModuleType) -> Interface:
+    """The interface of the module; pybind11 writes a function's arguments into the first line of its docstring."""
     return {name: _described(getattr(module, name)) for name in dir(module) if not name.startswith("_")}
 
 
 def _described(value: object) -> object:
     if isinstance(value, type):
-        made_by_python = str(value.__init__.__doc__).startswith("__init__(")
-        names = [name for name in vars(value) if not name.startswith("_") or (name == "__init__" and made_by_python)]
+        has_constructor = str(value.__init__.__doc__).startswith("__init__(")
+        names = [name for name in vars(value) if not name.startswith("_") or (name == "__init__" and has_constructor)]
         return {name: _described(getattr(value, name)) for name in names}
     if isinstance(value, property):
         return "property"
@@ -67,14 +67,14 @@ def _described(value: object) -> object:
 
 
 def _documented_arguments(text: str) -> list[str]:
-    """From a line such as ``name(first: list[int], second: int = 0) -> None``, which is valid Python."""
+    """The arguments in a line such as ``name(first: list[int], second: int = 0) -> None``, which is valid Python."""
     function = ast.parse(f"def {text.splitlines()[0]}: ...").body[0]
     assert isinstance(function, ast.FunctionDef)
     return _arguments(function)
 
 
-def differences(stub: Face, module: Face) -> list[str]:
-    """One line for each name that differs, is missing or is too much in the stub."""
+def differences(stub: Interface, module: Interface) -> list[str]:
+    """One line for each name that differs, or that only one of the two has."""
     return [
         f"{name}: stub {stub.get(name)}, module {module.get(name)}"
         for name in sorted(stub.keys() | module.keys())
@@ -82,14 +82,15 @@ def differences(stub: Face, module: Face) -> list[str]:
     ]
 
 
-def expected_face(text: str) -> Face:
+def expected_interface(text: str) -> Interface:
+    """The part of the stub's interface that this build has."""
     has_cuda = require_native().has_cuda
-    return {name: found for name, found in stub_face(text).items() if has_cuda or name not in CUDA_ONLY}
+    return {name: member for name, member in stub_interface(text).items() if has_cuda or name not in CUDA_ONLY}
 
 
-def test_the_stub_declares_what_the_module_has():
-    assert stub_face(STUB).keys() >= CUDA_ONLY
-    assert differences(expected_face(STUB), module_face(require_native())) == []
+def test_the_stub_declares_the_interface_of_the_module():
+    assert stub_interface(STUB).keys() >= CUDA_ONLY
+    assert differences(expected_interface(STUB), module_interface(require_native())) == []
 
 
 @pytest.mark.parametrize(
@@ -107,13 +108,13 @@ def test_the_stub_declares_what_the_module_has():
         ("def uses_avx2", "def use_avx2", "uses_avx2"),
     ],
 )
-def test_a_wrong_stub_is_seen(right, wrong, name):
+def test_a_wrong_stub_is_detected(right, wrong, name):
     assert right in STUB
-    found = differences(expected_face(STUB.replace(right, wrong, 1)), module_face(require_native()))
-    assert any(line.startswith(f"{name}:") for line in found)
+    lines = differences(expected_interface(STUB.replace(right, wrong, 1)), module_interface(require_native()))
+    assert any(line.startswith(f"{name}:") for line in lines)
 
 
-def test_the_limits_in_python_are_those_of_the_module():
+def test_the_limits_in_python_equal_those_of_the_module():
     module = require_native()
     limits = {
         "MAX_KEYPOINTS": validate.MAX_KEYPOINTS,

@@ -18,7 +18,7 @@ NOSE, NECK, RIGHT_SHOULDER, LEFT_EAR = (
 
 @pytest.fixture
 def poses() -> Poses:
-    """Three people: nose, shoulder and ear; a lone neck; nose and neck."""
+    """Three people: one with nose, shoulder and ear, one with only a neck, and one with nose and neck."""
     keypoints = np.full((3, 18, 3), NAN, np.float32)
     keypoints[..., 2] = 0
     keypoints[0, NOSE] = (10.25, 20.5, 0.5)
@@ -46,7 +46,7 @@ def test_indexing_returns_poses(poses):
         np.testing.assert_array_equal(selected.keypoints, poses.keypoints[1:])
         assert selected.truncated
         assert selected.skeleton is sp.COCO
-    assert [float(one.scores[0]) for one in poses] == poses.scores.tolist()
+    assert [float(pose.scores[0]) for pose in poses] == poses.scores.tolist()
     assert len(poses[3:]) == 0
     for index in (3, -4):
         with pytest.raises(IndexError, match=f"pose {index} of 3"):
@@ -60,12 +60,12 @@ def test_visible_and_at_least_count_keypoints(poses):
     assert len(poses.at_least(3, 2.0)) == 0
 
 
-def test_repr_names_people_skeleton_and_truncation(poses):
+def test_repr_states_people_skeleton_and_truncation(poses):
     assert repr(poses) == "Poses(3 people, skeleton 'coco', truncated)"
     assert repr(Poses.empty()) == "Poses(0 people, skeleton 'coco')"
 
 
-def test_coco_results_are_in_dataset_order_and_leave_a_lone_neck_out(poses):
+def test_coco_results_are_in_dataset_order_without_people_with_only_a_neck(poses):
     results = poses.to_coco(image_id=42)
     assert [r["score"] for r in results] == poses.scores[[0, 2]].tolist()
     first, second = results
@@ -105,7 +105,7 @@ def test_json_reads_back_without_loss(poses):
     assert again.skeleton == sp.COCO
 
 
-def test_from_dict_takes_a_user_defined_skeleton():
+def test_from_dict_accepts_a_user_defined_skeleton():
     arm = sp.Skeleton("arm", ("elbow", "hand"), (("elbow", "hand"),))
     poses = Poses(np.float32([[[1, 2, 0.5], [NAN, NAN, 0]]]), np.float32([0.5]), arm)
     again = Poses.from_dict(poses.to_dict(), arm)
@@ -148,7 +148,7 @@ def test_invalid_dictionaries_are_rejected(change, message, poses):
         Poses.from_dict(change(poses.to_dict()))
 
 
-def test_empty_poses():
+def test_empty_poses_have_empty_arrays_and_read_back():
     empty = Poses.empty()
     assert len(empty) == 0
     assert empty.keypoints.shape == (0, 18, 3)

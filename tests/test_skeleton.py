@@ -32,13 +32,13 @@ def swap_sides(name: str) -> str:
     return "_".join(side.get(word, word) for word in name.split("_"))
 
 
-def test_coco_has_the_networks_order():
+def test_coco_has_the_network_order():
     assert list(sp.COCO.keypoints) == KEYPOINTS
     assert sp.COCO.part_index.tolist() == PARTS
     assert (sp.COCO.num_keypoints, sp.COCO.num_parts, sp.COCO.num_channels) == (18, 30, 50)
 
 
-def test_coco_sigmas_are_those_of_the_evaluation():
+def test_coco_sigmas_are_those_of_pycocotools():
     from pycocotools.cocoeval import Params
 
     np.testing.assert_allclose(sp.COCO.sigmas, Params("keypoints").kpt_oks_sigmas)
@@ -48,10 +48,10 @@ def test_coco_sigmas_are_those_of_the_evaluation():
 def test_flips_are_involutions_that_map_left_to_right(skeleton):
     for flip in (skeleton.keypoint_flip, skeleton.part_flip, skeleton.channel_flip):
         np.testing.assert_array_equal(flip[flip], np.arange(len(flip)))
-    for name, other in zip(skeleton.keypoints, skeleton.keypoint_flip, strict=True):
-        assert skeleton.keypoints[other] == swap_sides(name)
-    for part, other in zip(skeleton.parts, skeleton.part_flip, strict=True):
-        assert set(skeleton.parts[other]) == set(map(swap_sides, part))
+    for name, mirrored in zip(skeleton.keypoints, skeleton.keypoint_flip, strict=True):
+        assert skeleton.keypoints[mirrored] == swap_sides(name)
+    for part, mirrored in zip(skeleton.parts, skeleton.part_flip, strict=True):
+        assert set(skeleton.parts[mirrored]) == set(map(swap_sides, part))
 
 
 def test_channel_flip_holds_parts_then_keypoints_then_mask_and_envelope():
@@ -65,7 +65,7 @@ def test_channel_flip_holds_parts_then_keypoints_then_mask_and_envelope():
 
 
 @all_skeletons
-def test_dataset_index_finds_the_names(skeleton):
+def test_dataset_index_selects_the_dataset_keypoints(skeleton):
     assert [skeleton.keypoints[i] for i in skeleton.dataset_index] == list(skeleton.dataset_keypoints)
     assert len(skeleton.sigmas) == len(skeleton.dataset_keypoints)
 
@@ -74,7 +74,7 @@ def test_dataset_index_finds_the_names(skeleton):
 def test_the_spanning_tree_connects_all_keypoints_without_a_cycle(skeleton):
     tree = skeleton.spanning_tree()
     assert tree.keypoints == skeleton.keypoints
-    assert tree.num_parts == skeleton.num_keypoints - 1  # connected, which the skeleton checks: so no cycle
+    assert tree.num_parts == skeleton.num_keypoints - 1  # a Skeleton is always connected, so there is no cycle
     positions = [skeleton.parts.index(part) for part in tree.parts]
     assert positions == sorted(positions)
     assert skeleton.parts[0] in tree.parts
@@ -90,7 +90,7 @@ def test_the_neck_is_the_mean_of_labeled_shoulders():
     left, right = sp.COCO.dataset_keypoints.index("left_shoulder"), sp.COCO.dataset_keypoints.index("right_shoulder")
     keypoints[:, left] = (10, 20, 2)
     keypoints[:, right] = [(30, 40, 2), (30, 40, 1), (30, 40, 0), (50, 60, 2)]
-    keypoints[3, left] = (7, 7, 0)  # unlabeled, with a left-over position
+    keypoints[3, left] = (7, 7, 0)  # not labeled, with a position
     rows = sp.COCO.from_dataset(keypoints)
     assert rows.dtype == np.float32
     assert rows[:, 1].tolist() == [[20, 30, 2], [20, 30, 1], [0, 0, 0], [0, 0, 0]]
@@ -108,7 +108,7 @@ def test_shipped_skeletons_load_by_name_and_path(path):
     assert skeleton.num_parts > skeleton.num_keypoints - 1, "no redundant parts"
 
 
-def test_shipped_skeletons_are_what_they_claim():
+def test_shipped_skeletons_have_the_keypoints_of_their_data_sets():
     crowdpose, hand = sp.load_skeleton("crowdpose14"), sp.load_skeleton("hand21")
     assert crowdpose.num_keypoints == len(crowdpose.dataset_keypoints) == 14
     assert crowdpose.keypoints[-2:] == ("head", "neck")
@@ -262,7 +262,7 @@ def test_too_many_or_no_keypoints_are_rejected():
         Skeleton("none", (), ())
 
 
-def test_one_keypoint_is_a_skeleton():
+def test_a_skeleton_may_have_one_keypoint():
     ball = Skeleton("ball", ("center",), ())
     assert ball.num_channels == 3
     assert ball.part_index.shape == (0, 2)
@@ -272,7 +272,7 @@ def test_one_keypoint_is_a_skeleton():
         assert sp.decode(maps, ball, backend=backend)[0].keypoints.tolist() == [[[21.5, 17.5, 0.5]]]
 
 
-def test_skeletons_are_values():
+def test_skeletons_compare_by_value_and_are_immutable():
     assert replace(sp.COCO) == sp.COCO
     assert sp.COCO.spanning_tree() != sp.COCO
     with pytest.raises(AttributeError):

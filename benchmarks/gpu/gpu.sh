@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Builds with CUDA, tests, sanitizes and measures, on a bare GPU machine, within 8 minutes; one table at the end.
+# Build with CUDA, test, sanitize and measure on a GPU machine within 8 minutes, and print one table at the end.
 #
 #   [OUT=folder] [PYTHON=python3] benchmarks/gpu/gpu.sh
 #
-# Needs a GPU, the CUDA toolkit, and in PYTHON torch with CUDA, NumPy, OpenCV, pybind11 and pytest. Nothing is installed:
-# the build goes into a copy of the tree. A step that fails does not stop the others; the exit code is 1 if any did.
-# OUT (default benchmarks/results) gets gpu_speed.json, the rows with the device's name, and gpu.log.
+# Requirements: a GPU, the CUDA toolkit, and in PYTHON torch with CUDA, NumPy, OpenCV, pybind11 and pytest. The script
+# installs nothing; it builds in a copy of the tree. If a step fails, the others still run and the exit code is 1.
+# gpu_speed.json (the measured rows) and gpu.log are written to OUT (default benchmarks/results).
 set -uo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -38,7 +38,7 @@ done
 echo "${device#* }, sm_$architecture, $("$python" -c 'import torch; print("torch", torch.__version__)')" | tee "$log"
 
 steps=() codes=() seconds=()
-# step NAME LIMIT COMMAND...: at most LIMIT seconds, and no more than what is left of the budget.
+# step NAME LIMIT COMMAND...: run a command for at most LIMIT seconds, within the remaining budget.
 step() {
   local name=$1 limit=$2 left=$((budget - SECONDS)) start=$SECONDS
   shift 2
@@ -67,7 +67,7 @@ step build 120 bash -c build
 cd "$work"
 export PYTHONPATH=$work:$work/benchmarks PYTHONUNBUFFERED=1
 step info 30 "$python" -c 'from simplepose.cli.main import main; raise SystemExit(main(["info"]))'
-# warnings of other versions of torch and NumPy are no failures here; -v, so that a test that hangs is named
+# Warnings of other versions of torch and NumPy are not failures here. With -v the log names a test that hangs.
 step "GPU tests" 180 "$python" -m pytest -v --tb=short -m gpu -W default -p no:cacheprovider --continue-on-collection-errors \
   tests/cuda/test_render_targets_cuda.py tests/cuda/test_decode_cuda.py
 measure() {  # SECTION LIMIT
@@ -75,7 +75,8 @@ measure() {  # SECTION LIMIT
 }
 measure render 90
 measure decode 90
-# every tensor in memory of its own, so that an access past its end is seen; torch's own kernels are not watched
+# Without the caching allocator each tensor has its own memory, so that an access past its end is detected. Only the
+# kernels of simplepose are checked.
 for tool in memcheck racecheck synccheck; do
   step "$tool" 75 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool $tool --error-exitcode 9 \
     --kernel-regex kns=simplepose "$python" benchmarks/gpu/gpu_driver.py

@@ -1,4 +1,4 @@
-"""GPU benchmark of decoding: find_peaks and match_parts alone, and from maps on the device to people on the host."""
+"""GPU benchmark of decoding: find_peaks, match_parts, and decode from maps on the device to people on the host."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ PARTS = [int(end) for end in sp.COCO.part_index.ravel()]
 PEOPLE = 10
 CAPACITY = 1 << 16
 FLOATS = 1e-4
-"""Most that positions and scores may differ from the CPU's; who is found may not differ."""
+"""Maximum difference of positions and scores from those of the CPU. The detected people must be the same."""
 
 COLD = 8
-"""Sets of keypoint maps that take turns: 300 MB, several times the cache."""
+"""Number of sets of keypoint maps that take turns: 300 MB, several times the size of the cache."""
 
 OUTPUTS: dict[int, tuple[Tensor, ...]] = {}
-"""Slots and counts by the number of maps, made once."""
+"""Preallocated slots and counts by the number of maps."""
 
 
 def run(bench: Bench, report: Report) -> None:
@@ -42,12 +42,12 @@ def run(bench: Bench, report: Report) -> None:
     peaks(bench, report, maps)
     if bench.cuda:
         match(bench, report, maps)
-    match_plain(bench, report, maps)
-    whole(bench, report, maps)
+    match_vectorized(bench, report, maps)
+    decode(bench, report, maps)
 
 
 def peaks(bench: Bench, report: Report, maps: Tensor) -> None:
-    """Of keypoint maps that are not in the cache, against a read of them and plain PyTorch."""
+    """find_peaks of keypoint maps that are not in the cache, against one read of the maps and vectorized PyTorch."""
     sets = [maps[:, L:].roll(k, 0).contiguous() for k in range(2 if bench.smoke else COLD)]
     read = bench.device_ms([cells.sum for cells in sets])
     report.add("read of the keypoint maps (sum)", read, GB_per_s=total_bytes(sets[:1]) / read.median / 1e6)
@@ -55,13 +55,13 @@ def peaks(bench: Bench, report: Report, maps: Tensor) -> None:
         check_peaks(sets[0])
         for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
             typed = [cells.to(dtype) for cells in sets]
-            floor = bench.device_ms([cells.sum for cells in typed]).median
+            lower_bound = bench.device_ms([cells.sum for cells in typed]).median
             times = bench.device_ms([lambda cells=cells: find_into(cells) for cells in typed])
-            wanted = {"goal": ">= 0.8"} if name == "float32" else {}
-            share = floor / times.median
-            report.add(f"find_peaks {name}", times, share_of_read=share, **wanted, GB_per_s=_speed(typed, times))
+            goal = {"goal": ">= 0.8"} if name == "float32" else {}
+            share = lower_bound / times.median
+            report.add(f"find_peaks {name}", times, share_of_read=share, **goal, GB_per_s=_speed(typed, times))
             times = bench.device_ms([lambda cells=cells: find(cells) for cells in typed])
-            report.add(f"find_peaks {name}, as an op that makes its outputs", times)
+            report.add(f"find_peaks {name}, as an op that allocates its outputs", times)
         mirror = (sp.COCO.channel_flip[L : L + J] - L).tolist()
         index = torch.tensor(mirror, device=bench.device)
         pairs = [torch.cat([cells, cells.flip(3)[:, index]]) for cells in sets[: COLD // 2]]
@@ -69,48 +69,47 @@ def peaks(bench: Bench, report: Report, maps: Tensor) -> None:
         share = 2 * read.median / times.median
         report.add("flip average + find_peaks", times, share_of_read=share, GB_per_s=_speed(pairs, times))
         unfused = [lambda both=both: find(decode_batch.average_flipped(both, index)) for both in pairs]
-        report.add("torch's flip average, then find_peaks", bench.device_ms(unfused))
+        report.add("flip average in PyTorch, then find_peaks", bench.device_ms(unfused))
     calls = [lambda cells=cells: pooled(cells) for cells in sets]
     report.add("max_pool2d, compare, nonzero", bench.stream_ms(calls))
     calls = [lambda cells=cells: pytorch_find_peaks(cells, DEFAULT_DECODE) for cells in sets[:2]]
-    report.add("find_peaks in plain torch, peaks on the host", bench.host_ms(calls, 10))
+    report.add("find_peaks in vectorized PyTorch, peaks on the host", bench.host_ms(calls, 10))
 
 
 def match(bench: Bench, report: Report, maps: Tensor) -> None:
-    """All pairs of all peaks, from slots that find_peaks left on the device."""
+    """match_parts of all pairs of peaks, from the slots of find_peaks on the device."""
     sets = [maps.roll(k, 0) for k in range(3)]
-    found = [cuda_find_peaks.find_peaks_op(cells, L, J, [], DEFAULT_DECODE.peak_threshold, 256) for cells in sets]
+    slots = [cuda_find_peaks.find_peaks_op(cells, L, J, [], DEFAULT_DECODE.peak_threshold, 256) for cells in sets]
     rules = (DEFAULT_DECODE.part_threshold, DEFAULT_DECODE.num_samples, DEFAULT_DECODE.min_samples)
-    outputs = cuda_match_parts.match_parts_op(sets[0], *found[0][:2], PARTS, [], *rules, CAPACITY)
+    outputs = cuda_match_parts.match_parts_op(sets[0], *slots[0][:2], PARTS, [], *rules, CAPACITY)
     assert 0 < int(outputs[0]) <= CAPACITY
     calls = [
         lambda c=cells, p=peaks[:2]: cuda_match_parts.launch_match_parts(c, PARTS, [], rules, p, outputs)
-        for cells, peaks in zip(sets, found, strict=True)
+        for cells, peaks in zip(sets, slots, strict=True)
     ]
     report.add(f"match_parts, {PEOPLE} people", bench.device_ms(calls))
 
 
-def match_plain(bench: Bench, report: Report, maps: Tensor) -> None:
-    """The same in plain PyTorch, from peaks on the host to candidate parts there."""
+def match_vectorized(bench: Bench, report: Report, maps: Tensor) -> None:
+    """match_parts in vectorized PyTorch, from peaks on the host to candidate parts on the host."""
     sets = [maps.roll(k, 0) for k in range(2)]
     found = [sp.find_peaks(cells) for cells in sets]
     calls = [
         lambda c=cells, p=peaks: list(pytorch_match_parts(c[:, :L], p, sp.COCO, DEFAULT_DECODE))
         for cells, peaks in zip(sets, found, strict=True)
     ]
-    for one, other in zip(calls[0](), sp.match_parts(sets[0].cpu(), found[0]), strict=True):
-        for ours, theirs in zip(one, other, strict=True):
-            np.testing.assert_array_equal(ours, theirs)
-    report.add("match_parts in plain torch, candidate parts on the host", bench.host_ms(calls, 10))
+    for parts, expected in zip(calls[0](), sp.match_parts(sets[0].cpu(), found[0]), strict=True):
+        for column, expected_column in zip(parts, expected, strict=True):
+            np.testing.assert_array_equal(column, expected_column)
+    report.add("match_parts in vectorized PyTorch, candidate parts on the host", bench.host_ms(calls, 10))
 
 
-def whole(bench: Bench, report: Report, maps: Tensor) -> None:
-    """decode on the device against a copy to the host and decode there, on all cores."""
+def decode(bench: Bench, report: Report, maps: Tensor) -> None:
+    """decode of maps on the device, against a copy to the host and decode on all cores."""
     bench.poison()
-    expected = sp.decode(maps.cpu())
-    for one, other in zip(sp.decode(maps), expected, strict=True):
-        np.testing.assert_allclose(one.keypoints, other.keypoints, rtol=0, atol=FLOATS)
-        np.testing.assert_allclose(one.scores, other.scores, rtol=0, atol=FLOATS)
+    for poses, expected in zip(sp.decode(maps), sp.decode(maps.cpu()), strict=True):
+        np.testing.assert_allclose(poses.keypoints, expected.keypoints, rtol=0, atol=FLOATS)
+        np.testing.assert_allclose(poses.scores, expected.scores, rtol=0, atol=FLOATS)
     sets = [maps.roll(k, 0) for k in range(3)]
     batch = len(maps)
     device = bench.host_ms([lambda cells=cells: sp.decode(cells) for cells in sets], 60)
@@ -118,7 +117,7 @@ def whole(bench: Bench, report: Report, maps: Tensor) -> None:
     name = f"{batch} images, {PEOPLE} people"
     report.add(f"decode of maps on the device, {name}", device, images_per_s=1000 * batch / device.median)
     report.add(
-        f"copy to the host, decode there, {name}",
+        f"copy to the host and decode on the CPU, {name}",
         host,
         images_per_s=1000 * batch / host.median,
         times_the_device=host.median / device.median,
@@ -128,7 +127,7 @@ def whole(bench: Bench, report: Report, maps: Tensor) -> None:
         times = bench.host_ms([lambda: list(overlapped(sets * (rounds // len(sets))))], 8)
         per_batch = times.median / rounds
         report.add(
-            f"decode, the next batch started before, {name}",
+            f"decode with overlapped batches, {name}",
             times._replace(median=per_batch, spread=times.spread / rounds),
             images_per_s=1000 * batch / per_batch,
             goal=">= 60000",
@@ -138,16 +137,16 @@ def whole(bench: Bench, report: Report, maps: Tensor) -> None:
 
 
 def overlapped(batches: Sequence[Tensor]) -> Iterator[list[sp.Poses]]:
-    """People of each batch, the kernels of one beside the grouping of the one before."""
-    before = None
+    """The people of each batch. The kernels of a batch run while the peaks of the previous batch are grouped."""
+    previous = None
     threads = native.default_threads()
     for maps in batches:
-        started = decode_batch.DecodeBatch(maps, sp.COCO, DEFAULT_DECODE)
-        if before is not None:
-            yield before.all_poses(*grid_to_image(4), threads)
-        before = started
-    if before is not None:
-        yield before.all_poses(*grid_to_image(4), threads)
+        current = decode_batch.DecodeBatch(maps, sp.COCO, DEFAULT_DECODE)
+        if previous is not None:
+            yield previous.all_poses(*grid_to_image(4), threads)
+        previous = current
+    if previous is not None:
+        yield previous.all_poses(*grid_to_image(4), threads)
 
 
 def find(cells: Tensor, mirror: list[int] | None = None) -> tuple[Tensor, ...]:
@@ -156,7 +155,7 @@ def find(cells: Tensor, mirror: list[int] | None = None) -> tuple[Tensor, ...]:
 
 
 def find_into(cells: Tensor, mirror: list[int] | None = None) -> None:
-    """The kernel alone, into outputs that are there, as `decode` runs it."""
+    """Launch only the kernel, with preallocated outputs as in `decode`."""
     if len(cells) not in OUTPUTS:
         OUTPUTS[len(cells)] = find(cells, mirror)
     slots, counts = OUTPUTS[len(cells)]
@@ -165,16 +164,17 @@ def find_into(cells: Tensor, mirror: list[int] | None = None) -> None:
 
 
 def pooled(cells: Tensor) -> Tensor:
-    """The usual way: what equals the maximum of its window."""
+    """The common NMS by max-pooling: cells that equal the maximum of their window."""
     highest = functional.max_pool2d(cells, 3, stride=1, padding=1)
     return ((cells == highest) & (cells >= DEFAULT_DECODE.peak_threshold)).nonzero()
 
 
 def check_peaks(cells: Tensor) -> None:
-    for one, other in zip(sp.find_peaks(cells), sp.find_peaks(cells.cpu()), strict=True):
-        np.testing.assert_array_equal(one.type, other.type)
-        np.testing.assert_allclose(one.xy, other.xy, rtol=0, atol=FLOATS)
-        np.testing.assert_allclose(one.score, other.score, rtol=0, atol=FLOATS)
+    """Compare the peaks on the device with those on the CPU."""
+    for found, expected in zip(sp.find_peaks(cells), sp.find_peaks(cells.cpu()), strict=True):
+        np.testing.assert_array_equal(found.type, expected.type)
+        np.testing.assert_allclose(found.xy, expected.xy, rtol=0, atol=FLOATS)
+        np.testing.assert_allclose(found.score, expected.score, rtol=0, atol=FLOATS)
 
 
 def _speed(sets: Sequence[Tensor], times: Any) -> float:

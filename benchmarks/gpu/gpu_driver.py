@@ -1,4 +1,4 @@
-"""Runs every CUDA op once on small awkward input and compares with the CPU: what compute-sanitizer watches.
+"""Run every CUDA op once on small edge cases and compare it with the CPU, for a run under compute-sanitizer.
 
 PYTHONPATH=benchmarks python benchmarks/gpu/gpu_driver.py
 """
@@ -15,7 +15,7 @@ import simplepose as sp
 
 
 def render_targets(device: torch.device) -> None:
-    """Tiles cut by the border, rows that are not a multiple of four cells, more people than a round takes."""
+    """Tiles cut by the border, rows that are not a multiple of four cells, more people than one round holds."""
     for count, size, scales, shape in (
         (0, (64, 64), 1, "ellipse"),
         (3, (100, 52), 1, "ellipse"),
@@ -34,7 +34,7 @@ def render_targets(device: torch.device) -> None:
 
 
 def decode(device: torch.device) -> None:
-    """Maps with people, with nothing, and with noise."""
+    """Maps with people, empty maps and maps of noise, and a batch without images."""
     size = (132, 100)
     scene = sp.render_targets(people(3, 2, 128), size)
     noise = np.random.default_rng(0).random(scene.shape, np.float32)
@@ -43,7 +43,7 @@ def decode(device: torch.device) -> None:
         expected = sp.decode(batch)
         found = sp.decode(torch.from_numpy(batch).to(device))
         for a, b in zip(found, expected, strict=True):
-            assert len(a) == len(b), "decode: other people than on the CPU"
+            assert len(a) == len(b), "decode: the number of people differs from the CPU"
             np.testing.assert_allclose(a.keypoints, b.keypoints, rtol=0, atol=1e-4, equal_nan=True)
 
 

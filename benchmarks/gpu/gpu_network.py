@@ -1,4 +1,4 @@
-"""GPU benchmark of the network: types, memory layout, CUDA graphs and torch.compile; images a second."""
+"""GPU benchmark of the network: precision, memory layout, CUDA graphs and torch.compile, in images per second."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from simplepose.network.imhn import IMHN
 from simplepose.network.optimize import optimize_for_inference
 
 TOLERANCE = {"float32": 1e-2, "float16": 0.05, "bfloat16": 0.1}
-"""Of the largest value of the plain network's maps. float32 convolutions may use TF32, which has 3 digits."""
+"""Maximum error relative to the largest value of the plain network's maps. float32 may use TF32, with 3 digits."""
 
 
 def run(bench: Bench, report: Report) -> None:
@@ -24,7 +24,7 @@ def run(bench: Bench, report: Report) -> None:
 
 @torch.inference_mode()
 def measure(bench: Bench, report: Report, preset: str, batch: int) -> None:
-    """All forms that need no compiling."""
+    """Rows of all forms without torch.compile."""
     model, images = make_case(bench, preset, batch)
     expected = model(images)
     name = f"{preset}, batch {batch}"
@@ -40,7 +40,7 @@ def measure(bench: Bench, report: Report, preset: str, batch: int) -> None:
 
 @torch.inference_mode()
 def compiled(bench: Bench, report: Report, preset: str, batch: int) -> None:
-    """torch.compile, which takes a minute or more for a large network."""
+    """Rows of torch.compile, which takes a minute or more for a large network."""
     model, images = make_case(bench, preset, batch)
     expected = model(images)
     for graphs in (False, True):
@@ -50,7 +50,7 @@ def compiled(bench: Bench, report: Report, preset: str, batch: int) -> None:
 
 
 def make_case(bench: Bench, preset: str, batch: int) -> tuple[IMHN, Tensor]:
-    """A network with random weights, and images for it."""
+    """A network with random weights, and random images."""
     torch.manual_seed(0)
     config = ModelConfig.preset(preset, **({"width": 16} if bench.smoke else {}))
     model = IMHN(config).eval().to(bench.device)
@@ -61,7 +61,7 @@ def make_case(bench: Bench, preset: str, batch: int) -> tuple[IMHN, Tensor]:
 def add(
     bench: Bench, report: Report, name: str, form: torch.nn.Module, images: Tensor, expected: Tensor, precision: str
 ) -> None:
-    """One row, after a comparison with the plain network's maps."""
+    """Add one row after a comparison with the maps of the plain network."""
     error = float((form(images).float() - expected).abs().max() / expected.abs().max())
     assert error < TOLERANCE[precision], f"{name}: maps differ by {error:.2g} of the largest value"
     times = bench.stream_ms([lambda: form(images)], 10)

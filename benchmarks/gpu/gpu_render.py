@@ -1,4 +1,4 @@
-"""GPU benchmark of render_targets: the kernel against a fill of the same tensors and vectorized torch, compiled too."""
+"""GPU benchmark of render_targets: the kernel against a fill of the maps, vectorized PyTorch and torch.compile."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(bench: Bench, report: Report) -> None:
     counts = (1, 3) if bench.smoke else PEOPLE
     goal = counts[-1] if bench.smoke else GOAL_PEOPLE
     size = (side, side)
-    ceilings(bench, report)
+    bandwidth(bench, report)
     scales = 3 if bench.smoke else 5
     forms: dict[str, dict[str, Any]] = {
         "float32": {},
@@ -50,25 +50,27 @@ def run(bench: Bench, report: Report) -> None:
                 facts["with_launch_ms"] = bench.stream_ms(calls).median
             report.add(f"render_targets {name}, {count} people", times, **facts)
     native = report.rows[f"render_targets float32, {goal} people"]["ms"]
-    for name, form, wanted in (
+    for name, form, goals in (
         ("pyramid", PYRAMID, {"goal": "<= 1.35"}),
         ("pyramid and envelope", f"{PYRAMID}, envelope", {}),
     ):
         drawn = report.rows[f"render_targets {form}, {goal} people"]["ms"]
-        report.add(f"{name} over the maps alone", None, ratio=drawn / native, **wanted)
+        report.add(f"{name} relative to one scale", None, ratio=drawn / native, **goals)
     keypoints = [keypoints_of(goal, batch, side, bench)]
-    compare(bench, report, f"vectorized torch, {goal} people", _vectorized(size), keypoints, native)
+    compare(bench, report, f"vectorized PyTorch, {goal} people", _vectorized(size), keypoints, native)
 
 
 def run_compiled(bench: Bench, report: Report) -> None:
-    """The vectorized form as torch.compile makes it: a section of its own, since compiling takes a minute or two."""
+    """Vectorized PyTorch with torch.compile, in a separate section because compiling takes minutes."""
     batch, side, goal = (2, 64, 3) if bench.smoke else (32, 512, GOAL_PEOPLE)
     size = (side, side)
     keypoints = [keypoints_of(goal, batch, side, bench, seed) for seed in range(SETS)]
     native = bench.device_ms([lambda points=points: sp.render_targets(points, size) for points in keypoints])
     report.add(f"render_targets float32, {goal} people", native)
     compiled = torch.compile(_vectorized(size), dynamic=False, backend="aot_eager" if bench.smoke else "inductor")
-    compare(bench, report, f"torch.compile of vectorized torch, {goal} people", compiled, keypoints[:1], native.median)
+    compare(
+        bench, report, f"torch.compile of vectorized PyTorch, {goal} people", compiled, keypoints[:1], native.median
+    )
 
 
 def compare(
@@ -79,7 +81,7 @@ def compare(
     keypoints: Sequence[Tensor],
     native: float,
 ) -> None:
-    """A row for another way to draw the same maps."""
+    """Add a row for another implementation that draws the same maps."""
     expected = sp.render_targets(keypoints[0], _pixels(draw(keypoints[0])), backend="auto")
     drawn = draw(keypoints[0])
     on_edge = (drawn == 0) != (expected == 0)
@@ -89,8 +91,8 @@ def compare(
     report.add(name, times, times_the_kernel=times.median / native)
 
 
-def ceilings(bench: Bench, report: Report) -> None:
-    """What the memory gives: writing, copying (bytes read and written) and reading, on 1 GiB."""
+def bandwidth(bench: Bench, report: Report) -> None:
+    """The memory bandwidth on 1 GiB: writing, copying (bytes read and written) and reading."""
     count = 2**12 if bench.smoke else 2**28
     source, target = (torch.rand(count, device=bench.device) for _ in range(2))
     for name, call, factor in (
@@ -99,11 +101,11 @@ def ceilings(bench: Bench, report: Report) -> None:
         ("read (sum)", source.sum, 1),
     ):
         times = bench.device_ms([call])
-        report.add(f"ceiling: {name}", times, GB_per_s=factor * total_bytes([source]) / times.median / 1e6)
+        report.add(f"memory bandwidth: {name}", times, GB_per_s=factor * total_bytes([source]) / times.median / 1e6)
 
 
 def fill_ms(bench: Bench, report: Report, name: str, shapes: list[Tensor]) -> float:
-    """A plain fill of the maps, every set with memory of its own."""
+    """Milliseconds of a fill of the maps, the lower bound. Each set has its own memory."""
     sets = [[torch.empty_like(maps) for maps in shapes] for _ in range(SETS)]
     times = bench.device_ms([lambda maps=maps: [scale.fill_(0.5) for scale in maps] for maps in sets])
     report.add(f"fill of {name}", times, GB_per_s=total_bytes(shapes) / times.median / 1e6)
@@ -111,7 +113,7 @@ def fill_ms(bench: Bench, report: Report, name: str, shapes: list[Tensor]) -> fl
 
 
 def check(keypoints: Tensor, size: tuple[int, int], options: dict[str, Any], bench: Bench) -> None:
-    """The bits of the CPU op, in memory that held NaN."""
+    """Require the bits of the CPU op, in memory that held NaN before."""
     bench.poison()
     drawn = _scales(keypoints, size, options)
     expected = _scales(keypoints.cpu(), size, options)

@@ -1,4 +1,4 @@
-"""All GPU benchmarks: correctness first, then time, against measured ceilings and plain PyTorch.
+"""All GPU benchmarks: correctness first, then time, against measured lower bounds and vectorized PyTorch.
 
 export PYTHONPATH=benchmarks
 python benchmarks/gpu/gpu_speed.py [--sections render decode ...] [--out benchmarks/results/gpu_speed.json]
@@ -32,8 +32,8 @@ SECTIONS = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
-    parser.add_argument("--out", type=Path, help="the file that gets the rows; those of other sections stay in it")
-    parser.add_argument("--smoke", action="store_true", help="on the CPU, with tiny sizes; the times mean nothing")
+    parser.add_argument("--out", type=Path, help="write the rows to this file; rows of other sections are kept")
+    parser.add_argument("--smoke", action="store_true", help="run on the CPU with tiny sizes; times are meaningless")
     parser.add_argument("--table", type=Path, metavar="FILE", help="only print the rows of a file")
     options = parser.parse_args()
     if options.table:
@@ -50,7 +50,7 @@ def main() -> int:
         report.begin(section)
         try:
             SECTIONS[section](bench, report)
-        except Exception:  # the other sections are worth having all the same
+        except Exception:  # the other sections still run
             traceback.print_exc()
             failed.append(section)
     if failed:

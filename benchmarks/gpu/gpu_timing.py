@@ -1,6 +1,6 @@
-"""What the GPU benchmarks share: times from CUDA events and graphs, the report file, and its table.
+"""Shared code of the GPU benchmarks: times from CUDA events and graphs, the report file, and its table.
 
-On the CPU (``--smoke``) the host's clock takes the place of events and graphs, so that the same code runs there.
+On the CPU (``--smoke``) the host's clock replaces events and graphs, so that the same code can be tested there.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from torch import Tensor
 from simplepose.io.atomic import write_json
 
 SETS = 4
-"""How many sets of inputs and outputs take turns, so that none is still in the cache when its turn comes."""
+"""Number of sets of inputs and outputs that take turns, so that none is in the cache when it is used again."""
 
 
 class Times(NamedTuple):
-    """Milliseconds a call."""
+    """Milliseconds per call."""
 
     median: float
-    spread: float  # between the quartiles
+    spread: float  # interquartile range
 
 
 class Bench:
-    """Times calls on a device. ``smoke``: a few rounds, on small things, to see that the code runs."""
+    """Times calls on a device. With ``smoke`` there are only two rounds, to test the code."""
 
     def __init__(self, device: str, smoke: bool) -> None:
         self.device, self.smoke = torch.device(device), smoke
@@ -41,30 +41,30 @@ class Bench:
             torch.cuda.synchronize(self.device)
 
     def poison(self, megabytes: int = 1024) -> None:
-        """Leave NaN in the memory that the next results are allocated from."""
+        """Fill with NaN the memory from which the next results are allocated."""
         if self.cuda and not self.smoke:
             torch.full((megabytes * 2**18,), torch.nan, device=self.device)
             self.synchronize()
 
     def device_ms(self, calls: Sequence[Callable[[], Any]], rounds: int = 40) -> Times:
-        """Of the device alone: all calls in one CUDA graph, which is replayed; what they return is kept."""
+        """Device time without launches: all calls are captured in one CUDA graph, which is replayed."""
         if not self.cuda:
             return self.host_ms(calls, rounds)
         side = torch.cuda.Stream(self.device)
         side.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.cuda.stream(side):  # a capture allows no first calls, which load and allocate
+        with torch.cuda.stream(side):  # first calls load modules and allocate, which a capture does not allow
             for call in calls:
                 call()
         torch.cuda.current_stream(self.device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            kept = [call() for call in calls]
+            results = [call() for call in calls]  # kept, so that their memory is not reused
         times = self._events(graph.replay, self._rounds(rounds))
-        del kept
+        del results
         return _times([ms / len(calls) for ms in times])
 
     def stream_ms(self, calls: Sequence[Callable[[], Any]], rounds: int = 20) -> Times:
-        """From the first launch to the last kernel's end, launches and host work between them included."""
+        """Time from the first launch to the end of the last kernel, with launches and host work between them."""
         if not self.cuda:
             return self.host_ms(calls, rounds)
         for call in calls:
@@ -75,7 +75,7 @@ class Bench:
         return _times(times)
 
     def host_ms(self, calls: Sequence[Callable[[], Any]], rounds: int = 20) -> Times:
-        """On the host's clock, until the device is done: for what ends on the host."""
+        """Time on the host's clock until the device is done, for calls with results on the host."""
         for call in calls:
             call()
         times = []
@@ -116,24 +116,24 @@ def total_bytes(tensors: Sequence[Tensor]) -> int:
 
 
 class Report:
-    """The rows of a run, written to a file after each, so that a run that is cut off leaves what it measured."""
+    """The rows of a run. The file is written after each row, so that an interrupted run keeps its measurements."""
 
     def __init__(self, path: Path | None, device: str) -> None:
         self.path = path
         self.content: dict[str, Any] = {}
         if path and path.exists():
             self.content = json.loads(path.read_text(encoding="utf-8"))
-        if self.content.get("device") != device:  # rows of another device do not belong into one file
+        if self.content.get("device") != device:  # a file holds the rows of one device only
             self.content = {"device": device, "sections": {}}
 
     def begin(self, section: str) -> None:
-        """The rows that follow are this section's; those of an earlier run are forgotten."""
+        """Start a section; its rows from an earlier run are removed."""
         self.rows: dict[str, dict[str, Any]] = {}
         self.content["sections"][section] = {**report(), "rows": self.rows}
         print(f"\n== {section}: {self.content['device']}", flush=True)
 
     def add(self, name: str, times: Times | None = None, **facts: Any) -> None:
-        """One row: what was measured, and facts such as ``GB_per_s``."""
+        """Add one row: its times, and facts such as ``GB_per_s``."""
         timed = {} if times is None else {"ms": times.median, "spread_ms": times.spread}
         self.rows[name] = {**timed, **facts}
         print(row_text(name, self.rows[name]), flush=True)
@@ -153,13 +153,13 @@ def row_text(name: str, row: dict[str, Any]) -> str:
 
 
 def print_table(path: Path) -> None:
-    """All rows of a report file."""
+    """Print all rows of a report file."""
     if not path.exists():
         print("no measured rows")
         return
     content = json.loads(path.read_text(encoding="utf-8"))
     print(f"measured on {content['device']}")
-    for section, found in content["sections"].items():
+    for section, entry in content["sections"].items():
         print(f"-- {section}")
-        for name, row in found["rows"].items():
+        for name, row in entry["rows"].items():
             print(row_text(name, row))

@@ -1,4 +1,4 @@
-"""GPU benchmark of training: targets, the loss in its forms with their memory, and whole steps in images a second."""
+"""GPU benchmark of training: targets, time and memory of each form of the loss, and training steps per second."""
 
 from __future__ import annotations
 
@@ -37,22 +37,23 @@ def run(bench: Bench, report: Report) -> None:
 
 
 def losses(bench: Bench, report: Report, forms: tuple[str, ...]) -> None:
-    """`benchmarks/bench_loss.py`, each form in a process of its own, so that its memory is known."""
+    """Rows of `benchmarks/bench_loss.py`. Each form runs in its own process, so that its memory can be measured."""
     command = [sys.executable, "-m", "benchmarks.bench_loss", "--device", bench.device.type]
     command += ["--batch", "1", "--stacks", "1", "--size", "64", "--repeats", "2"] if bench.smoke else ["--batch", "8"]
-    found = {}
+    results = {}
     for form in forms:
         done = subprocess.run([*command, "--form", form], cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"bench_loss {form}: {done.stderr.strip().splitlines()[-1]}")
-        found[form] = json.loads(done.stdout.splitlines()[-1])
-        report.add(f"loss, 4 stacks, batch 8: {form}", None, **{k.replace(" ", "_"): v for k, v in found[form].items()})
-    values = [row["loss"] for row in found.values()]
+        results[form] = json.loads(done.stdout.splitlines()[-1])
+        facts = {key.replace(" ", "_"): value for key, value in results[form].items()}
+        report.add(f"loss, 4 stacks, batch 8: {form}", None, **facts)
+    values = [row["loss"] for row in results.values()]
     assert max(values) - min(values) < 1e-5 * max(values), f"the forms of the loss differ: {values}"
 
 
 def steps(bench: Bench, report: Report, preset: str, size: int, precision: str) -> None:
-    """Whole steps: targets, forward, loss, backward, optimizer; and the targets alone."""
+    """Rows of a training step (targets, forward, loss, backward, optimizer) and of its targets alone."""
     torch.manual_seed(0)
     config = ModelConfig.preset(preset, **({"width": 16} if bench.smoke else {}))
     side = 64 if bench.smoke else config.input_size
@@ -70,20 +71,20 @@ def steps(bench: Bench, report: Report, preset: str, size: int, precision: str) 
         torch.cuda.reset_peak_memory_stats(bench.device)
     name = f"training step, {preset}, batch {size}, {precision}"
     report.add(name, times, **facts)
-    alone = bench.stream_ms([lambda: make_targets(batch, COCO, targets, scales=config.num_scales)], 20)
-    report.add(f"{name}: its targets", alone, share_of_the_step=alone.median / times.median)
+    target_times = bench.stream_ms([lambda: make_targets(batch, COCO, targets, scales=config.num_scales)], 20)
+    report.add(f"{name}: its targets", target_times, share_of_the_step=target_times.median / times.median)
 
 
 def make_step(
     model: IMHN, optimizer: torch.optim.Optimizer, batch: Batch, targets: TargetConfig, precision: str
 ) -> Callable[[], torch.Tensor]:
-    """One step of `simplepose.training.loop` on a batch that is on the device already; gives the loss."""
+    """A function that runs one step of `simplepose.training.loop` on a batch on the device and returns the loss."""
 
     def step() -> torch.Tensor:
-        truth = make_targets(batch, COCO, targets, scales=model.config.num_scales)
+        target_maps = make_targets(batch, COCO, targets, scales=model.config.num_scales)
         with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             maps = model(batch.inputs(), all_outputs=True)
-        loss = pose_loss(maps, truth.targets, truth.mask, config=LossConfig()).total
+        loss = pose_loss(maps, target_maps.targets, target_maps.mask, config=LossConfig()).total
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -94,7 +95,7 @@ def make_step(
 
 
 def make_batch(bench: Bench, size: int, side: int) -> Batch:
-    """Noise for images, people for keypoints."""
+    """A batch of noise images with the keypoints of synthetic people."""
     keypoints = torch.from_numpy(np.stack([people(PEOPLE, seed, side) for seed in range(size)]))
     images = torch.randint(0, 256, (size, side, side, 3), dtype=torch.uint8)
     mask = torch.full((size, side // 4, side // 4), 255, dtype=torch.uint8)

@@ -1,1 +1,1 @@
-"""The command simplepose: one file a subcommand."""
+"""The command simplepose, with one file for each subcommand."""

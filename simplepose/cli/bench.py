@@ -1,4 +1,4 @@
-"""`simplepose bench`: the time of every stage from the image to the people, and sweeps over people and batches."""
+"""`simplepose bench`: times of every stage from image to people, and sweeps over numbers of people and batch sizes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ NETWORK_ROUNDS = 3  # a batch of 32 takes seconds on a CPU
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoint", help="a shipped name or a file; default: random weights of --preset")
-    parser.add_argument("--preset", default="tiny", help="the network without --checkpoint")
-    parser.add_argument("--image", help="default: a synthetic scene")
-    parser.add_argument("--rounds", type=int, default=20, help="how often each stage is timed")
+    parser.add_argument("--checkpoint", help="name of shipped weights or a file; default: random weights of --preset")
+    parser.add_argument("--preset", default="tiny", help="the network if there is no --checkpoint")
+    parser.add_argument("--image", help="the image file; default: a synthetic scene")
+    parser.add_argument("--rounds", type=int, default=20, help="number of timed calls of each stage")
     add_predictor_options(parser)
     add_decode_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -86,7 +86,7 @@ def _predictor(options: argparse.Namespace) -> Any:
 
 
 def time_stages(predictor: Any, image_path: str | None, rounds: int) -> dict[str, dict[str, float]]:
-    """p50 and p95 of each stage in milliseconds. Peaks, parts and assignment are timed on maps with people in them."""
+    """p50 and p95 of each stage in milliseconds. The decoding ops are timed on rendered maps of a synthetic scene."""
     import cv2
 
     import simplepose as sp
@@ -121,7 +121,7 @@ def time_stages(predictor: Any, image_path: str | None, rounds: int) -> dict[str
 
 
 def people_sweep(rounds: int) -> dict[str, dict[str, float]]:
-    """decode of one image at 512 x 512 with more and more synthetic people, on one thread."""
+    """Times of decode on one thread, for one image at 512 x 512 with an increasing number of synthetic people."""
     from simplepose.ops.decode import decode
 
     rows = {}
@@ -132,7 +132,7 @@ def people_sweep(rounds: int) -> dict[str, dict[str, float]]:
 
 
 def batch_sweep(rounds: int, device: Any = None) -> dict[str, dict[str, float]]:
-    """decode of batches of images with 10 people, on all threads; of tensors there with a ``device``."""
+    """Times of decode for batches of images with 10 people, on all threads; with ``device``, of tensors on it."""
     from simplepose.ops.decode import decode
 
     rows = {}
@@ -148,20 +148,20 @@ def batch_sweep(rounds: int, device: Any = None) -> dict[str, dict[str, float]]:
 
 
 def network_sweep(predictor: Any, rounds: int) -> dict[str, dict[str, float]]:
-    """The network alone, at the predictor's scales, on batches of a synthetic scene."""
+    """Times of the network alone, at the predictor's scales, on batches of a synthetic scene."""
     from simplepose.cli.demo import make_scene
 
     image, _ = make_scene(seed=7)
     rows = {}
     for batch in BATCHES:
         prepared = [predictor.prepare(image)] * batch
-        row = _percentiles(lambda given=prepared: _finished(predictor, predictor.run_network(given)), rounds)  # type: ignore[misc]
+        row = _percentiles(lambda inputs=prepared: _finished(predictor, predictor.run_network(inputs)), rounds)  # type: ignore[misc]
         rows[f"batch {batch}"] = {**row, "images_per_second": row["images_per_second"] * batch}
     return rows
 
 
 def _crowd(people: int, seed: int = 0) -> Any:
-    """Maps at 512 x 512 of one synthetic person copied to as many places."""
+    """Maps of a 512 x 512 image with ``people`` copies of one synthetic person at random positions."""
     from simplepose.cli.demo import make_scene
     from simplepose.ops.render_targets import render_targets
 
@@ -170,13 +170,13 @@ def _crowd(people: int, seed: int = 0) -> Any:
     rng = np.random.default_rng([people, seed])
     crowd = np.repeat(person, people, 0)
     center = crowd[..., :2].mean(1, keepdims=True)
-    places = rng.uniform(60, 452, (people, 1, 2)).astype(np.float32)
-    crowd[..., :2] = (crowd[..., :2] - center) * 0.5 + places
+    new_center = rng.uniform(60, 452, (people, 1, 2)).astype(np.float32)
+    crowd[..., :2] = (crowd[..., :2] - center) * 0.5 + new_center
     return render_targets(crowd, (512, 512))
 
 
 def _finished(predictor: Any, value: Any) -> Any:
-    """The value once the device has made it."""
+    """Wait until the device has computed ``value``, then return it."""
     if predictor.device.type == "cuda":
         import torch
 
@@ -185,6 +185,7 @@ def _finished(predictor: Any, value: Any) -> Any:
 
 
 def _percentiles(call: Callable[[], Any], rounds: int) -> dict[str, float]:
+    """p50 and p95 of a call in milliseconds after one warm-up call, and the calls per second at p50."""
     call()
     times = []
     for _ in range(rounds):

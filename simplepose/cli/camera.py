@@ -1,4 +1,4 @@
-"""`simplepose predict 0`: the people that a camera sees, in a window."""
+"""`simplepose predict 0`: a window with the camera image and the detected people."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ from simplepose.inference.predictor import Predictor
 
 
 def camera_window(number: int, predictor: Predictor, drawing: DrawConfig) -> int:
-    """Show the people that a camera sees until q or Escape is pressed; the exit code.
+    """Detect and draw the people in a camera's images until q or Escape is pressed.
+
+    Args:
+        number: the index of the camera in OpenCV.
+        predictor: detects the people.
+        drawing: how they are drawn.
+
+    Returns:
+        The exit code, 0.
 
     Raises:
-        ImageError: there is no such camera.
+        ImageError: the camera cannot be opened, or an image cannot be read.
         RuntimeError: there is no screen, or OpenCV was built without windows.
     """
     capture = cv2.VideoCapture(number)
@@ -27,7 +35,7 @@ def camera_window(number: int, predictor: Predictor, drawing: DrawConfig) -> int
             start = time.perf_counter()
             read, frame = capture.read()
             if not read:
-                raise ImageError(f"camera {number}: it gives no more frames")
+                raise ImageError(f"camera {number}: no further image can be read")
             drawn = draw_poses(frame, predictor(frame), drawing)
             rate = 1 / max(time.perf_counter() - start, 1e-9)
             cv2.putText(drawn, f"{rate:.1f} images/s", (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2)

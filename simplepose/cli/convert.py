@@ -1,4 +1,4 @@
-"""`simplepose convert`: a released .pth checkpoint becomes safetensors; a checkpoint becomes half as large."""
+"""`simplepose convert`: convert a released .pth checkpoint to safetensors, or a checkpoint to half precision."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from simplepose.cli.options import add_skeleton_option, chosen_skeleton, print_j
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", help="a .pth file in the layout of the released weights, or a checkpoint to halve")
+    parser.add_argument("source", help="a .pth file in the layout of the released weights, or a checkpoint")
     parser.add_argument("target", help="the .safetensors file to write")
-    parser.add_argument("--size", type=int, default=512, help="the input size that released weights were trained at")
-    parser.add_argument("--half", action="store_true", help="store half precision")
+    parser.add_argument(
+        "--size", type=int, default=512, help="input size in pixels at which released weights were trained"
+    )
+    parser.add_argument("--half", action="store_true", help="store the weights in half precision")
     add_skeleton_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -23,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     checkpoint = convert_checkpoint(
         options.source, options.target, skeleton=skeleton, input_size=options.size, half=options.half
     )
-    numbers = sum(tensor.numel() for tensor in checkpoint.state.values())
+    numbers = sum(tensor.numel() for tensor in checkpoint.state.values())  # parameters and running means
     if options.json:
         print_json({"target": options.target, "numbers": numbers, "model": checkpoint.config.to_dict()})
     else:

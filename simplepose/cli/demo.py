@@ -1,4 +1,4 @@
-"""`simplepose demo`: from nothing to people in one picture and one table."""
+"""`simplepose demo`: render a synthetic scene, detect its people, draw them and print a table."""
 
 from __future__ import annotations
 
@@ -24,29 +24,31 @@ from simplepose.skeleton.skeleton import COCO
 Image = NDArray[np.uint8]
 
 SHOWN = 3
-"""People with fewer keypoints are not drawn, nor counted in the table."""
+"""Minimum number of keypoints of a person that is drawn and counted in the table."""
 
 
 class Maps(NamedTuple):
-    """Heatmaps of the scene and how they came about."""
+    """Heatmaps of the scene and their source."""
 
     heatmaps: NDArray[np.float32]  # [C, h, w]
-    cell_size: tuple[float, float]  # image pixels of a cell in x and y
-    source: str  # a sentence about them
-    milliseconds: float  # what they took
+    cell_size: tuple[float, float]  # image pixels between two cells, in x and in y
+    source: str  # a sentence for the output of the command
+    milliseconds: float  # time to compute them
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, default=Path("demo.png"), help="the picture")
-    parser.add_argument("--seed", type=int, default=7, help="which scene")
-    parser.add_argument("--checkpoint", default="tiny", help="a shipped name or a file")
-    parser.add_argument("--oracle", choices=["clean", "noisy"], help="maps drawn from the truth, without a network")
+    parser.add_argument("--out", type=Path, default=Path("demo.png"), help="the image file to write")
+    parser.add_argument("--seed", type=int, default=7, help="seed of the scene")
+    parser.add_argument("--checkpoint", default="tiny", help="name of shipped weights or a file")
+    parser.add_argument(
+        "--oracle", choices=["clean", "noisy"], help="use maps rendered from the ground truth, no network"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
     if options.oracle and options.checkpoint != "tiny":
-        raise UsageError("--oracle takes no network: give it or --checkpoint")
+        raise UsageError("--oracle uses no network: expected --oracle or --checkpoint, got both")
     image, annotations = make_scene(options.seed)
     maps = _oracle_maps(annotations, image, options) if options.oracle else _network_maps(image, options.checkpoint)
     fastest: Backend = "native" if choose("decode", "auto").implementation == "cpp" else "torch"
@@ -73,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(report)
         return 0
-    print(f"A made-up scene. {maps.source} in {maps.milliseconds:.0f} ms; then they were decoded.")
+    print(f"A synthetic scene. {maps.source} in {maps.milliseconds:.0f} ms.")
     rows = [["decoder", "people", "of", "keypoints", "AP", "AP50", "decode ms"]]
     for backend, ms in times.items():
         counts = [str(report[name]) for name in ("people_found", "people_annotated", "keypoints_found")]
@@ -84,7 +86,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def make_scene(seed: int, size: int = 512) -> tuple[Image, Annotations]:
-    """A synthetic picture of several people, and its annotations with image id 1."""
+    """A synthetic image of 5 to 8 people, and its annotations with image id 1.
+
+    Args:
+        seed: the same seed gives the same scene.
+        size: height and width of the image in pixels.
+
+    Raises:
+        UsageError: an argument is invalid.
+    """
     from simplepose.synth.scene import SynthConfig, render_scene
 
     with usage_errors():
@@ -98,7 +108,7 @@ def make_scene(seed: int, size: int = 512) -> tuple[Image, Annotations]:
 
 
 def draw_demo(path: Path, image: Image, poses: Poses, maps: Maps) -> None:
-    """People, keypoint maps and part maps side by side."""
+    """Write one image file: people, keypoint maps and part maps side by side."""
     from simplepose.data.images import write_image
     from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
     from simplepose.drawing.people import draw_poses
@@ -115,32 +125,32 @@ def _network_maps(image: Image, checkpoint: str) -> Maps:
     with usage_errors():
         predictor = Predictor.from_checkpoint(checkpoint, flip=True)
         if predictor.skeleton != COCO:
-            raise ValueError(f"--checkpoint: the scene has {COCO.name} people, not {predictor.skeleton.name!r} ones")
+            raise ValueError(f"--checkpoint: expected skeleton {COCO.name!r}, got {predictor.skeleton.name!r}")
     start = time.perf_counter()
-    found = predictor.heatmaps(image)
-    heatmaps = found.maps.cpu().numpy()
-    took = 1000 * (time.perf_counter() - start)
-    source = f"The network {Path(checkpoint).name} read it and its mirror image, and gave the maps"
-    return Maps(heatmaps, found.cell_size, source, took)
+    averaged = predictor.heatmaps(image)
+    heatmaps = averaged.maps.cpu().numpy()
+    milliseconds = 1000 * (time.perf_counter() - start)
+    source = f"The network {Path(checkpoint).name} computed its maps with flip testing"
+    return Maps(heatmaps, averaged.cell_size, source, milliseconds)
 
 
 def _oracle_maps(annotations: Annotations, image: Image, options: argparse.Namespace) -> Maps:
     start = time.perf_counter()
     seed = options.seed if options.oracle == "noisy" else None
     heatmaps = oracle.oracle_maps(annotations.keypoints(1), image.shape[:2], noise_seed=seed)
-    took = 1000 * (time.perf_counter() - start)
-    kind = "a perfect network" if seed is None else "a poor network"
-    return Maps(heatmaps, (4.0, 4.0), f"Its maps, as {kind} would give them, were drawn", took)
+    milliseconds = 1000 * (time.perf_counter() - start)
+    kind = "without errors" if seed is None else "with synthetic errors"
+    return Maps(heatmaps, (4.0, 4.0), f"Its maps were rendered from the ground truth {kind}", milliseconds)
 
 
 def _on_image(poses: Poses, maps: Maps) -> Poses:
-    """`decode` takes cells for 4 pixels; those of the maps may have another size."""
+    """Map positions to image pixels: `decode` assumes cells of 4 pixels, those of the maps may have another size."""
     poses.keypoints[..., :2] = (poses.keypoints[..., :2] + 0.5) * (np.array(maps.cell_size, np.float32) / 4) - 0.5
     return poses
 
 
 def _milliseconds(call: Callable[[], Any], repeats: int = 5) -> float:
-    """The median time of a call, after one that does not count."""
+    """The median time of a call in milliseconds, after one warm-up call."""
     times = []
     for _ in range(repeats + 1):
         start = time.perf_counter()

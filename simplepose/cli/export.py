@@ -1,4 +1,4 @@
-"""`simplepose export`: the network as ONNX."""
+"""`simplepose export`: write a network as an ONNX file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from simplepose.cli.options import UsageError, print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", help="a shipped name or a file")
+    parser.add_argument("checkpoint", help="name of shipped weights or a file")
     parser.add_argument("target", help="the .onnx file to write; needs the extra: pip install 'simplepose[export]'")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

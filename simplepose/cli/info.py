@@ -1,4 +1,4 @@
-"""`simplepose info`: versions, the native build, CUDA, threads."""
+"""`simplepose info`: print versions, native build, CUDA and threads."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The command `simplepose`: one file a subcommand in simplepose/cli/, imported only when it runs.
+"""The command `simplepose`. Each subcommand is one file in simplepose/cli/, imported only when it runs.
 
-Exit code 0: done; 1: the work failed, or part of it; 2: bad arguments.
+Exit codes: 0 success; 1 the work, or part of it, failed; 2 invalid arguments; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -15,31 +15,43 @@ from simplepose import __version__
 from simplepose.cli.options import UsageError
 
 COMMANDS = {
-    "demo": "make a scene of people, find them and draw them into demo.png",
-    "decode": "group the people of stored heatmaps",
-    "predict": "find people in images, folders, videos or a camera",
-    "evaluate": "COCO AP of a checkpoint, or of the decoder alone",
+    "demo": "render a synthetic scene, detect its people and draw them into demo.png",
+    "decode": "decode stored heatmaps into people",
+    "predict": "detect people in images, folders, videos or a camera",
+    "evaluate": "measure the COCO AP of a checkpoint, or of the decoder alone",
     "train": "train a network on COCO-style or synthetic data",
-    "inspect": "draw training samples with masks and targets to look at",
+    "inspect": "draw training samples with their masks and targets",
     "synth": "write a data set of synthetic people in COCO format",
-    "convert": "turn a released .pth checkpoint into safetensors",
-    "export": "write the network as ONNX",
-    "bench": "time every stage from the image to the people",
-    "info": "versions, the native build, CUDA, threads",
+    "convert": "convert a released .pth checkpoint to safetensors",
+    "export": "write a network as an ONNX file",
+    "bench": "measure the time of every stage from image to people",
+    "info": "print versions, native build, CUDA and threads",
 }
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the default of an option unless it is None, False or an empty list."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        has_default = action.default not in (None, []) and action.default is not False
+        return super()._get_help_string(action) if has_default else action.help
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line; what it returns is the exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = _parser(given[0] if given else "")
-    options = parser.parse_args(given)
+    """Run a command line and return the exit code.
+
+    Args:
+        arguments: the arguments without the program's name; None: those of this process.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser(words[0] if words else "")
+    options = parser.parse_args(words)
     try:
         return int(options.run(options))
     except UsageError as error:
         parser.exit(2, f"simplepose {options.command}: error: {error}\n")
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit cannot fail again
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -50,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
+    """The parser of all subcommands; only the module of ``command`` is imported and adds its options."""
     parser = argparse.ArgumentParser(
         prog="simplepose", description="Bottom-up multi-person pose estimation (Simple Pose, AAAI 2020)."
     )
@@ -60,7 +73,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
             name,
             help=summary,
             description=f"{summary[0].upper()}{summary[1:]}.",
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=_HelpFormatter,
         )
         if name == command:
             module = importlib.import_module(f"simplepose.cli.{name}")

@@ -1,4 +1,4 @@
-"""What the subcommands share: options that several have, and the error for bad arguments."""
+"""Code that the subcommands share: common options, output helpers and the error for invalid arguments."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class UsageError(Exception):
-    """A bad argument: exit code 2."""
+    """An invalid argument of the command line; the exit code is 2."""
 
 
 @contextlib.contextmanager
 def usage_errors() -> Iterator[None]:
-    """TypeErrors, ValueErrors and names of missing files in the block are the caller's bad arguments."""
+    """Convert TypeError, ValueError and FileNotFoundError raised in the block to `UsageError`."""
     try:
         yield
     except (TypeError, ValueError, FileNotFoundError) as error:
@@ -32,30 +32,30 @@ def usage_errors() -> Iterator[None]:
 
 
 def add_skeleton_option(parser: argparse.ArgumentParser) -> None:
-    """--skeleton NAME or FILE."""
+    """Add --skeleton NAME or FILE."""
     parser.add_argument("--skeleton", default="coco", help="coco, crowdpose14, hand21 or a TOML file")
 
 
 def chosen_skeleton(options: argparse.Namespace) -> Skeleton:
-    """What --skeleton says."""
+    """The skeleton of --skeleton."""
     with usage_errors():
         return load_skeleton(options.skeleton)
 
 
 def add_decode_options(parser: argparse.ArgumentParser) -> None:
-    """--paper and --set NAME=VALUE: the rules of grouping."""
-    parser.add_argument("--paper", action="store_true", help="the paper's rules of grouping")
+    """Add --paper and --set NAME=VALUE, the settings of decoding."""
+    parser.add_argument("--paper", action="store_true", help="use the paper's settings of decoding")
     parser.add_argument(
         "--set",
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="change rules of grouping: " + ", ".join(f.name for f in fields(DecodeConfig)),
+        help="change settings of decoding: " + ", ".join(f.name for f in fields(DecodeConfig)),
     )
 
 
 def chosen_values(items: Sequence[str]) -> dict[str, Any]:
-    """The values of --set NAME=VALUE by name: JSON where it parses, text otherwise."""
+    """The values of --set NAME=VALUE by name; a value that is not valid JSON is text."""
     values: dict[str, Any] = {}
     for item in items:
         name, equals, value = item.partition("=")
@@ -69,7 +69,7 @@ def chosen_values(items: Sequence[str]) -> dict[str, Any]:
 
 
 def chosen_decode_config(options: argparse.Namespace) -> DecodeConfig:
-    """What --paper and --set say."""
+    """The decoding settings of --paper and --set."""
     known = [f.name for f in fields(DecodeConfig)]
     changes = chosen_values(options.set)
     if unknown := [name for name in changes if name not in known]:
@@ -79,7 +79,7 @@ def chosen_decode_config(options: argparse.Namespace) -> DecodeConfig:
 
 
 def print_json(data: Any) -> None:
-    """The one JSON object that --json promises."""
+    """Print the single JSON object of --json."""
     print(json.dumps(data))
 
 
@@ -90,25 +90,29 @@ def print_warnings(command: str, warnings: Iterable[str]) -> None:
 
 
 def table(rows: list[list[str]]) -> str:
-    """Rows of text in aligned columns, the first row as their head."""
+    """Format rows of text in aligned columns; the first row is the header."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
 def add_predictor_options(parser: argparse.ArgumentParser) -> None:
-    """--scales, --flip, --size, --fit, --batch, --device, --precision: how the network is run."""
-    parser.add_argument("--scales", type=float, nargs="+", default=[1.0], help="sizes relative to --size, averaged")
-    parser.add_argument("--flip", action="store_true", help="average with the mirrored image")
-    parser.add_argument("--size", type=int, help="network input height in pixels; default: what the weights expect")
-    parser.add_argument("--fit", default="height", choices=["height", "longer"], help="the side that gets --size")
-    parser.add_argument("--batch", type=int, help="images in the network at once; default: 8 on CUDA, else 1")
+    """Add --scales, --flip, --size, --fit, --batch, --device and --precision, the settings of the network's runs."""
+    parser.add_argument(
+        "--scales", type=float, nargs="+", default=[1.0], help="multi-scale testing: input sizes relative to --size"
+    )
+    parser.add_argument("--flip", action="store_true", help="flip testing: average with the maps of the mirrored image")
+    parser.add_argument("--size", type=int, help="input height in pixels; default: the training size of the weights")
+    parser.add_argument("--fit", default="height", choices=["height", "longer"], help="the image side that gets --size")
+    parser.add_argument("--batch", type=int, help="images in one run of the network; default: 8 on CUDA, else 1")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument(
+        "--precision", default="float32", choices=["float32", "bfloat16", "float16"], help="arithmetic of the network"
+    )
 
 
 def chosen_predictor_config(options: argparse.Namespace) -> PredictorConfig:
-    """What the predictor options and the decode options say."""
+    """The configuration of the predictor options and the decode options."""
     from simplepose.inference.config import PredictorConfig
 
     decode = chosen_decode_config(options)
@@ -125,7 +129,7 @@ def chosen_predictor_config(options: argparse.Namespace) -> PredictorConfig:
 
 
 def make_predictor(options: argparse.Namespace) -> Predictor:
-    """The predictor of ``options.checkpoint`` with the predictor options and the decode options."""
+    """The predictor of --checkpoint, with the predictor options and the decode options."""
     from simplepose.inference.predictor import Predictor
 
     config = chosen_predictor_config(options)

@@ -1,4 +1,4 @@
-"""`simplepose predict`: people in images, folders, patterns, videos or a camera."""
+"""`simplepose predict`: detect people in images, folders, patterns, videos or a camera."""
 
 from __future__ import annotations
 
@@ -29,22 +29,24 @@ if TYPE_CHECKING:
 
 PICTURE_SUFFIX = ".jpg"
 
-TINY_HINT = "tiny has learned from drawn people alone; photos need --checkpoint with other weights (docs/weights.md)"
+TINY_HINT = "tiny was trained on synthetic people only; photos need --checkpoint with other weights (docs/weights.md)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", help="images, folders, patterns, a video, or a camera's number")
-    parser.add_argument("--checkpoint", default="tiny", help="a shipped name or a file")
+    parser.add_argument("--checkpoint", default="tiny", help="name of shipped weights or a file")
     parser.add_argument(
         "--out",
         type=Path,
-        help="folder for results.json (COCO), images.json (ids and file names) and the pictures of --draw",
+        help="folder for results.json (COCO), images.json (ids and file names) and the images of --draw",
     )
     parser.add_argument("--draw", action="store_true", help="draw the people; needs --out")
-    parser.add_argument("--boxes", action="store_true", help="draw boxes too")
-    parser.add_argument("--names", action="store_true", help="draw the keypoints' names too")
-    parser.add_argument("--heatmaps", action="store_true", help="put the keypoint maps beside the drawn image")
-    parser.add_argument("--min-keypoints", type=int, default=3, help="the people that are shown and counted")
+    parser.add_argument("--boxes", action="store_true", help="also draw boxes; needs --draw")
+    parser.add_argument("--names", action="store_true", help="also draw the keypoints' names; needs --draw")
+    parser.add_argument("--heatmaps", action="store_true", help="also draw the keypoint maps; needs --draw")
+    parser.add_argument(
+        "--min-keypoints", type=int, default=3, help="draw and count only people with this many keypoints or more"
+    )
     add_predictor_options(parser)
     add_decode_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -52,10 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if options.draw and not options.out:
-        raise UsageError("--draw needs --out, the folder for the pictures")
+        raise UsageError("--draw needs --out, the folder for the drawn images")
     for name in ("boxes", "names", "heatmaps"):
         if getattr(options, name) and not options.draw:
-            raise UsageError(f"--{name} changes the pictures: it needs --draw")
+            raise UsageError(f"--{name} needs --draw")
     if "" in options.inputs:
         raise UsageError("inputs: expected paths, patterns or a camera's number, got an empty name")
     with usage_errors():
@@ -84,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class _Job:
-    """What a run collects: people, failures, and where they are written."""
+    """The state of a run: options, predictor, and the people and failures collected so far."""
 
     def __init__(self, options: argparse.Namespace, drawing: DrawConfig) -> None:
         self.options = options
@@ -105,6 +107,7 @@ class _Job:
         print_warnings("predict", [line])
 
     def add(self, name: str, poses: Poses) -> None:
+        """Add the people of an image."""
         image_id = len(self.images) + 1
         self.images.append({"id": image_id, "file_name": name, "poses": poses.to_dict()})
         self.results += poses.to_coco(image_id)
@@ -114,14 +117,14 @@ class _Job:
         return self.predictor.predict_many(images, keep_heatmaps=self.options.heatmaps)
 
     def picture(self, prediction: Prediction) -> Any:
-        """The image with its people, and the maps beside it if they were asked for."""
+        """The image with its people drawn; with --heatmaps, the keypoint maps beside it."""
         assert prediction.image is not None
         drawn = draw_poses(prediction.image, prediction.poses, self.drawing)
         if prediction.heatmaps is None:
             return drawn
-        skeleton, found = self.predictor.skeleton, prediction.heatmaps
-        maps = found.maps[skeleton.num_parts : skeleton.num_parts + skeleton.num_keypoints]
-        overlay = draw_heatmaps(prediction.image, maps, cell_size=found.cell_size)
+        skeleton, heatmaps = self.predictor.skeleton, prediction.heatmaps
+        maps = heatmaps.maps[skeleton.num_parts : skeleton.num_parts + skeleton.num_keypoints]
+        overlay = draw_heatmaps(prediction.image, maps, cell_size=heatmaps.cell_size)
         return side_by_side([drawn, overlay], ["people", "keypoint maps"])
 
     def progress(self, items: Iterable[Any], total: int | None, unit: str) -> Any:
@@ -130,7 +133,7 @@ class _Job:
         return tqdm(items, "predict", total, unit=unit, disable=True if self.options.json else None)
 
     def finish(self) -> int:
-        """Write and print what was found; the exit code."""
+        """Write and print the results; return the exit code."""
         report: dict[str, Any] = {"images": self.images, "people": self.people, "failed": self.failed}
         report["warnings"] = self.warnings
         if self.options.out:
@@ -157,12 +160,12 @@ def _run_images(paths: list[Path], job: _Job) -> None:
     job.inputs = len(paths)
     names = _picture_names(paths)
     if job.options.draw:
-        for path in paths:  # a picture must never replace what it was made from
+        for path in paths:  # a drawn image must never replace an input
             target = job.options.out / names[path]
             if any(target.resolve() == source.resolve() for source in paths):
-                raise UsageError(f"--out: the picture {target} would replace an input; choose another folder")
-    found = job.predictions(paths)
-    for path, prediction in job.progress(zip(paths, found, strict=True), len(paths), "image"):
+                raise UsageError(f"--out: the drawn image {target} would replace an input; choose another folder")
+    predictions = job.predictions(paths)
+    for path, prediction in job.progress(zip(paths, predictions, strict=True), len(paths), "image"):
         if prediction.error:
             job.failed[str(path)] = str(prediction.error)
             continue
@@ -173,15 +176,15 @@ def _run_images(paths: list[Path], job: _Job) -> None:
 
 
 def _picture_names(paths: list[Path]) -> dict[Path, str]:
-    """A name for each image's picture; images of one name in several folders get numbers."""
+    """A file name for each drawn image; inputs of the same name in several folders get numbers."""
     names: dict[Path, str] = {}
-    taken: set[str] = set()
+    used: set[str] = set()
     for path in paths:
         name, number = path.stem + PICTURE_SUFFIX, 1
-        while name in taken:
+        while name in used:
             number += 1
             name = f"{path.stem}_{number}{PICTURE_SUFFIX}"
-        taken.add(name)
+        used.add(name)
         names[path] = name
     return names
 
@@ -192,11 +195,11 @@ def _run_video(path: Path, job: _Job) -> None:
     target = job.options.out / f"{path.stem}_poses.mp4" if job.options.draw else None
     for line in frames.notes:
         job.warn(line)
-    found = job.predictions(frames)
+    predictions = job.predictions(frames)
     with video_writer(target, frames.rate, job.warn) as write:
-        for index, prediction in enumerate(job.progress(found, frames.count, "frame")):
+        for index, prediction in enumerate(job.progress(predictions, frames.count, "frame")):
             job.add(f"{path}#{index}", prediction.poses)
             if write:
                 write(job.picture(prediction))
     if not job.images:
-        job.failed[str(path)] = f"{path}: the video has no frame that can be read"
+        job.failed[str(path)] = f"{path}: no frame of the video can be read"

@@ -1,4 +1,4 @@
-"""`simplepose synth`: a data set of synthetic people in COCO format."""
+"""`simplepose synth`: write a data set of synthetic people in COCO format."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from simplepose.cli.options import print_json, usage_errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("out", help="a new or empty folder; gets images/*.jpg and annotations.json")
-    parser.add_argument("--images", type=int, default=100, help="how many")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
+    parser.add_argument("out", help="a new or empty folder for images/*.jpg and annotations.json")
+    parser.add_argument("--images", type=int, default=100, help="number of images")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same files")
     parser.add_argument("--size", type=int, default=256, help="height and width of the images in pixels")
-    parser.add_argument("--people", type=int, default=8, help="most people in an image")
-    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--people", type=int, default=8, help="maximum number of people in an image")
+    parser.add_argument("--workers", type=int, default=1, help="number of processes")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

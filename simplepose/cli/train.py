@@ -1,4 +1,4 @@
-"""`simplepose train`: train a network on COCO-style or synthetic data, or go on with a run."""
+"""`simplepose train`: train a network on COCO-style or synthetic data, or resume a run."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from simplepose.training.config import PRESETS, TrainConfig
 
     parser.add_argument("--data", help="annotation file, data folder, or synth:IMAGES,SEED for synthetic people")
-    parser.add_argument("--images", help="the image folder; default: found beside the annotations")
-    parser.add_argument("--val", help="as --data, to measure the AP on; default: the AP is of training images")
-    parser.add_argument("--val-images", help="the image folder of --val")
+    parser.add_argument("--images", help="image folder of --data; default: searched beside the annotations")
+    parser.add_argument("--val", help="validation data in the form of --data; default: the training images")
+    parser.add_argument("--val-images", help="image folder of --val")
     parser.add_argument("--preset", help=f"{', '.join(PRESETS)}; default: {DEFAULT_PRESET}")
     parser.add_argument("--out", metavar="RUN", help="a new or empty folder for the results")
-    parser.add_argument("--resume", metavar="RUN", help="go on with this run, with its settings")
-    parser.add_argument("--init", metavar="CHECKPOINT", help="start from these weights, also of another skeleton")
+    parser.add_argument("--resume", metavar="RUN", help="resume this run with its settings")
+    parser.add_argument("--init", metavar="CHECKPOINT", help="initial weights; their skeleton may differ")
     add_skeleton_option(parser)
     names = [f.name for f in fields(TrainConfig) if f.name not in ("data", "images", "val", "val_images", "init")]
     parser.add_argument(
@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="change settings, those of a part as model.width=64: " + ", ".join(names),
+        help="change settings, nested ones with a dot as in model.width=64: " + ", ".join(names),
     )
-    parser.add_argument("--stop-step", type=int, help="end after this step; go on with --resume")
+    parser.add_argument("--stop-step", type=int, help="stop after this step; --resume continues the run")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--tensorboard", action="store_true", help="also write files for TensorBoard")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -54,21 +54,21 @@ def run(options: argparse.Namespace) -> int:
     if out is None:
         raise UsageError("expected --out RUN or --resume RUN")
     if options.resume and options.out not in (None, options.resume):
-        raise UsageError(f"--out: expected {options.resume} as for --resume, or none, got {options.out}")
-    given = _given(options)
+        raise UsageError(f"--out: expected none or {options.resume} as for --resume, got {options.out}")
+    sources = _sources(options)
     if options.resume:
         if options.preset:
             raise UsageError("--preset: expected none with --resume, a run keeps its settings")
         config, skeleton = read_run(options.resume)
         with usage_errors():
-            changed = config.with_values({**given, **chosen_values(options.set)})
-        unlike = config.differences(changed)
-        if any(line.split(":")[0] not in CHANGEABLE_ON_RESUME for line in unlike):
-            raise UsageError(f"--resume: a run keeps its settings; changed here: {'; '.join(unlike)}")
+            changed = config.with_values({**sources, **chosen_values(options.set)})
+        differences = config.differences(changed)
+        if any(line.split(":")[0] not in CHANGEABLE_ON_RESUME for line in differences):
+            raise UsageError(f"--resume: a run keeps its settings; changed here: {'; '.join(differences)}")
         config = changed
     else:
         skeleton = chosen_skeleton(options)
-        config = _chosen_config(options, skeleton, given)
+        config = _chosen_config(options, skeleton, sources)
     if options.stop_step is not None and options.stop_step < 1:
         raise UsageError(f"--stop-step: expected 1 or more, got {options.stop_step}")
     report = train(
@@ -90,17 +90,18 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _chosen_config(options: argparse.Namespace, skeleton: Any, given: dict[str, str]) -> Any:
+def _chosen_config(options: argparse.Namespace, skeleton: Any, sources: dict[str, str]) -> Any:
+    """The configuration of a new run."""
     from simplepose.training.config import TrainConfig
 
-    if "data" not in given:
+    if "data" not in sources:
         raise UsageError("expected --data DIR, JSON or synth:IMAGES,SEED")
     with usage_errors():
         config = TrainConfig.preset(options.preset or DEFAULT_PRESET, skeleton)
-        return config.with_values({**chosen_values(options.set), **given})
+        return config.with_values({**chosen_values(options.set), **sources})
 
 
-def _given(options: argparse.Namespace) -> dict[str, str]:
-    """The sources that the command names."""
+def _sources(options: argparse.Namespace) -> dict[str, str]:
+    """The data, image folders and initial weights of the command line, by name."""
     names = ("data", "images", "val", "val_images", "init")
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}

@@ -1,6 +1,7 @@
-"""Oracle AP: decoding evaluated without a network, on maps rendered from annotations (DESIGN section 8).
+"""Oracle AP: the AP of the decoder on maps rendered from annotations, without a network.
 
-It isolates the decoder: real layouts of people, with perfect responses or with invented errors.
+See docs/design.md, Inference and evaluation. The result depends on the decoder alone: the layouts of people are real,
+the maps are perfect or have synthetic errors.
 """
 
 from __future__ import annotations

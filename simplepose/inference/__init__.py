@@ -1,1 +1,1 @@
-"""From images and videos to people."""
+"""Inference: detection of people in images and videos."""

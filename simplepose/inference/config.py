@@ -1,4 +1,4 @@
-"""The settings of a predictor, in one frozen dataclass."""
+"""The settings of a predictor in one frozen dataclass."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PredictorConfig:
-    """How a predictor runs its network and decodes the maps."""
+    """Settings of the network's runs and of decoding (docs/design.md, Inference and evaluation)."""
 
-    size: int | None = None  # height in pixels that scale 1 gives an image; None: the model's training size, or 512
-    fit: Fit = "height"  # "longer": the longer side gets that size, so that no image becomes larger than a square one
-    scales: Sequence[float] = (1.0,)  # multi-scale testing: the network runs once for each, the maps are averaged
-    flip: bool = False  # flip testing: it also runs on the mirrored images
+    size: int | None = None  # image height in pixels at scale 1; None: the training size of the model, or 512
+    fit: Fit = "height"  # the side that becomes `size`: "height", or the "longer" side, which bounds the input
+    scales: Sequence[float] = (1.0,)  # multi-scale testing: the network runs at each scale, the maps are averaged
+    flip: bool = False  # flip testing: the maps of the mirrored images are averaged in
     decode: DecodeConfig = DEFAULT_DECODE  # the rules of decoding
-    precision: Precision = "float32"  # of the network's arithmetic; maps are averaged and decoded as float32
-    optimize: bool = True  # run an `IMHN` as `optimize_for_inference` gives it, a copy; else autocast to `precision`
-    batch_size: int | None = None  # most images at once; None: 8 on CUDA devices, 1 elsewhere
+    precision: Precision = "float32"  # arithmetic of the network; maps are averaged and decoded in float32
+    optimize: bool = True  # run a copy of an `IMHN` by `optimize_for_inference`; otherwise autocast to `precision`
+    batch_size: int | None = None  # maximum number of images of a batch; None: 8 on CUDA devices, 1 elsewhere
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -41,10 +41,13 @@ class PredictorConfig:
             check_count("batch_size", self.batch_size)
 
     def with_changes(self, **changes: Unpack[PredictorOptions]) -> PredictorConfig:
-        """The same settings but for some.
+        """A copy with some settings replaced.
+
+        Args:
+            changes: the new values by field name.
 
         Raises:
-            TypeError: there is no such setting; the message lists those there are.
+            TypeError: a setting is unknown; the message lists the known ones.
         """
         for name in changes:
             if name not in self.__dataclass_fields__:
@@ -69,9 +72,9 @@ class PredictorOptions(TypedDict, total=False):
 
 def _check_scales(scales: Sequence[float]) -> tuple[float, ...]:
     try:
-        found = tuple(float(scale) for scale in scales)
+        values = tuple(float(scale) for scale in scales)
     except (TypeError, ValueError):
         raise TypeError(f"scales: expected numbers such as (0.5, 1.0), got {scales!r}") from None
-    if not found or not all(0.01 <= scale <= 100 for scale in found):
+    if not values or not all(0.01 <= scale <= 100 for scale in values):
         raise ValueError(f"scales: expected one or more numbers from 0.01 to 100, got {scales!r}")
-    return found
+    return values

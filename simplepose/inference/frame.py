@@ -1,4 +1,4 @@
-"""Frames: where an image lies in the network's input, from its pixels to the cells of the maps and back."""
+"""Frames: the geometry of an image in the network's input and in the maps."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 Fit = Literal["height", "longer"]
-"""Which side of an image gets the size asked for: its height, as in the paper, or the longer one."""
+"""The side of an image that is resized to the requested size: the height, as in the paper, or the longer side."""
 
 STRIDE = 4
 """Input pixels between two cells of the maps."""
 
 MULTIPLE = 64
-"""The network's input is padded to multiples of so many pixels."""
+"""The network's input is padded to multiples of this number of pixels."""
 
 PADDING = 128
-"""What padding is filled with."""
+"""The value of padded pixels."""
 
 MOST_HEIGHT, MOST_WIDTH = 2600, 3800
-"""The largest resized image; one that would become larger is kept within, at its aspect ratio."""
+"""The maximum size of a resized image in pixels. A larger image is scaled down to fit, at its aspect ratio."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """An image resized and padded for the network (DESIGN section 8). Pairs are (height, width).
+    """An image resized and padded for the network (docs/design.md, Conventions). Pairs are (height, width).
 
-    Pixel centers lie at integers, so a resize by the factor f takes x to ``(x + 1/2) f - 1/2``; padding and flips back
-    and forth move nothing; cell i lies at ``4 i + 1.5`` in the input.
+    Pixel centers lie at integers, so a resize by the factor f maps x to ``(x + 1/2) f - 1/2``. Padding does not move
+    pixels. Cell i of the maps lies at ``4 i + 1.5`` in the input.
     """
 
     image: tuple[int, int]  # the image's size
@@ -40,7 +40,17 @@ class Frame:
 
     @classmethod
     def fit(cls, image: tuple[int, int], size: int, scale: float = 1.0, fit: Fit = "height") -> Frame:
-        """The frame in which the image's height, or longer side, becomes ``size * scale``, within the largest."""
+        """The frame in which the image's height, or longer side, becomes ``size * scale`` pixels.
+
+        Args:
+            image: height and width of the image.
+            size: height, or longer side, in pixels at scale 1.
+            scale: factor on ``size``.
+            fit: the side that is meant.
+
+        Returns:
+            A frame of at most `MOST_HEIGHT` x `MOST_WIDTH` pixels.
+        """
         height, width = image
         side = height if fit == "height" else max(height, width)
         factor = min(size * scale / side, MOST_HEIGHT / height, MOST_WIDTH / width)
@@ -54,28 +64,28 @@ class Frame:
 
     @property
     def cells(self) -> tuple[int, int]:
-        """Size of the maps without padding; the last cells may reach out of the image."""
+        """Size of the maps without padding; the last cells may extend beyond the image."""
         height, width = (math.ceil(n / STRIDE) for n in self.resized)
         return height, width
 
     @cached_property
     def factor(self) -> tuple[float, float]:
-        """Input pixels to one of the image; the two differ by what rounding to whole pixels does."""
+        """Input pixels per image pixel; the two values differ only by the rounding to whole pixels."""
         return self.resized[0] / self.image[0], self.resized[1] / self.image[1]
 
     @property
     def cell_size(self) -> tuple[float, float]:
-        """Image pixels to one cell, in x and in y: cell i lies at ``(i + 1/2) cell_size - 1/2`` in the image."""
+        """Image pixels between two cells, in x and in y: cell i lies at ``(i + 1/2) cell_size - 1/2`` in the image."""
         return STRIDE / self.factor[1], STRIDE / self.factor[0]
 
     def place(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """``image`` ``[H, W, 3]`` in this frame: resized (bicubic), padded on the right and below."""
+        """The network's input: ``image`` ``[H, W, 3]`` resized (bicubic) and padded on the right and below."""
         height, width = self.resized
         result = np.full((*self.padded, image.shape[2]), PADDING, np.uint8)
         result[:height, :width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
         return result
 
     def to_image(self, xy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Positions ``[..., 2]`` (x, y) in pixels of the input as pixels of the image; NaN stays NaN."""
+        """Map positions ``[..., 2]`` (x, y) from input pixels to image pixels; NaN stays NaN."""
         factor = np.array(self.factor[::-1])
         return ((xy + 0.5) / factor - 0.5).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A pipeline: prepare on threads, run in batches, finish on threads, results in order."""
+"""A pipeline of three stages: prepare on threads, run in batches, finish on threads. Results come in input order."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Stages(Generic[Item, Prepared, Output, Result]):
-    """What is done with each item; every function may raise, which ends the pipeline at that item's turn or before."""
+    """The functions of the stages. An exception in one ends the pipeline, at the result of that item or earlier."""
 
     prepare: Callable[[Item], Prepared]  # on threads
-    key: Callable[[Prepared], Hashable]  # only those of one key share a batch; None: needs no run
-    run: Callable[[Sequence[Prepared]], Sequence[Output]]  # a batch, on the caller's thread
+    key: Callable[[Prepared], Hashable]  # items of equal key may share a batch; None: the item skips `run`
+    run: Callable[[Sequence[Prepared]], Sequence[Output]]  # runs a batch on the caller's thread
     finish: Callable[[Prepared, Output | None], Result]  # on threads
 
 
 @dataclass
 class _Slot(Generic[Prepared, Result]):
-    """An item on its way; there is a result as soon as its batch has run."""
+    """An item in the pipeline; `result` is set when its batch has run."""
 
     prepared: Future[Prepared]
     result: Future[Result] | None = None
@@ -38,15 +38,15 @@ def run_pipeline(
 ) -> Iterator[Result]:
     """The results of ``items``, in order.
 
-    While a batch runs, the next ones are prepared and the last one is finished. About three batches are on their way
-    at a time; ``items`` is read that far ahead, on the caller's thread. What shares a batch depends on the order of
-    the items alone, not on timing.
+    While a batch runs, later items are prepared and the batch before is finished. About three batches are in the
+    pipeline at a time; ``items`` is read that far ahead, on the caller's thread. The composition of a batch depends
+    on the order of the items only, not on timing.
 
     Args:
-        items: what to work on, read lazily.
-        stages: the work.
-        batch_size: most items of a batch.
-        workers: threads that prepare, and as many that finish.
+        items: the inputs, read lazily.
+        stages: the functions of the stages.
+        batch_size: maximum number of items of a batch.
+        workers: number of threads that prepare, and number of threads that finish.
     """
     source = iter(items)
     most = 3 * batch_size + workers
@@ -61,7 +61,7 @@ def run_pipeline(
                 return
             batch = _next_batch(slots, stages.key, batch_size)
             _run_batch(batch, stages, finishers)
-            must_wait = not batch  # for one result; then there may be new items to run
+            must_wait = not batch  # nothing to run: wait for one result, which makes room for new items
             while slots and (head := slots[0].result) and (must_wait or head.done()):
                 slots.popleft()
                 must_wait = False
@@ -74,7 +74,7 @@ def run_pipeline(
 def _next_batch(
     slots: Iterable[_Slot[Prepared, Result]], key: Callable[[Prepared], Hashable], batch_size: int
 ) -> list[_Slot[Prepared, Result]]:
-    """The first slot that has not run and those after it with its key."""
+    """The first slot that has not run and the next slots of equal key, at most ``batch_size``."""
     waiting = [slot for slot in slots if slot.result is None]
     batch: list[_Slot[Prepared, Result]] = []
     for slot in waiting:

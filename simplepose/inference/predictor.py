@@ -1,4 +1,7 @@
-"""Predictor: images in, people out; resize, network at several scales, average, decode (DESIGN section 8)."""
+"""Predictor: from images to people. It resizes, runs the network at all scales, averages the maps and decodes.
+
+See docs/design.md, Inference and evaluation.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 Image = NDArray[np.uint8]
 
 DEFAULT_SIZE = 512
-"""The height that scale 1 gives an image where the model does not say what it was trained for."""
+"""Image height in pixels at scale 1 for a model without a training size."""
 
 DEFAULT_PREDICTOR = PredictorConfig()
 
@@ -47,29 +50,29 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 
 @dataclass(frozen=True)
 class Prepared:
-    """An image made ready for the network, or why it could not be."""
+    """An image prepared for the network, or the error that prevented it."""
 
-    source: Any  # what the caller gave
+    source: Any  # the caller's argument: a path, array, tensor or PIL image
     image: Image | None = None  # [H, W, 3] BGR
     grid: Frame | None = None  # the frame of scale 1
-    frames: tuple[Frame, ...] = ()  # one a scale
-    inputs: tuple[Image, ...] = ()  # [padded height, padded width, 3] each
+    frames: tuple[Frame, ...] = ()  # one for each scale
+    inputs: tuple[Image, ...] = ()  # [padded height, padded width, 3], one for each scale
     error: ImageError | None = None
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What `Predictor.predict_many` found in one image, or why it could not."""
+    """The result of `Predictor.predict_many` for one image."""
 
-    source: Any  # what the caller gave
-    image: Image | None  # [H, W, 3] BGR, upright, to draw on; None after an error
-    error: ImageError | None
+    source: Any  # the caller's argument: a path, array, tensor or PIL image
+    image: Image | None  # [H, W, 3] BGR, upright; None after an error
+    error: ImageError | None  # the reason why there are no poses
     _poses: Poses | None
-    heatmaps: Heatmaps | None = None  # the averaged maps, if `predict_many` was asked to keep them
+    heatmaps: Heatmaps | None = None  # the averaged maps, with ``keep_heatmaps``
 
     @property
     def poses(self) -> Poses:
-        """The people; raises `error` if there is one."""
+        """The people of the image; raises `error` if there is one."""
         if self._poses is None:
             raise self.error or AssertionError("neither poses nor error")
         return self._poses
@@ -77,35 +80,32 @@ class Prediction:
 
 @dataclass(frozen=True)
 class _Running:
-    """What is being made of an image: heatmaps, or its place in a batch that a GPU decodes.
-
-    A GPU may still be at work; its event says when heatmaps are done.
-    """
+    """An image in processing: either its heatmaps, or its index in a batch that a GPU decodes."""
 
     frame: Frame
     batch: DecodeBatch | None = None
-    place: int = 0
+    index: int = 0  # of the image in `batch`
     heatmaps: Heatmaps | None = None
-    done: torch.cuda.Event | None = None
-    keep: bool = False  # whether the prediction carries the heatmaps
+    done: torch.cuda.Event | None = None  # recorded after the heatmaps; None on the CPU
+    keep: bool = False  # whether the prediction holds the heatmaps
 
 
 class Predictor:
-    """Finds the people in images.
+    """Detects the people in images (docs/design.md, Inference and evaluation).
+
+    The attribute `config` holds the settings with the resolved size and batch size.
 
     Args:
-        model: an `IMHN`, or anything that turns ``[B, 3, H, W]`` in [0, 1], BGR, H and W multiples of 64, into
-            ``[B, C, H/4, W/4]`` maps, C = L + J or L + J + 2.
-        skeleton: what the maps are.
-        config: the settings, such as sizes, scales and the rules of decoding.
-        device: where images go; default: where the model's parameters are.
+        model: an `IMHN`, or another callable that maps ``[B, 3, H, W]`` images (BGR in [0, 1], H and W multiples of
+            64) to ``[B, C, H/4, W/4]`` maps, C = L + J or L + J + 2.
+        skeleton: the keypoint types and parts of the maps.
+        config: the settings, such as size, scales and the rules of decoding.
+        device: the device of the network; default: the device of the model's parameters.
         options: fields of `PredictorConfig` that replace those of ``config``.
-
-    `config` holds the settings with the size and the batch size worked out.
 
     Raises:
         TypeError, ValueError: an argument is not as described; the message names it.
-        RuntimeError: there is no such device.
+        RuntimeError: the device does not exist.
     """
 
     def __init__(
@@ -140,23 +140,23 @@ class Predictor:
         config: PredictorConfig = DEFAULT_PREDICTOR,
         **options: Unpack[PredictorOptions],
     ) -> Predictor:
-        """The predictor of a checkpoint: its network, its skeleton and, by default, its training size.
+        """A predictor with the network and skeleton of a checkpoint and, by default, its training size.
 
         Args:
-            name_or_path: weights that come with the package, or a file (`load_checkpoint`).
-            device: "auto" takes a CUDA device if there is one.
+            name_or_path: name of shipped weights, or a file (`load_checkpoint`).
+            device: "auto" selects a CUDA device if there is one.
             config, options: see `Predictor`.
 
         Raises:
             FileNotFoundError, CheckpointError: see `load_checkpoint`.
         """
-        found = find_device(device)
+        resolved = find_device(device)
         checkpoint = load_checkpoint(name_or_path)
-        return cls(checkpoint.build(found), checkpoint.skeleton, config, device=found, **options)
+        return cls(checkpoint.build(resolved), checkpoint.skeleton, config, device=resolved, **options)
 
     @property
     def size(self) -> int:
-        """The height, or longer side, in pixels that scale 1 gives an image."""
+        """Height, or longer side, of an image in pixels at scale 1."""
         assert self.config.size is not None
         return self.config.size
 
@@ -165,21 +165,24 @@ class Predictor:
     @overload
     def __call__(self, images: Any) -> Poses: ...
     def __call__(self, images: Any) -> Poses | list[Poses]:
-        """The people in an image, or in each of a list.
+        """The people in an image, or in each image of a list.
 
         Args:
-            images: a path, NumPy array (BGR), PIL image or torch tensor, as `as_image` takes them, or a list of such.
+            images: a path, NumPy array (BGR), PIL image or torch tensor as in `as_image`, or a list of these.
+
+        Returns:
+            `Poses` in image pixels, or a list of them.
 
         Raises:
-            ImageError: an image cannot be read or used; `predict_many` goes on with the others.
-            TypeError: an image is none of the above.
+            ImageError: an image cannot be read or used. (`predict_many` continues with the other images.)
+            TypeError: an image has none of these types.
         """
         if isinstance(images, list | tuple):
             return [prediction.poses for prediction in self.predict_many(images)]
         return self.decode(self.heatmaps(images))
 
     def heatmaps(self, image: Any) -> Heatmaps:
-        """The averaged maps of one image, and where they lie on it; raises as `__call__` does."""
+        """The averaged maps of one image with their frame; arguments and errors as in `__call__`."""
         prepared = self.prepare(image)
         if prepared.error:
             raise prepared.error
@@ -188,21 +191,21 @@ class Predictor:
     def predict_many(
         self, images: Iterable[Any], *, batch_size: int | None = None, keep_heatmaps: bool = False
     ) -> Iterator[Prediction]:
-        """The people in each image, in order, while images are read, resized and decoded on threads beside the network.
+        """The people in each image, in order. Other threads read, resize and decode while the network runs.
 
-        Images whose inputs have the same size go through the network together.
+        Consecutive images with inputs of the same size form a batch.
 
         Args:
-            images: what ``__call__`` takes, read lazily some ``3 * batch_size`` images ahead. (For a camera call the
-                predictor itself: what is read ahead is late.)
-            batch_size: most images at once; default: the predictor's.
-            keep_heatmaps: whether predictions carry the averaged maps.
+            images: images as in ``__call__``, read lazily, about ``3 * batch_size`` images ahead. (For a camera, call
+                the predictor for each image instead: reading ahead adds latency.)
+            batch_size: maximum number of images of a batch; default: the predictor's.
+            keep_heatmaps: whether predictions hold the averaged maps.
 
         Yields:
-            One `Prediction` an image. An image that cannot be read has an ``error`` and no poses.
+            One `Prediction` for each image. An image that cannot be read has an ``error`` and no poses.
 
         Raises:
-            TypeError: an image is nothing that could be one.
+            TypeError: ``images`` is a single path, or an image has none of the types of ``__call__``.
         """
         if isinstance(images, str | os.PathLike):
             raise TypeError(f"images: expected several images, got the path {os.fspath(images)!r}; put it into a list")
@@ -212,7 +215,7 @@ class Predictor:
         return run_pipeline(images, stages, batch_size=size, workers=min(4, os.cpu_count() or 1))
 
     def prepare(self, image: Any) -> Prepared:
-        """The first step: read, resize to every scale and pad. An `ImageError` is returned, not raised."""
+        """Step 1: read an image, resize it to every scale and pad it. An `ImageError` is returned, not raised."""
         try:
             pixels = as_image(image)
         except ImageError as error:
@@ -224,26 +227,28 @@ class Predictor:
 
     @torch.inference_mode()
     def run_network(self, batch: Sequence[Prepared]) -> list[Tensor]:
-        """The second step: ``[B, C, h, w]`` float32 maps a scale, padding included, mirrored runs averaged in."""
+        """Step 2: one ``[B, C, h, w]`` float32 tensor of maps for each scale, with padding, after flip testing."""
         return [self._run_scale(np.stack(inputs)) for inputs in zip(*(p.inputs for p in batch), strict=True)]
 
     @torch.inference_mode()
     def average(self, batch: Sequence[Prepared], maps: Sequence[Tensor]) -> list[Heatmaps]:
-        """The third step: the scales' maps without padding, brought to the grid of scale 1 and averaged."""
+        """Step 3: remove the padding, resample the maps of all scales to the grid of scale 1 and average them."""
         result = []
         for i, prepared in enumerate(batch):
             assert prepared.grid is not None
             grid = prepared.grid
-            same = [resample(m[i], f, grid) for m, f in zip(maps, prepared.frames, strict=True)]
-            result.append(Heatmaps(torch.stack(same).mean(0) if len(same) > 1 else same[0], grid))
+            resampled = [resample(m[i], f, grid) for m, f in zip(maps, prepared.frames, strict=True)]
+            mean = torch.stack(resampled).mean(0) if len(resampled) > 1 else resampled[0]
+            result.append(Heatmaps(mean, grid))
         return result
 
     def decode(self, heatmaps: Heatmaps) -> Poses:
-        """The last step: group the people on the grid, in image pixels."""
+        """Step 4: decode the maps into people, in image pixels."""
         count = self.skeleton.num_parts + self.skeleton.num_keypoints
         return _on_image(decode(heatmaps.maps[:count], self.skeleton, self.config.decode, STRIDE)[0], heatmaps.frame)
 
     def _run_batch(self, batch: Sequence[Prepared]) -> list[_Running]:
+        """Run the network on a batch; CUDA maps are also decoded by kernels."""
         if resolve("decode", "auto", self.device) == "cuda":
             return self._start_decoding(batch)
         return self._start_averaging(batch, keep=False)
@@ -252,31 +257,32 @@ class Predictor:
         """The averaged maps of a batch, which `_finish` decodes."""
         heatmaps = self.average(batch, self.run_network(batch))
         done = torch.cuda.current_stream(self.device).record_event() if self.device.type == "cuda" else None
-        return [_Running(one.frame, heatmaps=one, done=done, keep=keep) for one in heatmaps]
+        return [_Running(image.frame, heatmaps=image, done=done, keep=keep) for image in heatmaps]
 
     @torch.inference_mode()
     def _start_decoding(self, batch: Sequence[Prepared]) -> list[_Running]:
-        """As `_run_batch`, with the kernels behind the network on its stream."""
+        """Run the network on a batch and enqueue the decoding kernels after it on the same stream."""
         frames = [prepared.grid for prepared in batch if prepared.grid is not None]
         if self.config.scales != (1.0,):
             heatmaps = self.average(batch, self.run_network(batch))
-            alone = [DecodeBatch(one.maps[None].contiguous(), self.skeleton, self.config.decode) for one in heatmaps]
-            return [_Running(frame, one) for frame, one in zip(frames, alone, strict=True)]
+            batches = [DecodeBatch(h.maps[None].contiguous(), self.skeleton, self.config.decode) for h in heatmaps]
+            return [_Running(frame, decoding) for frame, decoding in zip(frames, batches, strict=True)]
         maps = self._network_maps(np.stack([prepared.inputs[0] for prepared in batch])).contiguous()
         sizes = np.array([frame.cells for frame in frames], np.int32)
         mirror = self.skeleton.channel_flip[: maps.shape[1]].astype(np.int32) if self.config.flip else None
         decoding = DecodeBatch(maps, self.skeleton, self.config.decode, sizes, mirror)
-        return [_Running(frame, decoding, place) for place, frame in enumerate(frames)]
+        return [_Running(frame, decoding, index) for index, frame in enumerate(frames)]
 
     def _finish(self, prepared: Prepared, running: _Running | None) -> Prediction:
+        """The prediction of an image; ``running`` is None if the image could not be read."""
         if running is None:
             return Prediction(prepared.source, prepared.image, prepared.error, None)
         if running.batch is not None:
-            poses = _on_image(running.batch.poses(running.place, *grid_to_image(STRIDE)), running.frame)
+            poses = _on_image(running.batch.poses(running.index, *grid_to_image(STRIDE)), running.frame)
             return Prediction(prepared.source, prepared.image, None, poses)
         assert running.heatmaps is not None
         if running.done is not None:
-            running.done.synchronize()  # this thread's stream need not be the one the network runs on
+            running.done.synchronize()  # the current stream of this thread may differ from the network's
         poses = self.decode(running.heatmaps)
         heatmaps = running.heatmaps if running.keep else None
         return Prediction(prepared.source, prepared.image, None, poses, heatmaps)
@@ -289,41 +295,47 @@ class Predictor:
         """``[B, H, W, 3]`` -> ``[B, C, H/4, W/4]``; with flip ``[2 B, C, H/4, W/4]``, the mirrored images last."""
         pixels = torch.from_numpy(inputs)
         if self.device.type == "cuda":
-            pixels = pixels.pin_memory()  # otherwise the copy waits for the batch that is running
+            pixels = pixels.pin_memory()  # a copy from pageable memory would wait for the running batch
         x = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
         return self._call(torch.cat([x, x.flip(3)]) if self.config.flip else x)
 
     def _call(self, x: Tensor) -> Tensor:
-        """The model's maps as float32, checked: what is wrong with them would only show as wrong people."""
+        """The model's maps as float32. Their shape is checked: wrong maps could decode into wrong people silently."""
         autocast = self._autocast not in (None, torch.float32)
         with torch.autocast(self.device.type, self._autocast) if autocast else nullcontext():
             maps: Tensor = self.model(x)
         most = self.skeleton.num_channels
         grid = (x.shape[2] // STRIDE, x.shape[3] // STRIDE)
-        known = [(len(x), channels, *grid) for channels in (most - EXTRA_CHANNELS, most)]
-        if tuple(maps.shape) not in known:
-            expected = " or ".join(str(list(shape)) for shape in known)
+        valid = [(len(x), channels, *grid) for channels in (most - EXTRA_CHANNELS, most)]
+        if tuple(maps.shape) not in valid:
+            expected = " or ".join(str(list(shape)) for shape in valid)
             raise ValueError(f"model: expected maps {expected} for an input {list(x.shape)}, got {list(maps.shape)}")
         return maps.float()
 
 
 def _on_image(poses: Poses, frame: Frame) -> Poses:
+    """Map poses from input pixels to image pixels, in place."""
     poses.keypoints[..., :2] = frame.to_image(poses.keypoints[..., :2])
     return poses
 
 
 def _input_shapes(prepared: Prepared) -> tuple[tuple[int, ...], ...] | None:
+    """The key of a batch: images with inputs of equal shapes run together."""
     return None if prepared.error else tuple(pixels.shape for pixels in prepared.inputs)
 
 
 def _ready(model: Any, device: torch.device, optimized: Precision | None) -> Any:
-    """The model on its device, optimized with a precision if it can be; one in training mode is refused."""
+    """The model on its device; an `IMHN` is optimized for inference if ``optimized`` is a precision.
+
+    Raises:
+        ValueError: the model is in training mode.
+    """
     if isinstance(model, IMHN) and optimized:
         return optimize_for_inference(model, precision=optimized).to(device)
     if not isinstance(model, nn.Module):
         return model
     if model.training:
-        raise ValueError("model: expected one in eval mode (model.eval()), got one in training mode")
+        raise ValueError("model: expected a model in eval mode (model.eval()), got a model in training mode")
     return model.to(device)
 
 

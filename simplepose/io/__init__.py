@@ -1,1 +1,1 @@
-"""Files: atomic writes and stored arrays."""
+"""File access: atomic writes and stored arrays."""

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes: a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside ``path``; what the block writes there becomes ``path`` when the block ends.
+    """A temporary path in the folder of ``path``. When the block ends, the file written there replaces ``path``.
 
-    After an exception, or when the process is killed, ``path`` is as it was; an exception also removes the temporary
-    file. The data are on the disk before the name changes (fsync of the file, then of the folder).
+    After an exception, or if the process is killed, ``path`` is unchanged; an exception also removes the temporary
+    file. The file is synced to disk before it is renamed, and the folder after that.
 
     Raises:
         FileNotFoundError: the folder does not exist.
@@ -37,7 +37,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 def sync(path: Path) -> None:
     """Wait until a file's or folder's data are on the disk."""
-    if path.is_dir() and os.name != "posix":  # there folders cannot be opened, and need not be
+    if path.is_dir() and os.name != "posix":  # elsewhere folders cannot be opened, and need no sync
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
@@ -47,7 +47,7 @@ def sync(path: Path) -> None:
 
 
 def write_json(path: str | Path, data: Any) -> None:
-    """Write plain values as JSON, whole or not at all; folders are made where they are missing."""
+    """Write plain values as JSON by `atomic_write`; missing folders are created."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

@@ -1,1 +1,1 @@
-"""The four ops and decode: one public file an op, over three implementations."""
+"""The public operations, one file each, and the dispatch to their implementations (docs/design.md, Operations)."""

@@ -1,4 +1,4 @@
-"""assign_keypoints: the greedy assignment of peaks to people. Public function and its implementations."""
+"""assign_keypoints: the greedy assignment of peaks to people. Public function and dispatch to its implementations."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ def assign_keypoints(
     stride: int = 4,
     backend: Backend = "auto",
 ) -> list[Poses]:
-    """People: the greedy assignment (rules 3 to 7 of docs/decoding.md; paper section 3.4).
+    """Group peaks into people by the greedy assignment (rules 3 to 7 of docs/decoding.md; paper section 3.4).
 
     Args:
-        peaks: what `find_peaks` gave.
-        parts: what `match_parts` gave for the same images.
-        skeleton: what keypoints and parts are.
-        config: everything but the peak and sample settings is used.
+        peaks: the result of `find_peaks`, of one image or one for each image.
+        parts: the result of `match_parts` for the same images.
+        skeleton: the keypoint types and parts.
+        config: the rules of grouping; the settings of rules 1 and 2 are not used.
         stride: image pixels between two cells of the maps.
-        backend: which implementation runs (`simplepose.ops.backend`), always on the CPU. All give the same bits.
+        backend: the implementation (`simplepose.ops.backend`). It always runs on the CPU. All give the same bits.
 
     Returns:
-        One `Poses` an image, in image pixels.
+        One `Poses` for each image, in image pixels.
 
     Raises:
         TypeError, ValueError: an argument is not as described; the message names it.
-        RuntimeError: the backend cannot run here; the message says why.
+        RuntimeError: the backend cannot run here; the message states the reason.
     """
     check_call(skeleton, config, backend)
     stride = check_count("stride", stride)
     peaks_of = [peaks] if isinstance(peaks, Peaks) else list(peaks)
     parts_of = per_image("parts", parts, CandidateParts, len(peaks_of))
     pairs = list(zip(per_image("peaks", peaks_of, Peaks, len(peaks_of)), parts_of, strict=True))
-    for one, its_parts in pairs:
-        check_peaks(one, skeleton)
-        check_parts(its_parts, one, skeleton)
+    for image_peaks, image_parts in pairs:
+        check_peaks(image_peaks, skeleton)
+        check_parts(image_parts, image_peaks, skeleton)
     implementation = resolve("assign_keypoints", backend)
     return [group_image(*pair, skeleton, config, stride, implementation) for pair in pairs]
 
@@ -61,7 +61,7 @@ def group_image(
     stride: int,
     implementation: Implementation,
 ) -> Poses:
-    """`assign_keypoints` of one image; its arguments are not checked."""
+    """`assign_keypoints` of one image, without checks of the arguments."""
     keypoints, scores = _IMPLEMENTATIONS[implementation](peaks, parts, skeleton, config, stride)
     return Poses(keypoints, scores, skeleton, peaks.truncated)
 

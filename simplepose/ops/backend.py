@@ -1,4 +1,4 @@
-"""Which implementation runs an op on an input: one rule for all ops and for `decode`.
+"""Dispatch: the implementation that runs an op on an input. All ops and `decode` follow one rule.
 
 | backend | arrays and CPU tensors | CUDA tensors |
 |---|---|---|
@@ -7,9 +7,9 @@
 | "reference" | NumPy | NumPy, on a copy in host memory |
 | "auto" | native, else PyTorch, else NumPy | native, else PyTorch |
 
-"native" raises where the build cannot run on the device. "auto" warns once a device when it does not take the native
-implementation. Tensors on other devices have no native implementation. `assign_keypoints` always runs on the CPU and
-has no PyTorch implementation: "torch" takes C++ there, or NumPy where nothing is built.
+"native" raises an error if the build cannot run on the device. "auto" warns once for each kind of device if it does
+not use the native implementation. Tensors on other devices have no native implementation. `assign_keypoints` always
+runs on the CPU and has no PyTorch implementation: for it, "torch" means C++, or NumPy where nothing is built.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from simplepose.ops.native import module as native
 Implementation = Literal["cpp", "cuda", "torch", "reference"]
 
 SLOWDOWN = {"torch": "7 to 150 times", "reference": "50 to 300 times"}
-"""How much longer an op takes than in C++. Measured by ``pytest benchmarks/bench_decode.py
+"""How much slower an op is than in C++. Measured by ``pytest benchmarks/bench_decode.py
 benchmarks/bench_render_targets.py``."""
 
 
 class Device(NamedTuple):
-    """A device as `torch.device` names it."""
+    """A device, described without torch."""
 
-    type: str
-    number: int = 0  # its index
+    type: str  # as in `torch.device`: "cpu", "cuda", ...
+    number: int = 0  # the index of the device among those of its type
 
 
 CPU = Device("cpu")
 
 
 class Choice(NamedTuple):
-    """What runs an op, and why it is not the native implementation (empty if it is)."""
+    """The implementation that runs an op."""
 
     implementation: Implementation
-    reason: str = ""
+    reason: str = ""  # why "auto" does not use the native implementation; empty if it does
 
 
 def device_of(value: object) -> Device:
-    """Where an argument is: an array, a tensor, or a `torch.device` itself (CUDA without an index: the current one)."""
+    """The device of an array or tensor, or of a `torch.device` (a CUDA device without an index is the current one)."""
     torch = sys.modules.get("torch")
     if isinstance(value, Device) or torch is None:
         return value if isinstance(value, Device) else CPU
@@ -61,11 +61,11 @@ def device_of(value: object) -> Device:
 
 
 def choose(op: str, backend: str, device: Device = CPU) -> Choice:
-    """The implementation of ``op`` that ``backend`` means for data on ``device``.
+    """The implementation of ``op`` that ``backend`` selects for data on ``device``.
 
     Raises:
-        ValueError: there is no such backend.
-        RuntimeError: the backend cannot run here; the message says why and what to do.
+        ValueError: the backend is unknown.
+        RuntimeError: the backend cannot run here; the message states the reason and the remedy.
     """
     check_backend(backend)
     if backend == "reference":
@@ -84,7 +84,7 @@ def choose(op: str, backend: str, device: Device = CPU) -> Choice:
 
 
 def resolve(op: str, backend: str, value: object = CPU) -> Implementation:
-    """`choose` for the device of ``value``; warns the first time that "auto" is not native on a kind of device."""
+    """`choose` for the device of ``value``. Warns the first time that "auto" is not native on a kind of device."""
     device = device_of(value)
     implementation, reason = choose(op, backend, device)
     if reason and backend == "auto":
@@ -93,7 +93,7 @@ def resolve(op: str, backend: str, value: object = CPU) -> Implementation:
 
 
 def why_not_native(device: Device) -> str:
-    """Why the native ops cannot run on a device, in one line; empty if they can."""
+    """The reason why the native ops cannot run on a device, in one line; empty if they can."""
     module, reason = native.load_native()
     if module is None or device.type == "cpu":
         return reason
@@ -104,7 +104,7 @@ def why_not_native(device: Device) -> str:
 
 @lru_cache(maxsize=1)
 def torch_installed() -> bool:
-    """Whether PyTorch can be imported; it is not imported."""
+    """Whether PyTorch is installed. Does not import it."""
     return importlib.util.find_spec("torch") is not None
 
 

@@ -1,4 +1,4 @@
-"""The settings of the ops: frozen dataclasses, checked when they are made."""
+"""The settings of the ops: frozen dataclasses whose values are checked at construction."""
 
 from __future__ import annotations
 
@@ -14,26 +14,25 @@ Backend = Literal["auto", "native", "torch", "reference"]
 
 
 MAX_PEAKS = 4096
-"""Most peaks of a keypoint type; the native ops count their pairs in 32 bits."""
+"""Upper limit of ``DecodeConfig.max_peaks``: the native ops count pairs of peaks in 32 bits."""
 
 MAX_SAMPLES = 64
-"""Most samples along a part."""
+"""Upper limit of ``DecodeConfig.num_samples``."""
 
 
 @dataclass(frozen=True)
 class TargetConfig:
-    """How `render_targets` draws. Lengths are image pixels; the defaults are the paper's at 512 x 512 input."""
+    """Settings of `render_targets`. Lengths are image pixels; the defaults are the paper's for 512 x 512 input."""
 
     keypoint_sigma: float = 9.0  # standard deviation of a keypoint's Gaussian
     part_sigma: float = 7.0  # standard deviation across a part
-    threshold: float = 0.015  # values below it are zero; it also sets the width of a part's ellipse
+    threshold: float = 0.015  # smaller values become 0; it also sets the width of a part's ellipse
     stride: int = 4  # image pixels between two cells of the maps
-    shape: Shape = "ellipse"  # "ellipse": the paper; "line": the released code, to reproduce its training
+    shape: Shape = "ellipse"  # of a part: "ellipse" as in the paper, "line" as in the released code
 
     def __post_init__(self) -> None:
-        check_number(
-            "keypoint_sigma", self.keypoint_sigma, least=0.01, most=1e5
-        )  # float32 holds the squares and their inverses
+        # Within these limits float32 holds the squares of the widths and their inverses.
+        check_number("keypoint_sigma", self.keypoint_sigma, least=0.01, most=1e5)
         check_number("part_sigma", self.part_sigma, least=0.01, most=1e5)
         check_number("threshold", self.threshold, least=1e-6, below=1.0)
         check_count("stride", self.stride, 1)
@@ -41,33 +40,36 @@ class TargetConfig:
 
     @classmethod
     def for_input(cls, size: int, **changes: Any) -> TargetConfig:
-        """The paper's widths for a square network input of ``size`` pixels.
+        """The configuration with the paper's widths for a square network input of ``size`` pixels.
 
-        9 and 7 px at 512 and 7 and 5 px at 384 (section 4.1 of the paper); other sizes scale those of 512.
+        ``keypoint_sigma`` and ``part_sigma`` are 9 and 7 px at 512, and 7 and 5 px at 384 (paper, section 4.1). For
+        other sizes the widths at 512 are scaled.
+
+        Args:
+            size: height and width of the network's input in pixels.
+            changes: fields that replace those of the result.
         """
-        known = {512: (9.0, 7.0), 384: (7.0, 5.0)}
-        keypoint, part = known.get(size, (9.0 * size / 512, 7.0 * size / 512))
+        paper_widths = {512: (9.0, 7.0), 384: (7.0, 5.0)}
+        keypoint, part = paper_widths.get(size, (9.0 * size / 512, 7.0 * size / 512))
         return replace(cls(keypoint_sigma=keypoint, part_sigma=part), **changes)
 
 
 @dataclass(frozen=True)
 class DecodeConfig:
-    """The rules of grouping, by their numbers in docs/decoding.md. Lengths are cells of the maps."""
+    """Settings of decoding, with the numbers of the rules in docs/decoding.md. Lengths are cells of the maps."""
 
-    peak_threshold: float = 0.1  # rule 1: a peak's least value
-    max_peaks: int = 256  # rule 1: most peaks of one keypoint type; more are cut by score
-    part_threshold: float = 0.1  # rule 2: what a sample along a part must exceed
-    num_samples: int = 10  # rule 2: samples along a part, both ends included
-    min_sample_fraction: float = 0.8  # rule 2: the fraction of samples that must exceed the threshold
-    part_score: PartScore = (
-        "product"  # rule 2: response x both scores, or the paper's 0.5 response + 0.25 (both scores)
-    )
+    peak_threshold: float = 0.1  # rule 1: minimum value of a peak
+    max_peaks: int = 256  # rule 1: maximum number of peaks of a keypoint type; those of highest score are kept
+    part_threshold: float = 0.1  # rule 2: threshold of the samples along a part
+    num_samples: int = 10  # rule 2: number of samples along a part, both ends included
+    min_sample_fraction: float = 0.8  # rule 2: minimum fraction of samples that exceed the threshold
+    part_score: PartScore = "product"  # rule 2: response x both peak scores, or the paper's "weighted_sum"
     reassign: bool = True  # rule 4: keypoints may move to the pose with the higher part score
-    min_single_score: float = 0.2  # rule 5: a keypoint alone needs this score
+    min_single_score: float = 0.2  # rule 5: minimum score of a single keypoint
     join_distance: float = 1.5  # rule 5: fragments join within join_distance x size; 0 skips the rule
-    min_join_size: float = 10.0  # rule 5: the least size of a fragment
-    min_keypoints: int = 1  # rule 6: the least number of keypoints of a pose
-    allow_shared_keypoints: bool = False  # rule 7: a pose may also take a peak that another pose has
+    min_join_size: float = 10.0  # rule 5: minimum size of a fragment
+    min_keypoints: int = 1  # rule 6: minimum number of keypoints of a pose
+    allow_shared_keypoints: bool = False  # rule 7: poses may share a peak
 
     def __post_init__(self) -> None:
         check_number("peak_threshold", self.peak_threshold, least=1e-6, most=1e30)  # float32 holds these limits
@@ -85,12 +87,16 @@ class DecodeConfig:
 
     @property
     def min_samples(self) -> int:
-        """How many samples must exceed ``part_threshold``."""
+        """The minimum number of samples that exceed ``part_threshold``."""
         return max(1, math.ceil(self.min_sample_fraction * self.num_samples - 1e-9))
 
     @classmethod
     def paper(cls, **changes: Any) -> DecodeConfig:
-        """The paper's assignment (section 3.4): weighted sum, no reassignment, no joining, two keypoints or more."""
+        """The paper's assignment (section 3.4): weighted sum, no reassignment, no joining, at least two keypoints.
+
+        Args:
+            changes: fields that replace those of the result.
+        """
         return replace(cls(part_score="weighted_sum", reassign=False, join_distance=0.0, min_keypoints=2), **changes)
 
 

@@ -1,4 +1,4 @@
-"""decode: heatmaps in, people out. find_peaks, match_parts and assign_keypoints in one call."""
+"""decode: from heatmaps to people. It runs find_peaks, match_parts and assign_keypoints in one call."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ def decode(
     backend: Backend = "auto",
     threads: int | None = None,
 ) -> list[Poses]:
-    """Group the people that heatmaps show.
+    """Decode heatmaps into the poses of people (docs/decoding.md; paper, section 3.4).
 
     Args:
-        heatmaps: ``[C, H, W]`` or ``[B, C, H, W]``, NumPy or torch, CPU or CUDA; C = L + J (parts, then keypoints)
-            or L + J + 2. float32; float16 and bfloat16 are converted, arrays that are not contiguous are copied.
-            Values that are not finite read as 0.
-        skeleton: what the channels are.
+        heatmaps: ``[C, H, W]`` or ``[B, C, H, W]``, NumPy or torch, on the CPU or a CUDA device. C = L + J (parts,
+            then keypoints) or L + J + 2. float32; float16 and bfloat16 are converted. Arrays that are not contiguous
+            are copied. Values that are not finite read as 0.
+        skeleton: the keypoint types and parts of the channels.
         config: the rules; ``DecodeConfig.paper()`` is the paper's assignment.
         stride: image pixels between two cells of the maps.
-        backend: which implementation runs (`simplepose.ops.backend`). Maps of CUDA tensors stay on their device, where
-            the kernels find and match peaks; people are always grouped on the CPU. All give the same bits.
-        threads: images of a batch are decoded on at most so many threads (one after the other where PyTorch or the
-            reference runs); default: all processors. The result does not depend on it.
+        backend: the implementation (`simplepose.ops.backend`). Maps of CUDA tensors stay on their device, where
+            kernels find and match the peaks. Peaks are always grouped on the CPU. All give the same bits.
+        threads: maximum number of threads that decode the images of a batch in C++; default: all processors. The
+            other implementations decode one image after the other. The result does not depend on it.
 
     Returns:
-        One `Poses` an image, keypoints in image pixels.
+        One `Poses` for each image, keypoints in image pixels.
 
     Raises:
         TypeError, ValueError: an argument is not as described; the message names it.
-        RuntimeError: the backend cannot run here; the message says why.
+        RuntimeError: the backend cannot run here; the message states the reason.
     """
     check_call(skeleton, config, backend, threads)
     stride = check_count("stride", stride)
@@ -57,8 +57,8 @@ def decode(
 def _cpp(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, stride: int, threads: int | None) -> list[Poses]:
     maps = image_maps("heatmaps", heatmaps, all_maps(skeleton))
     scale, shift = grid_to_image(stride)
-    found = native.decoder(skeleton, config).decode(maps, scale, shift, threads or native.default_threads())
-    return [Poses(keypoints, scores, skeleton, truncated) for keypoints, scores, truncated in found]
+    people = native.decoder(skeleton, config).decode(maps, scale, shift, threads or native.default_threads())
+    return [Poses(keypoints, scores, skeleton, truncated) for keypoints, scores, truncated in people]
 
 
 def _cuda(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, stride: int, threads: int | None) -> list[Poses]:
@@ -73,7 +73,7 @@ def _torch(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, stride: int
 
     maps = device_maps("heatmaps", heatmaps, all_maps(skeleton))
     peaks = find_peaks.find_peaks(keypoint_maps(maps, skeleton), config)
-    parts = match_parts.match_parts(maps[:, : skeleton.num_parts], peaks, skeleton, config)  # one image at a time
+    parts = match_parts.match_parts(maps[:, : skeleton.num_parts], peaks, skeleton, config)  # yields image by image
     grouping = resolve("assign_keypoints", "torch")
     pairs = zip(peaks, parts, strict=True)
     return [group_image(*pair, skeleton, config, stride, grouping) for pair in pairs]

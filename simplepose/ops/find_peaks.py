@@ -1,4 +1,4 @@
-"""find_peaks: heatmap NMS with sub-pixel positions. Public function and its implementations."""
+"""find_peaks: heatmap NMS with sub-pixel positions. Public function and dispatch to its implementations."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def find_peaks(
     backend: Backend = "auto",
     threads: int | None = None,
 ) -> list[Peaks]:
-    """Candidate keypoints: heatmap NMS with sub-pixel positions (rule 1 of docs/decoding.md; paper section 3.4).
+    """Find candidate keypoints by heatmap NMS with sub-pixel positions (docs/decoding.md, rule 1; paper section 3.4).
 
     Args:
-        heatmaps: ``[C, H, W]`` or ``[B, C, H, W]`` with C = J keypoint maps, or all maps as `decode` takes them.
-        skeleton: what the channels are.
+        heatmaps: ``[C, H, W]`` or ``[B, C, H, W]`` with C = J keypoint maps, or all maps as in `decode`.
+        skeleton: the keypoint types and parts of the channels.
         config: ``peak_threshold`` and ``max_peaks`` are used.
-        backend: which implementation runs (`simplepose.ops.backend`). All give the same bits.
-        threads: most threads in C++; default: all processors.
+        backend: the implementation (`simplepose.ops.backend`). All give the same bits.
+        threads: maximum number of threads in C++; default: all processors.
 
     Returns:
-        One `Peaks` an image, positions in grid cells.
+        One `Peaks` for each image, positions in grid cells.
 
     Raises:
         TypeError, ValueError: an argument is not as described; the message names it.
-        RuntimeError: the backend cannot run here; the message says why.
+        RuntimeError: the backend cannot run here; the message states the reason.
     """
     check_call(skeleton, config, backend, threads)
     run = _IMPLEMENTATIONS[resolve("find_peaks", backend, heatmaps)]
@@ -47,14 +47,14 @@ def find_peaks(
 
 
 def _channels(skeleton: Skeleton) -> dict[int, str]:
-    return {skeleton.num_keypoints: "keypoints alone", **all_maps(skeleton)}
+    return {skeleton.num_keypoints: "keypoints only", **all_maps(skeleton)}
 
 
 def _cpp(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, threads: int | None) -> list[Peaks]:
     maps = keypoint_maps(image_maps("heatmaps", heatmaps, _channels(skeleton)), skeleton)
     decoder = native.decoder(skeleton, config)
-    found = decoder.find_peaks(np.ascontiguousarray(maps), threads or native.default_threads())
-    return [Peaks(*peaks) for peaks in found]
+    rows = decoder.find_peaks(np.ascontiguousarray(maps), threads or native.default_threads())
+    return [Peaks(*columns) for columns in rows]
 
 
 def _cuda(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, threads: int | None) -> list[Peaks]:

@@ -1,4 +1,4 @@
-"""Inputs of the ops: their types, checks and conversion to contiguous maps."""
+"""Inputs of the ops: checks of the arguments and conversion to contiguous maps."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ if TYPE_CHECKING:
     import torch
 
 MOST_THREADS = 1024
+"""Upper limit of ``threads``."""
 
 MOST_CELLS = 2**31 - 1
-"""Cells of one map are counted in 32 bits."""
+"""Most cells of one map: they are counted in 32 bits."""
 
 
 def check_backend(backend: object) -> None:
-    """ValueError unless ``backend`` is one of the known ones."""
+    """ValueError unless ``backend`` is a known backend."""
     if backend not in get_args(Backend):
         raise ValueError(f"backend: expected one of {', '.join(map(repr, get_args(Backend)))}, got {backend!r}")
 
 
 def check_threads(threads: object) -> None:
-    """TypeError or ValueError unless ``threads`` is None or a sensible number."""
+    """TypeError or ValueError unless ``threads`` is None or an integer from 1 to `MOST_THREADS`."""
     if threads is None:
         return
     if isinstance(threads, bool) or not isinstance(threads, int):
@@ -43,11 +44,14 @@ def image_maps(name: str, value: Any, channels: dict[int, str]) -> NDArray[np.fl
     Args:
         name: the argument's name, for messages.
         value: ``[C, H, W]`` or ``[B, C, H, W]``, NumPy or torch on any device; float32, or float16 and bfloat16,
-            which are converted. Arrays that are not contiguous cost a copy; read-only ones do not.
-        channels: the channel counts that fit, each with what it means.
+            which are converted. Arrays that are not contiguous are copied; read-only arrays are not.
+        channels: the valid numbers of channels, each with its meaning.
 
     Returns:
         ``[B, C, H, W]``; a view of ``value`` where no copy is needed.
+
+    Raises:
+        TypeError, ValueError: kind, dtype or shape of ``value`` is not as described.
     """
     array = _tensor_to_array(name, value) if is_tensor(value) else value
     if not isinstance(array, np.ndarray):
@@ -63,9 +67,12 @@ def image_maps(name: str, value: Any, channels: dict[int, str]) -> NDArray[np.fl
 
 
 def device_maps(name: str, value: Any, channels: dict[int, str]) -> torch.Tensor:
-    """What `image_maps` gives as a tensor on the device of ``value``: ``[B, C, H, W]``, contiguous, detached.
+    """Maps as a contiguous, detached tensor ``[B, C, H, W]`` on the device of ``value``; arguments as in `image_maps`.
 
-    Tensors keep their type. Arrays become float32 tensors on the CPU.
+    Tensors keep their dtype. Arrays become float32 tensors on the CPU.
+
+    Raises:
+        TypeError, ValueError: kind, dtype or shape of ``value`` is not as described.
     """
     if not is_tensor(value):
         import torch
@@ -111,20 +118,20 @@ def grid_to_image(stride: int) -> tuple[float, float]:
 
 
 def all_maps(skeleton: Skeleton) -> dict[int, str]:
-    """The channel counts of maps that hold parts and keypoints, for `image_maps`."""
+    """The valid numbers of channels of maps that hold parts and keypoints, as `image_maps` takes them."""
     count = skeleton.num_parts + skeleton.num_keypoints
     return {count: "parts and keypoints", skeleton.num_channels: "and mask and envelope"}
 
 
 def keypoint_maps(maps: Any, skeleton: Skeleton) -> Any:
-    """``[B, J, H, W]``: those among maps of keypoints alone, or of parts and keypoints; array or tensor."""
+    """The keypoint maps ``[B, J, H, W]`` of maps that hold only keypoints, or parts and keypoints; array or tensor."""
     if maps.shape[1] == skeleton.num_keypoints:
         return maps
     return maps[:, skeleton.num_parts : skeleton.num_parts + skeleton.num_keypoints]
 
 
 def check_call(skeleton: object, config: object, backend: object, threads: object = None) -> None:
-    """TypeError or ValueError unless these are what the decoding ops take."""
+    """TypeError or ValueError unless the arguments that all decoding ops share are valid."""
     check_instance("skeleton", skeleton, Skeleton)
     check_instance("config", config, DecodeConfig)
     check_backend(backend)
@@ -132,7 +139,7 @@ def check_call(skeleton: object, config: object, backend: object, threads: objec
 
 
 def per_image(name: str, value: Any, kind: type, count: int) -> list[Any]:
-    """``value`` as a list with one ``kind`` for each of ``count`` images; TypeError or ValueError otherwise."""
+    """``value`` as a list of ``count`` objects of type ``kind``, one for each image; TypeError or ValueError if not."""
     values = [value] if isinstance(value, kind) else value
     if not isinstance(values, list) or not all(isinstance(v, kind) for v in values):
         raise TypeError(f"{name}: expected {kind.__name__} or a list of them, got {describe(value)}")
@@ -143,19 +150,19 @@ def per_image(name: str, value: Any, kind: type, count: int) -> list[Any]:
 
 def peak_list(peaks: Any, count: int, skeleton: Skeleton) -> list[Peaks]:
     """The peaks of ``count`` images, checked."""
-    found = per_image("peaks", peaks, Peaks, count)
-    for one in found:
-        check_peaks(one, skeleton)
-    return found
+    checked: list[Peaks] = per_image("peaks", peaks, Peaks, count)
+    for image_peaks in checked:
+        check_peaks(image_peaks, skeleton)
+    return checked
 
 
 def check_peaks(peaks: Peaks, skeleton: Skeleton) -> None:
-    """TypeError or ValueError unless ``peaks`` is what `find_peaks` gives for the skeleton."""
+    """TypeError or ValueError unless ``peaks`` is a valid result of `find_peaks` for the skeleton."""
     count = len(peaks.type)
     _check_column("peaks.type", peaks.type, np.int32, (count,))
     _check_column("peaks.xy", peaks.xy, np.float32, (count, 2))
     _check_column("peaks.score", peaks.score, np.float32, (count,))
-    if not ((np.abs(peaks.xy) <= MOST_CELLS).all() and np.isfinite(peaks.score).all()):  # NaN is not less either
+    if not ((np.abs(peaks.xy) <= MOST_CELLS).all() and np.isfinite(peaks.score).all()):  # the comparison fails for NaN
         raise ValueError(f"peaks: expected positions up to {MOST_CELLS} cells and finite scores")
     if count and not (
         peaks.type[0] >= 0 and peaks.type[-1] < skeleton.num_keypoints and (np.diff(peaks.type) >= 0).all()
@@ -164,7 +171,7 @@ def check_peaks(peaks: Peaks, skeleton: Skeleton) -> None:
 
 
 def check_parts(parts: CandidateParts, peaks: Peaks, skeleton: Skeleton) -> None:
-    """TypeError or ValueError unless ``parts`` is what `match_parts` gives for the peaks."""
+    """TypeError or ValueError unless ``parts`` is a valid result of `match_parts` for the peaks."""
     count = len(parts.from_peak)
     for name in ("type", "from_peak", "to_peak"):
         _check_column(f"parts.{name}", getattr(parts, name), np.int32, (count,))
@@ -180,10 +187,10 @@ def check_parts(parts: CandidateParts, peaks: Peaks, skeleton: Skeleton) -> None
         if not (low >= 0 and high < len(peaks.type)):
             raise ValueError(f"parts.{name}: expected indices of the {len(peaks.type)} peaks, got {low} to {high}")
         if not np.array_equal(peaks.type[index], skeleton.part_index[parts.type, column]):
-            raise ValueError(f"parts.{name}: a peak is not of the keypoint type that its part joins")
+            raise ValueError(f"parts.{name}: a peak is not of the keypoint type that its part connects")
 
 
 def _check_column(name: str, array: Any, dtype: type, shape: tuple[int, ...]) -> None:
-    good = isinstance(array, np.ndarray) and array.dtype == dtype and array.shape == shape
-    if not (good and array.flags.c_contiguous and array.flags.aligned):
+    matches = isinstance(array, np.ndarray) and array.dtype == dtype and array.shape == shape
+    if not (matches and array.flags.c_contiguous and array.flags.aligned):
         raise TypeError(f"{name}: expected a contiguous {np.dtype(dtype)} array {list(shape)}, got {describe(array)}")

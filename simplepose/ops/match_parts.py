@@ -1,4 +1,4 @@
-"""match_parts: scored pairs of peaks that a body part may connect. Public function and its implementations."""
+"""match_parts: scored pairs of peaks that a body part may connect. Public function and dispatch."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def match_parts(
     config: DecodeConfig = DEFAULT_DECODE,
     backend: Backend = "auto",
 ) -> list[CandidateParts]:
-    """Candidate parts: pairs of peaks with a response of the part map between them (rule 2; paper section 3.4).
+    """Find candidate parts: pairs of peaks with a part response (docs/decoding.md, rule 2; paper section 3.4).
 
     Args:
-        heatmaps: ``[C, H, W]`` or ``[B, C, H, W]`` with C = L part maps, or all maps as `decode` takes them.
-        peaks: what `find_peaks` gave for the same images.
-        skeleton: what the channels are.
+        heatmaps: ``[C, H, W]`` or ``[B, C, H, W]`` with C = L part maps, or all maps as in `decode`.
+        peaks: the result of `find_peaks` for the same images.
+        skeleton: the keypoint types and parts of the channels.
         config: ``part_threshold``, ``num_samples``, ``min_sample_fraction`` and ``part_score`` are used.
-        backend: which implementation runs (`simplepose.ops.backend`). All give the same bits.
+        backend: the implementation (`simplepose.ops.backend`). All give the same bits.
 
     Returns:
-        One `CandidateParts` an image.
+        One `CandidateParts` for each image.
 
     Raises:
         TypeError, ValueError: an argument is not as described; the message names it.
-        RuntimeError: the backend cannot run here; the message says why.
+        RuntimeError: the backend cannot run here; the message states the reason.
     """
     check_call(skeleton, config, backend)
     run = _IMPLEMENTATIONS[resolve("match_parts", backend, heatmaps)]
@@ -45,22 +45,22 @@ def match_parts(
 
 
 def _channels(skeleton: Skeleton) -> dict[int, str]:
-    return {skeleton.num_parts: "parts alone", **all_maps(skeleton)}
+    return {skeleton.num_parts: "parts only", **all_maps(skeleton)}
 
 
 def _cpp(heatmaps: Maps, peaks: Peaks | list[Peaks], skeleton: Skeleton, config: DecodeConfig) -> list[CandidateParts]:
     maps = image_maps("heatmaps", heatmaps, _channels(skeleton))[:, : skeleton.num_parts]
     decoder = native.decoder(skeleton, config)
     pairs = zip(maps, peak_list(peaks, len(maps), skeleton), strict=True)
-    return [CandidateParts(*decoder.match_parts(image, one.type, one.xy, one.score)) for image, one in pairs]
+    return [CandidateParts(*decoder.match_parts(image, p.type, p.xy, p.score)) for image, p in pairs]
 
 
 def _cuda(heatmaps: Maps, peaks: Peaks | list[Peaks], skeleton: Skeleton, config: DecodeConfig) -> list[CandidateParts]:
     from simplepose.ops.native import match_parts as cuda
 
     tensor = device_maps("heatmaps", heatmaps, _channels(skeleton))
-    found = cuda.match_parts(tensor, peak_list(peaks, len(tensor), skeleton), skeleton, config)
-    return _cpp(heatmaps, peaks, skeleton, config) if found is None else found
+    parts = cuda.match_parts(tensor, peak_list(peaks, len(tensor), skeleton), skeleton, config)
+    return _cpp(heatmaps, peaks, skeleton, config) if parts is None else parts
 
 
 def _torch(
@@ -78,7 +78,7 @@ def _reference(
 ) -> list[CandidateParts]:
     maps = image_maps("heatmaps", heatmaps, _channels(skeleton))[:, : skeleton.num_parts]
     pairs = zip(maps, peak_list(peaks, len(maps), skeleton), strict=True)
-    return [reference_match_parts(image, one, skeleton, config) for image, one in pairs]
+    return [reference_match_parts(image, image_peaks, skeleton, config) for image, image_peaks in pairs]
 
 
 _IMPLEMENTATIONS = {"cpp": _cpp, "cuda": _cuda, "torch": _torch, "reference": _reference}

@@ -1,4 +1,4 @@
-"""render_targets: keypoint and part target maps. Public function, its checks and its implementations for arrays."""
+"""render_targets: keypoint and part target maps. Public function, checks, and dispatch for arrays."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     import torch
 
 MAX_SIZE = 2**20
-"""Up to this many pixels the positions of the cells are exact in float32."""
+"""Most rows or columns of an image in pixels: float32 holds the positions of its cells exactly."""
 
 MAX_SCALES = 16
+"""Upper limit of ``scales``."""
 
 
 @overload
@@ -89,33 +90,34 @@ def render_targets(
     envelope: bool = False,
     dtype: Any = None,
 ) -> Any:
-    """The maps that a network is trained to predict, from annotated keypoints.
+    """Render target maps from annotated keypoints (docs/design.md, render_targets; paper section 3.2).
 
-    A keypoint channel holds the maximum over people of a Gaussian at the keypoint, a part channel that of the
-    Gaussian of the distance from the part's line inside its ellipse. Keypoints count if their visibility is above 0
-    and x and y are finite; what lies off the image contributes what falls inside. There is no gradient.
+    A keypoint channel is the maximum over people of a Gaussian of the distance from the keypoint. A part channel is
+    the maximum over people of a Gaussian of the distance from the part's axis, inside an ellipse around the part. A
+    keypoint is used if its visibility is above 0 and x and y are finite. A keypoint outside the image still
+    contributes to the cells inside. There is no gradient.
 
     Args:
         keypoints: ``[P, J, 3]`` or ``[B, P, J, 3]`` x, y in image pixels and COCO visibility, float32 or float64
             (rounded to float32), NumPy or torch. Arrays that are not C-contiguous are copied.
-        size: height and width of the image in pixels, multiples of ``config.stride``.
+        size: height and width of the image in pixels, multiples of ``config.stride * 2 ** (scales - 1)``.
         skeleton: the keypoint types ``J`` and parts ``L``.
         config: widths, threshold, stride and shape.
-        backend: which implementation runs (`simplepose.ops.backend`); C++, CUDA and NumPy give the same bits.
-        threads: most threads to use on the CPU; all processors if None.
-        scales: how many maps the pyramid has, each the 2 x 2 average pool of the one before.
+        backend: the implementation (`simplepose.ops.backend`); C++, CUDA and NumPy give the same bits.
+        threads: maximum number of threads on the CPU; None: all processors.
+        scales: number of levels of the pyramid; each level is the 2 x 2 average pool of the one before.
         envelope: whether to add a last channel, the maximum over the keypoint channels.
-        dtype: for tensors, the maps' type: torch.float32 (also None), torch.float16 or torch.bfloat16, which are the
-            float32 values rounded to nearest, also where scales are pooled.
+        dtype: dtype of the maps of tensors: torch.float32 (also None), torch.float16 or torch.bfloat16. Half
+            precision is the float32 result rounded to nearest, at every scale.
 
     Returns:
-        ``[L + J, H, W]`` or ``[B, L + J, H, W]`` (one more channel with the envelope), H and W the size over the
-        stride, float32 or ``dtype``, of the same kind and on the same device as ``keypoints``. With ``scales`` above 1
-        a tuple of them.
+        ``[L + J, H, W]`` or ``[B, L + J, H, W]``, with one more channel if ``envelope``. H and W are the size divided
+        by the stride. The maps are float32 or ``dtype``, of the same kind and on the same device as ``keypoints``.
+        With ``scales`` above 1 the result is a tuple with the maps of each scale.
 
     Raises:
-        TypeError, ValueError: an argument is wrong; the message names it, what was expected and what came.
-        RuntimeError: the backend cannot run here; the message says why.
+        TypeError, ValueError: an argument is invalid; the message names it, what was expected and what was received.
+        RuntimeError: the backend cannot run here; the message states the reason.
     """
     _check_options(skeleton, config, backend, threads, envelope)
     size = _check_size(size, config.stride, scales)
@@ -134,7 +136,7 @@ def render_targets(
         _check_keypoints(keypoints.shape, str(keypoints.dtype), skeleton)
         if dtype is not None:
             raise TypeError(f"dtype: expected None for NumPy arrays, whose maps are float32, got {dtype!r}")
-        with np.errstate(over="ignore"):  # too large for float32: infinite, which is not labeled
+        with np.errstate(over="ignore"):  # a value too large for float32 becomes infinite and counts as not labeled
             rows = np.ascontiguousarray(keypoints[None] if single else keypoints, np.float32)
         run = _IMPLEMENTATIONS[resolve("render_targets", backend)]
         maps = run(rows, size, skeleton.part_index, config, scales, envelope, threads)
@@ -180,9 +182,11 @@ def _check_size(size: tuple[int, int], stride: int, scales: int) -> tuple[int, i
     except (TypeError, ValueError):
         raise TypeError(f"size: expected (height, width) as two integers, got {size!r}") from None
     multiple = stride * 2 ** (scales - 1)
-    named = f"the stride {stride}" if scales == 1 else f"{multiple}, which is the stride {stride} times 2^{scales - 1}"
+    meaning = (
+        f"the stride {stride}" if scales == 1 else f"{multiple}, which is the stride {stride} times 2^{scales - 1}"
+    )
     if min(height, width) <= 0 or height % multiple or width % multiple or max(height, width) > MAX_SIZE:
-        raise ValueError(f"size: expected positive multiples of {named}, up to {MAX_SIZE}, got {(height, width)}")
+        raise ValueError(f"size: expected positive multiples of {meaning}, up to {MAX_SIZE}, got {(height, width)}")
     return height, width
 
 

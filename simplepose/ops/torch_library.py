@@ -1,6 +1,6 @@
-"""render_targets for torch tensors: the custom op ``simplepose::render_targets``, registered by importing this.
+"""render_targets for torch tensors: the custom op ``simplepose::render_targets``, registered on import.
 
-`torch.compile` sees one op, whatever runs in it.
+`torch.compile` treats it as one opaque op for every implementation.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from simplepose.ops.reference.render_targets import map_shapes, render_batch
 from simplepose.skeleton.skeleton import Skeleton
 
 MAP_TYPES = (torch.float32, torch.float16, torch.bfloat16)
-"""The types that maps can have."""
+"""The dtypes that maps can have."""
 
 MAX_FUSED_SCALES = 7
-"""Up to so many scales the CUDA kernel rounds to half precision itself."""
+"""Up to this number of scales the CUDA kernel itself rounds to half precision; beyond it the op rounds."""
 
 
 def check_map_type(dtype: object) -> torch.dtype:
@@ -35,7 +35,7 @@ def check_map_type(dtype: object) -> torch.dtype:
 
 
 def part_list(skeleton: Skeleton) -> list[int]:
-    """The 2 L keypoint types of the parts, from names alone: torch.compile cannot trace through a NumPy table."""
+    """The 2 L keypoint types of the parts, derived from names: torch.compile cannot trace through a NumPy table."""
     return [skeleton.keypoints.index(name) for part in skeleton.parts for name in part]
 
 
@@ -70,8 +70,8 @@ def render_targets_op(
     size, keypoints = (height, width), keypoints.contiguous()
     implementation = resolve("render_targets", backend, keypoints)
     if implementation == "cuda":
-        drawn = dtype if scales <= MAX_FUSED_SCALES else torch.float32
-        maps = render_cuda(keypoints, size, tuple(parts), config, scales, envelope, drawn)
+        kernel_dtype = dtype if scales <= MAX_FUSED_SCALES else torch.float32
+        maps = render_cuda(keypoints, size, tuple(parts), config, scales, envelope, kernel_dtype)
     elif implementation == "torch":
         pairs = list(zip(parts[::2], parts[1::2], strict=True))
         maps = pytorch.render_targets(keypoints, size, pairs, config, scales, envelope)

@@ -1,4 +1,4 @@
-"""Decoding on a GPU: the peaks, candidates and people of the CPU, on awkward maps, other streams and in graphs."""
+"""Decoding on a GPU: the peaks, candidates and people of the CPU, on edge cases, other streams and in CUDA graphs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from simplepose.ops.native.module import why_no_cuda
 
 WHY_NOT = "" if torch.cuda.is_available() else "torch finds no CUDA device"
 WHY_NOT = WHY_NOT or why_no_cuda(0)
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "a GPU is there")]
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "a GPU is available")]
 
 CHANNELS = sp.COCO.num_parts + sp.COCO.num_keypoints
 MIRROR = sp.COCO.channel_flip[:CHANNELS].astype(np.int32)
@@ -41,21 +41,22 @@ def batch_of(random: np.random.Generator) -> np.ndarray:
 
 
 def compare(maps: torch.Tensor, config: sp.DecodeConfig, backend: str = "auto") -> None:
-    """Every stage on the device of ``maps`` and on the CPU."""
+    """Compare every stage on the device of ``maps`` with the CPU."""
     host = maps.float().cpu().numpy()
     peaks = sp.find_peaks(host, config=config)
-    for one, other in zip(sp.find_peaks(maps, config=config, backend=backend), peaks, strict=True):
-        assert_same_columns(one, other)
+    for found, expected in zip(sp.find_peaks(maps, config=config, backend=backend), peaks, strict=True):
+        assert_same_columns(found, expected)
     candidates = sp.match_parts(host, peaks, config=config)
-    for one, other in zip(sp.match_parts(maps, peaks, config=config, backend=backend), candidates, strict=True):
-        assert_same_columns(one, other)
-    for one, other in zip(sp.decode(maps, config=config, backend=backend), sp.decode(host, config=config), strict=True):
-        assert_same_poses(one, other)
+    for found, expected in zip(sp.match_parts(maps, peaks, config=config, backend=backend), candidates, strict=True):
+        assert_same_columns(found, expected)
+    people = sp.decode(host, config=config)
+    for found, expected in zip(sp.decode(maps, config=config, backend=backend), people, strict=True):
+        assert_same_poses(found, expected)
 
 
 @pytest.mark.parametrize("part", range(10))
 def test_random_batches_agree(part):
-    """1,000 batches in all, of every type and under several settings."""
+    """1,000 batches in total, of every dtype and with several settings."""
     random = np.random.default_rng(part)
     types = (torch.float32, torch.float16, torch.bfloat16)
     configs = (
@@ -95,9 +96,10 @@ def test_pytorch_on_the_device_agrees(part, monkeypatch):
 def test_large_noisy_maps_agree(max_peaks):
     maps = torch.from_numpy(noise_maps("uniform", (1, 18, 300, 515), 1)).cuda()
     config = sp.DecodeConfig(max_peaks=max_peaks)
-    for one, other in zip(sp.find_peaks(maps, config=config), sp.find_peaks(maps.cpu(), config=config), strict=True):
-        assert_same_columns(one, other)
-        assert one.truncated
+    on_host = sp.find_peaks(maps.cpu(), config=config)
+    for found, expected in zip(sp.find_peaks(maps, config=config), on_host, strict=True):
+        assert_same_columns(found, expected)
+        assert found.truncated
 
 
 def test_a_batch_of_noise_falls_back_to_the_host():
@@ -113,10 +115,10 @@ def test_flipped_and_cut_batches_agree():
     batch = torch.from_numpy(np.concatenate([plain, weaker])).cuda()
     sizes = np.array([[64, 80], [50, 61], [33, 17]], np.int32)
     mean = decode_batch.average_flipped(batch, torch.from_numpy(MIRROR).long().cuda())
-    found = decode_batch.DecodeBatch(batch, sp.COCO, sp.DecodeConfig(), sizes, MIRROR)
-    for place, (height, width) in enumerate(sizes.tolist()):
-        expected = sp.decode(mean[place, :, :height, :width].cpu())[0]
-        assert_same_poses(found.poses(place, 4.0, 1.5), expected)
+    decoding = decode_batch.DecodeBatch(batch, sp.COCO, sp.DecodeConfig(), sizes, MIRROR)
+    for image, (height, width) in enumerate(sizes.tolist()):
+        expected = sp.decode(mean[image, :, :height, :width].cpu())[0]
+        assert_same_poses(decoding.poses(image, 4.0, 1.5), expected)
 
 
 def test_empty_batches_give_nothing():
@@ -124,26 +126,26 @@ def test_empty_batches_give_nothing():
     assert sp.decode(maps) == sp.find_peaks(maps) == sp.match_parts(maps, []) == []
 
 
-def test_other_streams_wait_for_their_own_work():
+def test_decoding_on_another_stream_waits_for_its_input():
     maps = torch.from_numpy(np.stack([people_maps(6, (64, 64), seed) for seed in range(8)]))
     expected = sp.decode(maps)
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
-        torch.cuda._sleep(20_000_000)  # the copy below is late, and the kernels must be later
+        torch.cuda._sleep(20_000_000)  # delays the copy below, after which the kernels must run
         late = torch.zeros_like(maps, device="cuda").copy_(maps.pin_memory(), non_blocking=True)
         found = sp.decode(late)
-    for one, other in zip(found, expected, strict=True):
-        assert_same_poses(one, other)
+    for poses, expected_poses in zip(found, expected, strict=True):
+        assert_same_poses(poses, expected_poses)
 
 
-def test_batches_on_their_way_do_not_share_buffers():
+def test_concurrent_batches_do_not_share_buffers():
     scenes = [torch.from_numpy(people_maps(n, (64, 64), n)[None]) for n in (1, 9, 4, 0, 6)]
     batches = [decode_batch.DecodeBatch(maps.cuda(), sp.COCO, sp.DecodeConfig()) for maps in scenes]
     for batch, maps in zip(reversed(batches), reversed(scenes), strict=True):
         assert_same_poses(batch.poses(0, 4.0, 1.5), sp.decode(maps)[0])
 
 
-def test_another_device_works_while_the_first_is_current():
+def test_decoding_runs_on_a_device_that_is_not_current():
     if torch.cuda.device_count() < 2:
         pytest.skip("there is one CUDA device")
     maps = torch.from_numpy(people_maps(6, (64, 64), 2)[None])
@@ -159,7 +161,7 @@ def pair_arguments():
     return batch, slots, counts, [0, 1], [], 0.1, 10, 8, 64
 
 
-def test_the_ops_keep_torchs_contracts():
+def test_the_custom_ops_pass_opcheck():
     maps = torch.from_numpy(people_maps(3, (32, 40), 3)[None]).cuda()
     both = torch.cat([maps, maps.flip(3)])
     library.opcheck(cuda_find_peaks.find_peaks_op, (maps, 30, 18, [], 0.1, 8))
@@ -175,13 +177,13 @@ def peaks_and_pairs(maps: torch.Tensor) -> tuple[torch.Tensor, ...]:
 def test_the_ops_compile_and_run_in_graphs():
     maps = pair_arguments()[0]
     expected = peaks_and_pairs(maps)
-    for one, other in zip(torch.compile(peaks_and_pairs, fullgraph=True)(maps), expected, strict=True):
-        assert torch.equal(one, other)
-    still = torch.zeros_like(maps)
+    for output, expected_output in zip(torch.compile(peaks_and_pairs, fullgraph=True)(maps), expected, strict=True):
+        assert torch.equal(output, expected_output)
+    static_input = torch.zeros_like(maps)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        captured = peaks_and_pairs(still)
-    still.copy_(maps)
+        captured = peaks_and_pairs(static_input)
+    static_input.copy_(maps)
     graph.replay()
-    for one, other in zip(captured, expected, strict=True):
-        assert torch.equal(one, other)
+    for output, expected_output in zip(captured, expected, strict=True):
+        assert torch.equal(output, expected_output)

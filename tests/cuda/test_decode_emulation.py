@@ -1,4 +1,4 @@
-"""The decoding kernels, emulated: the reference's bits on awkward maps of every type, in any order of threads."""
+"""The emulated decoding kernels: the bits of the reference on edge cases of every type, in any order of threads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ orders = st.sampled_from(list(ORDERS))
 
 
 def as_type(maps, kind):
-    """Maps as the type stores them, and the float32 values of that."""
+    """Maps converted to a type, and their float32 values."""
     if kind == "bfloat16":
         bits = (np.ascontiguousarray(maps, f32).view(np.uint32) >> 16).astype(np.uint16)
         return bits, (bits.astype(np.uint32) << 16).view(f32)
@@ -35,7 +35,7 @@ def as_type(maps, kind):
 
 
 def peaks_of(slots, counts, image, max_peaks) -> Peaks:
-    """One image's slots as the reference gives peaks."""
+    """The slots of one image as `Peaks`."""
     kept = np.minimum(counts[image], max_peaks)
     rows = [slots[:n, image, kind] for kind, n in enumerate(kept)]
     types = np.repeat(np.arange(len(kept), dtype=np.int32), kept)
@@ -44,7 +44,7 @@ def peaks_of(slots, counts, image, max_peaks) -> Peaks:
 
 
 def slots_of(peaks: list[Peaks], keypoints: int, max_peaks: int):
-    """The opposite, of a batch."""
+    """The peaks of a batch as slots and counts."""
     slots = np.full((max_peaks, len(peaks), keypoints, 3), np.nan, f32)
     counts = np.zeros((len(peaks), keypoints), np.int32)
     for image, found in enumerate(peaks):
@@ -60,7 +60,7 @@ lengths = st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 16, 31, 32, 33, 40, 64, 130])
 
 @st.composite
 def batches(draw):
-    """(Maps, float32 values, keypoints, config) of noise and plateaus in all types, cut, flipped and badly aligned."""
+    """(Maps, float32 values, config) of noise and plateaus in all types, some cut, flipped or not aligned."""
     seed = draw(st.integers(0, 2**32 - 1))
     images, channels = draw(st.integers(1, 2)), draw(st.integers(1, 4))
     rows, columns = draw(lengths), draw(lengths)
@@ -86,6 +86,7 @@ def batches(draw):
 
 
 def cut(values, maps, image):
+    """The values of an image within its size."""
     height, width = values.shape[2:] if maps.sizes is None else maps.sizes[image]
     return values[image][:, :height, :width]
 
@@ -104,8 +105,8 @@ def test_find_peaks_gives_the_bits_of_the_reference(batch, order):
 
 @pytest.mark.parametrize("max_peaks", [1, 100, 256, 4096])
 @pytest.mark.parametrize("kind", emulation.TYPES)
-def test_a_list_that_overflows_is_cut_back(kind, max_peaks):
-    """Checkerboards and noise have more peaks than the list holds, in every round."""
+def test_an_overflowing_list_of_peaks_keeps_the_best(kind, max_peaks):
+    """Checkerboards and noise have more peaks than the list of a round holds."""
     values = np.stack([noise_maps("uniform", (130, 200), 3), np.zeros((130, 200), f32)])
     values[1, ::2, ::2] = 0.5
     cells, values = as_type(values[None], kind)
@@ -124,7 +125,7 @@ def test_maps_without_cells_have_no_peaks(shape):
 
 
 def ranked(maps, hits, peaks, image, skeleton, config):
-    """An image's hits in the order of the reference."""
+    """The hits of an image as candidate parts in the order of the reference."""
     columns = []
     for part, (start, end) in enumerate(skeleton.part_index):
         a, b = np.nonzero(peaks.type == start)[0], np.nonzero(peaks.type == end)[0]
@@ -134,8 +135,8 @@ def ranked(maps, hits, peaks, image, skeleton, config):
         assert (np.diff(pair) > 0).all()
         a, b = (a[pair // max(len(b), 1)], b[pair % max(len(b), 1)]) if len(pair) else (pair, pair)
         score = reference.match_parts.__globals__["part_score"](response, peaks.score[a], peaks.score[b], config)
-        good = np.nonzero(np.isfinite(score))[0]
-        order = good[np.lexsort((b[good], a[good], -score[good]))]
+        valid = np.nonzero(np.isfinite(score))[0]
+        order = valid[np.lexsort((b[valid], a[valid], -score[valid]))]
         columns.append((np.full(len(order), part, np.int32), a[order], b[order], response[order], score[order]))
     types, *rest = (np.concatenate(column) for column in zip(*columns, strict=True))
     dtypes = (np.int32, np.int32, np.int32, f32, f32)
@@ -160,7 +161,7 @@ def test_match_parts_gives_the_bits_of_the_reference(case, kind, order, flip):
         assert_same_columns(ranked(maps, hits, found, image, skeleton, config), expected)
 
 
-def test_more_hits_than_shared_memory_holds_and_than_there_is_room_for():
+def test_more_hits_than_shared_memory_or_the_output_holds_are_counted():
     config = sp.DecodeConfig(max_peaks=40)
     maps = Maps(crowd(40))
     peaks = [reference.find_peaks(maps.cells[0, 1:], config)]
@@ -201,7 +202,7 @@ def test_a_flipped_and_cut_batch_gives_the_people_of_the_averaged_maps():
         np.testing.assert_array_equal(poses[image].keypoints * f32([4, 4, 1]) + f32([1.5, 1.5, 0]), expected.keypoints)
 
 
-def test_buffers_are_kept_and_the_copies_learn():
+def test_buffers_and_the_copied_size_are_kept_between_batches():
     maps = Maps(np.concatenate([crowd(4), crowd(4)]))
     config = sp.DecodeConfig(max_peaks=250)
     emulation.decode_library().emulate_forget()
@@ -209,18 +210,18 @@ def test_buffers_are_kept_and_the_copies_learn():
     again = emulation.decode(maps, PAIR, config)
     assert (first.copies, again.copies) == (2, 1)
     assert (first.allocations > 0, again.allocations) == (True, 0)
-    for one, other in zip(first.poses, again.poses, strict=True):
-        assert_same_poses(one, other)
+    for poses, expected in zip(again.poses, first.poses, strict=True):
+        assert_same_poses(poses, expected)
     assert len(emulation.decode(Maps(maps.cells[:0]), PAIR, config).poses) == 0
 
 
-def test_a_crowd_is_not_what_the_copies_learn():
+def test_a_crowd_does_not_increase_the_copied_size():
     crowded, config = Maps(crowd(16)), sp.DecodeConfig(max_peaks=250)
     emulation.decode_library().emulate_forget()
     assert [emulation.decode(crowded, PAIR, config).copies for _ in range(3)] == [3, 2, 2]
 
 
-def test_a_batch_of_noise_is_left_to_the_host():
+def test_a_batch_of_noise_is_not_decoded_on_the_device():
     maps = np.full((1, 3, 130, 130), 0.5, f32)
     maps[0, 1:, ::2, ::2] = np.random.default_rng(0).uniform(0.5, 1, (2, 65, 65))
     config = sp.DecodeConfig(max_peaks=2100, num_samples=2)
@@ -237,14 +238,14 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_in_a_kernel_is_seen(fault, tmp_path):
+def test_a_fault_in_a_kernel_is_detected(fault, tmp_path):
     name, right, wrong = FAULTS[fault]
     csrc = tmp_path / "csrc"
     shutil.copytree(emulation.CSRC, csrc)
     text = (csrc / name).read_text()
     assert right in text
     (csrc / name).write_text(text.replace(right, wrong))
-    launch = csrc / "decode/launch.h"  # float32 alone compiles sooner
+    launch = csrc / "decode/launch.h"  # only float32, which compiles faster
     launch.write_text(launch.read_text().replace("typed<Half", "typed<float").replace("typed<BFloat", "typed<float"))
     plain = people_maps(4, (80, 160), 4)[None]
     mirror = sp.COCO.channel_flip[: plain.shape[1]].astype(np.int32)
@@ -259,7 +260,7 @@ def test_a_fault_in_a_kernel_is_seen(fault, tmp_path):
 
 
 def outputs(maps, library, peaks=None):
-    """All that the two kernels write; match_parts gets ``peaks`` if given."""
+    """All outputs of the two kernels; ``peaks`` replaces the input of match_parts."""
     config = sp.DecodeConfig()
     slots, counts = emulation.find_peaks(maps, 18, config, first_channel=30, library=library)
     hits = emulation.match_parts(maps, *(peaks or (slots, counts)), sp.COCO, config, library=library)
@@ -289,9 +290,9 @@ def test_the_peak_of_a_gaussian_is_exact():
     ],
     ids=lambda tensor: f"{list(tensor.shape)} {tensor.stride()}",
 )
-def test_tensors_without_gaps_are_taken_empty_ones_too(tensor):
+def test_contiguous_tensors_are_accepted_as_in_torch(tensor):
     shape, strides = (np.array(values, np.int64) for values in (tensor.shape, tensor.stride()))
-    taken = emulation.decode_library().borrowed_is_contiguous
-    taken.restype = ctypes.c_bool
+    is_contiguous = emulation.decode_library().borrowed_is_contiguous
+    is_contiguous.restype = ctypes.c_bool
     pointers = (ctypes.c_void_p(values.ctypes.data) for values in (shape, strides))
-    assert taken(*pointers, tensor.ndim) == tensor.is_contiguous()
+    assert is_contiguous(*pointers, tensor.ndim) == tensor.is_contiguous()

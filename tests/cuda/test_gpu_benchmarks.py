@@ -1,4 +1,4 @@
-"""The GPU benchmarks where there is no GPU: they say so and leave no files; their code runs on the CPU."""
+"""The GPU benchmarks without a GPU: an error message and no files; their code runs on the CPU with --smoke."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu"
 NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 
 
-def test_the_script_ends_at_once_without_a_gpu(tmp_path):
+def test_the_script_fails_without_a_gpu_and_writes_nothing(tmp_path):
     if not shutil.which("bash"):
         pytest.skip("there is no bash")
     out = tmp_path / "results"
@@ -37,14 +37,14 @@ def test_the_script_ends_at_once_without_a_gpu(tmp_path):
 
 
 @pytest.mark.parametrize("script", ["gpu_speed.py", "gpu_driver.py"])
-def test_the_benchmarks_say_that_there_is_no_gpu(script):
+def test_the_benchmarks_report_a_missing_gpu(script):
     done = run_python(BENCHMARKS / script, environment=NO_GPU)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(f"{script.removesuffix('.py')}: torch finds no CUDA device")
 
 
 def test_every_section_runs_on_the_cpu(tmp_path):
-    """Whatever the GPU machine will run, but for what only a GPU has; every row is in the file and in the table."""
+    """The smoke run covers all code that needs no GPU. Every row is in the file and in the table."""
     out = tmp_path / "gpu_speed.json"
     done = run_python(BENCHMARKS / "gpu_speed.py", "--smoke", "--out", out, environment=NO_GPU, timeout=400)
     assert done.returncode == 0, done.stderr
@@ -52,9 +52,9 @@ def test_every_section_runs_on_the_cpu(tmp_path):
     assert content["device"] == "cpu, smoke run"
     table = run_python(BENCHMARKS / "gpu_speed.py", "--table", out)
     assert table.returncode == 0, table.stderr
-    for section, found in content["sections"].items():
+    for section, entry in content["sections"].items():
         assert f"-- {section}" in table.stdout
-        assert found["rows"], section
-        for name, row in found["rows"].items():
+        assert entry["rows"], section
+        for name, row in entry["rows"].items():
             assert name in table.stdout
             assert all(value == value for value in row.values()), (name, row)  # no NaN

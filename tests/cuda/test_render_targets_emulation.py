@@ -1,4 +1,4 @@
-"""The CUDA kernels of render_targets without a GPU: their own lines, run on the host by the emulator."""
+"""The CUDA kernels of render_targets without a GPU: their source, run on the host by the emulator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import target_emulation as emulation
-from helpers.target_cases import awkward, scene
+from helpers.target_cases import edge_cases, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -64,9 +64,9 @@ def test_the_kernel_gives_the_bits_of_the_reference(keypoints, cells, scales, co
 @pytest.mark.parametrize(
     ("size", "stride"), [((96, 128), 4), ((100, 52), 4), ((4, 4), 4), ((264, 300), 4), ((72, 132), 1)]
 )
-def test_the_kernel_draws_awkward_input(size, stride, shape):
+def test_the_kernel_gives_the_bits_of_the_reference_on_edge_cases(size, stride, shape):
     config = sp.TargetConfig(stride=stride, shape=shape)
-    for name, keypoints in awkward(size).items():
+    for name, keypoints in edge_cases(size).items():
         expected = sp.render_targets(keypoints[None], size, config=config, envelope=True)
         drawn = emulation.render_targets(keypoints[None], size, config, envelope=True)
         assert_same(drawn, [expected], name)
@@ -75,7 +75,7 @@ def test_the_kernel_draws_awkward_input(size, stride, shape):
 @pytest.mark.parametrize("shape", ["ellipse", "line"])
 @pytest.mark.parametrize("people", [1, 2, 3, 4, 7, 31, 32, 33, 100])
 def test_any_number_of_people_is_drawn(people, shape):
-    """Up to 3 people share their warps, more than 32 come in several rounds."""
+    """Up to 3 people share a warp; more than 32 people are drawn in several rounds."""
     config, keypoints = sp.TargetConfig(shape=shape), scene(people, (512, 512))[None]
     expected = sp.render_targets(keypoints, (512, 512), config=config, scales=5, envelope=True)
     for order in emulation.ORDERS:
@@ -83,14 +83,14 @@ def test_any_number_of_people_is_drawn(people, shape):
         assert_same(drawn, expected, order)
 
 
-def test_scales_that_no_tile_holds_are_pooled_too():
+def test_scales_beyond_those_of_a_tile_are_pooled():
     keypoints, config = scene(3, (512, 1024))[None], sp.TargetConfig(stride=1)
     expected = sp.render_targets(keypoints, (512, 1024), config=config, scales=10)
     assert_same(emulation.render_targets(keypoints, (512, 1024), config, scales=10), expected)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_maps_are_the_rounded_ones(dtype):
+def test_half_precision_maps_are_rounded_float32_maps(dtype):
     for size, scales in (((256, 512), 7), ((176, 208), 3)):
         keypoints = np.stack([scene(5, size, seed) for seed in range(2)])
         expected = sp.render_targets(keypoints, size, scales=scales, envelope=True)
@@ -103,9 +103,9 @@ def test_half_maps_are_the_rounded_ones(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_rounding_to_half_is_that_of_torch(dtype):
-    every = np.arange(2**16, dtype=np.uint32).astype(np.uint16).view(np.int16)
-    halves = torch.from_numpy(every).view(TORCH[dtype]).float()
+def test_rounding_to_half_precision_is_that_of_torch(dtype):
+    all_bits = np.arange(2**16, dtype=np.uint32).astype(np.uint16).view(np.int16)
+    halves = torch.from_numpy(all_bits).view(TORCH[dtype]).float()
     halves = halves[halves.isfinite()].numpy()
     halves.sort()
     middles = halves[1:] / 2 + halves[:-1] / 2  # ties
@@ -119,7 +119,7 @@ def test_rounding_to_half_is_that_of_torch(dtype):
 
 
 @pytest.mark.parametrize("size", [(0, 64), (64, 0)])
-def test_maps_without_cells_are_left_alone(size):
+def test_maps_without_cells_give_empty_arrays(size):
     (drawn,) = emulation.render_targets(scene(2, (64, 64))[None], size, sp.TargetConfig())
     assert drawn.size == 0
 
@@ -132,7 +132,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_between_the_threads_of_a_warp_is_seen(fault, tmp_path):
+def test_a_fault_between_the_threads_of_a_warp_is_detected(fault, tmp_path):
     right, wrong, message = FAULTS[fault]
     shutil.copytree(emulation.CSRC, tmp_path / "csrc")
     kernel = tmp_path / "csrc/render_targets/render_targets_kernel.h"
@@ -143,7 +143,7 @@ def test_a_fault_between_the_threads_of_a_warp_is_seen(fault, tmp_path):
         emulation.render_targets(scene(1, (64, 64))[None], (64, 64), sp.TargetConfig(), csrc=tmp_path / "csrc")
 
 
-def test_a_store_outside_the_maps_is_seen():
-    """The emulation must fail where a kernel would write past the end."""
+def test_a_store_outside_the_maps_is_detected():
+    """The emulation must fail if a kernel writes past the end."""
     with pytest.raises(RuntimeError, match=r"elements \d+ to \d+ of \d+"):
         emulation.render_targets(scene(1, (64, 64))[None], (64, 64), sp.TargetConfig(), missing=1)

@@ -1,4 +1,4 @@
-"""Builds and devices that this machine does not have, for tests of the dispatch."""
+"""Simulated builds and devices, for tests of the dispatch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOT_BUILT = f"the native ops do not load (no module); {native.BUILD_HINT}"
 
 
 def count_as_cuda(patch: pytest.MonkeyPatch, reason: str = "") -> None:
-    """Every tensor counts as one on a GPU that the kernels run on, or do not for a reason."""
+    """Treat every tensor as a CUDA tensor. With a ``reason`` the kernels cannot run on its device."""
     device_of = backend.device_of
 
     def fake(value: object) -> backend.Device:
@@ -23,6 +23,6 @@ def count_as_cuda(patch: pytest.MonkeyPatch, reason: str = "") -> None:
 
 
 def without_native(patch: pytest.MonkeyPatch) -> None:
-    """The package as it is where the native module was not built."""
+    """Simulate an installation without a native module."""
     patch.setattr(native, "load_native", lambda: (None, NOT_BUILT))
     native.decoder.cache_clear()

@@ -1,4 +1,4 @@
-"""The CUDA kernels without a GPU: their own lines, compiled for the host and run by ``cuda_emulator/emulator.h``."""
+"""The CUDA kernels without a GPU: their source, compiled for the host and run by ``cuda_emulator/emulator.h``."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ CSRC = Path(__file__).resolve().parents[2] / "csrc"
 EMULATOR = Path(__file__).resolve().parent / "cuda_emulator"
 FLAGS = ["-std=c++17", "-O1", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
 ORDERS = {"forwards": 0, "backwards": 1, "shuffled": 2}
-"""In which order the emulation takes threads and blocks; no result may depend on it."""
+"""The order in which the emulation runs threads and blocks. No result may depend on it."""
 
 TYPES = {"float32": 0, "float16": 1, "bfloat16": 2}
 
 
 class EmulationError(Exception):
-    """What a kernel did wrong: an index out of bounds, an access that is not aligned."""
+    """An error of a kernel: an index out of bounds, or an access that is not aligned."""
 
 
 def compile_library(sources: list[Path], csrc: Path, *flags: str) -> ctypes.CDLL:
-    """A shared library of C++ sources, which see ``csrc`` and the emulator.
+    """A shared library of C++ sources, compiled with ``csrc`` and the emulator as include paths.
 
-    Skips the test where there is no compiler or no source tree.
+    Skips the test if there is no compiler or no source tree.
     """
     compiler = shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++")
     if compiler is None:
@@ -80,7 +80,7 @@ class _DecodeSettings(ctypes.Structure):
 
 
 class Maps(NamedTuple):
-    """A batch as the kernels take it."""
+    """A batch of maps as the kernels read it."""
 
     cells: NDArray[Any]  # [B, C, H, W], or [2 B, C, H, W] with mirror; float32, float16, or bfloat16's bits as uint16
     sizes: NDArray[np.int32] | None = None  # [B, 2] height and width
@@ -99,7 +99,7 @@ class Maps(NamedTuple):
 
 
 def aligned(array: NDArray[Any], offset: int = 0) -> NDArray[Any]:
-    """A copy of ``array`` that begins ``offset`` bytes after a multiple of 64; with none behind it."""
+    """A copy of ``array`` that starts ``offset`` bytes after a multiple of 64."""
     memory = np.empty(array.nbytes + 128, np.uint8)
     begin = -memory.ctypes.data % 64 + offset
     copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
@@ -116,7 +116,7 @@ def find_peaks(
     first_channel: int = 0,
     library: ctypes.CDLL | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Slots ``[max_peaks, B, J, 3]``, NaN where unwritten, and counts ``[B, J]``."""
+    """Slots ``[max_peaks, B, J, 3]``, NaN where not written, and counts ``[B, J]``."""
     planes = (maps.images, keypoints)
     slots = np.full((config.max_peaks, *planes, 3), np.nan, np.float32)
     counts = np.full(planes, -1, np.int32)
@@ -128,7 +128,7 @@ def find_peaks(
 
 
 class Hits(NamedTuple):
-    """What match_parts packs."""
+    """The output of match_parts: accepted pairs, packed by image and part."""
 
     total: int
     first: NDArray[np.int64]  # [B, L]
@@ -146,26 +146,26 @@ def match_parts(
     capacity: int = 1 << 16,
     library: ctypes.CDLL | None = None,
 ) -> Hits:
-    """The pairs that each block accepts."""
+    """The accepted pairs of peaks."""
     total = np.zeros(1, np.int64)
-    segments = (maps.images, skeleton.num_parts)
-    first, found = np.full(segments, -1, np.int64), np.full(segments, -1, np.int32)
+    blocks = (maps.images, skeleton.num_parts)
+    first, accepted = np.full(blocks, -1, np.int64), np.full(blocks, -1, np.int32)
     hits = np.full((capacity, 2), -1, np.int32)
     _call(
         (library or decode_library()).emulate_match_parts, ORDERS[order], ctypes.byref(maps.struct()),
         skeleton.part_index, skeleton.num_parts, skeleton.num_keypoints, ctypes.c_float(config.part_threshold),
-        config.num_samples, config.min_samples, slots, counts, config.max_peaks, total, first, found, hits,
+        config.num_samples, config.min_samples, slots, counts, config.max_peaks, total, first, accepted, hits,
         ctypes.c_int64(capacity),
     )  # fmt: skip
-    return Hits(int(total[0]), first, found, hits)
+    return Hits(int(total[0]), first, accepted, hits)
 
 
 class Decoded(NamedTuple):
-    """What a batch gave, in cells, and what it cost."""
+    """The result of a batch, and its numbers of copies and allocations."""
 
-    poses: list[sp.Poses] | None  # None: too many candidates
-    copies: int
-    allocations: int
+    poses: list[sp.Poses] | None  # in cells; None: too many candidates
+    copies: int  # from the device to the host
+    allocations: int  # on the device
 
 
 def decode(
@@ -176,7 +176,7 @@ def decode(
     most_people: int = 2000,
     library: ctypes.CDLL | None = None,
 ) -> Decoded:
-    """The whole of a device batch; its buffers are kept from call to call."""
+    """Decode a device batch; its buffers are kept from call to call."""
     rows = np.full((maps.images, most_people, skeleton.num_keypoints, 3), np.nan, np.float32)
     scores = np.full((maps.images, most_people), np.nan, np.float32)
     people, truncated = np.zeros(maps.images, np.int32), np.zeros(maps.images, np.int32)
@@ -209,7 +209,7 @@ def _call(function: Any, *arguments: Any) -> int:
 
 
 class EmulatedKernels:
-    """What simplepose.ops.native.decode_batch calls of a build with CUDA, for tensors on the CPU."""
+    """The CUDA functions of the native module, emulated for tensors on the CPU."""
 
     has_cuda = True
 
@@ -217,12 +217,12 @@ class EmulatedKernels:
         self.skeleton, self.config = skeleton, config
 
     def find_peaks_cuda(self, maps, first_channel, threshold, mirror, slots, counts, stream) -> None:
-        out, found = _array(slots), _array(counts)
-        config = sp.DecodeConfig(peak_threshold=threshold, max_peaks=len(out))
+        slots, counts = _array(slots), _array(counts)
+        config = sp.DecodeConfig(peak_threshold=threshold, max_peaks=len(slots))
         batch = Maps(_array(maps), None, _array(mirror))
-        results = find_peaks(batch, out.shape[2], config, first_channel=first_channel)
-        out[...] = np.nan_to_num(results[0])
-        found[...] = results[1]
+        results = find_peaks(batch, slots.shape[2], config, first_channel=first_channel)
+        slots[...] = np.nan_to_num(results[0])
+        counts[...] = results[1]
 
     def match_parts_cuda(
         self, maps, parts, threshold, samples, needed, mirror, slots, counts, total, first, hit_counts, hits, stream
@@ -233,10 +233,10 @@ class EmulatedKernels:
             part_threshold=threshold, num_samples=samples, min_sample_fraction=needed / samples, max_peaks=len(peaks)
         )
         batch = Maps(_array(maps), None, _array(mirror))
-        found = match_parts(batch, peaks, _array(counts), self.skeleton, config, capacity=len(packed))
-        for target, value in ((total, found.total), (first, found.first), (hit_counts, found.counts)):
+        accepted = match_parts(batch, peaks, _array(counts), self.skeleton, config, capacity=len(packed))
+        for target, value in ((total, accepted.total), (first, accepted.first), (hit_counts, accepted.counts)):
             _array(target)[...] = value
-        packed[...] = found.hits
+        packed[...] = accepted.hits
 
     def start_decode(self, decoder, maps, sizes, mirror, stream):
         batch = Maps(_array(maps), sizes, mirror)
@@ -252,8 +252,8 @@ class _EmulatedBatch:
 
     def decode_image(self, image, scale, shift):
         poses = self.decoded.poses[image]
-        move = np.array([[scale, scale, 1], [shift, shift, 0]], np.float32)
-        return poses.keypoints * move[0] + move[1], poses.scores, poses.truncated
+        transform = np.array([[scale, scale, 1], [shift, shift, 0]], np.float32)
+        return poses.keypoints * transform[0] + transform[1], poses.scores, poses.truncated
 
     def decode(self, scale, shift, threads):
         return [self.decode_image(image, scale, shift) for image in range(len(self.decoded.poses))]

@@ -1,4 +1,4 @@
-"""The implementations of the ops by name: what ``backend`` chooses between, called directly."""
+"""The implementations of the ops by name, for direct calls without the dispatch."""
 
 from types import SimpleNamespace
 

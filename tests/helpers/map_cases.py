@@ -1,4 +1,4 @@
-"""Generated maps and settings that the tests of decoding share: crowds, ties, noise, awkward values and sizes."""
+"""Generated maps and settings for the tests of decoding: crowds, ties, noise, special values and sizes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import simplepose as sp
 from helpers.map_scenes import DIRT, Case, noise_maps, people_maps, sprinkle
 
 EXAMPLES = int(os.environ.get("SIMPLEPOSE_TEST_EXAMPLES", "256"))
-"""Generated cases in each slice of the parity test; the sanitizer run takes fewer."""
+"""Generated cases in each slice of the parity test; the sanitizer run has fewer."""
 
 CROWDED = 50
-"""From so many candidate parts on a case counts as crowded."""
+"""Minimum number of candidate parts of a crowded case."""
 
 counts = {"cases": 0, "crowded": 0, "candidates": 0, "people": 0}
-"""What the parity test has gone through; the summary of a test run prints it."""
+"""Totals of the parity test, which the summary of a test run prints."""
 
 
 def wide_skeleton() -> sp.Skeleton:
-    """70 keypoint types in a chain with shortcuts: more types than one 64-bit word has bits."""
+    """70 keypoint types, more than the bits of a 64-bit word, in a chain with additional parts."""
     names = tuple(f"k{i}" for i in range(70))
     parts = [(names[i], names[i + step]) for step in (1, 7) for i in range(len(names) - step)]
     return sp.Skeleton("wide70", names, tuple(parts))
@@ -49,16 +49,23 @@ def make_case(
     extra: bool,
     config: sp.DecodeConfig,
 ) -> Case:
-    """A case from a few drawn numbers: ``kind`` of content, quantised to ``levels`` (0: not), with dirt in it."""
-    bones = SKELETONS[skeleton]
+    """A case from a few drawn values.
+
+    Args:
+        kind: "people", or a kind of `noise_maps`.
+        levels: number of levels to which the maps are quantized; 0: no quantization.
+        dirt: the key in `DIRT` of the values that are inserted.
+        half: whether the maps are float16.
+        extra: whether the maps have two more channels.
+    """
+    layout = SKELETONS[skeleton]
     if kind == "people":
-        maps = people_maps(people, cells, seed, bones)
+        maps = people_maps(people, cells, seed, layout)
     else:
-        maps = noise_maps(kind, (bones.num_parts + bones.num_keypoints, *cells), seed)
-    if (
-        kind in ("uniform", "normal") or people > 12 or dirt != "clean"
-    ):  # peaks abound: the reference would take seconds
-        config = replace(config, max_peaks=min(config.max_peaks, 5 if bones.num_keypoints < 30 else 2))
+        maps = noise_maps(kind, (layout.num_parts + layout.num_keypoints, *cells), seed)
+    if kind in ("uniform", "normal") or people > 12 or dirt != "clean":
+        # With all peaks of such maps the reference implementation would take seconds.
+        config = replace(config, max_peaks=min(config.max_peaks, 5 if layout.num_keypoints < 30 else 2))
     if levels:
         maps = np.round(maps * np.float32(levels)) / np.float32(levels)
     if extra:
@@ -67,12 +74,12 @@ def make_case(
     if half:
         with np.errstate(over="ignore"):
             maps = maps.astype(np.float16)
-    return Case(maps, bones, config)
+    return Case(maps, layout, config)
 
 
 lengths = st.sampled_from([7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40])
-roomy = st.sampled_from([16, 17, 24, 31, 32, 33, 40])
-awkward_cells = st.one_of(
+crowd_lengths = st.sampled_from([16, 17, 24, 31, 32, 33, 40])
+map_sizes = st.one_of(
     st.tuples(lengths, lengths),
     st.tuples(st.just(1), lengths),
     st.tuples(lengths, st.just(1)),
@@ -112,23 +119,23 @@ _common = {
 crowds = st.builds(
     make_case,
     kind=st.just("people"),
-    cells=st.tuples(roomy, roomy),
+    cells=st.tuples(crowd_lengths, crowd_lengths),
     people=st.sampled_from([3, 4, 5, 6, 8, 10, 60]),
     **_common,
 )
-oddities = st.builds(
+edge_cases = st.builds(
     make_case,
     kind=st.sampled_from(["people", "uniform", "normal", "zero", "constant"]),
-    cells=awkward_cells,
+    cells=map_sizes,
     people=st.integers(0, 4),
     **_common,
 )
-cases = st.one_of(crowds, crowds, crowds, oddities)
-"""Three of four cases hold a crowd."""
+cases = st.one_of(crowds, crowds, crowds, edge_cases)
+"""Three of four cases are crowds."""
 
 
 def summary() -> str:
-    """One line about what the parity test went through."""
+    """One line with the totals of the parity test."""
     share = counts["crowded"] / max(counts["cases"], 1)
     return (
         f"decode parity: {counts['cases']} cases, {counts['crowded']} ({share:.0%}) of them with {CROWDED} or more "

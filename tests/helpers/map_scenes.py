@@ -1,4 +1,4 @@
-"""Maps that tests of decoding share, with NumPy alone: scenes of people, noise, values that are not finite."""
+"""Maps for the tests of decoding, made with NumPy: scenes of people, noise, and values that are not finite."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helpers.target_cases import STANDING
 
 
 class Case(NamedTuple):
-    """One image's maps and how to decode them."""
+    """The maps of one image and the settings of decoding."""
 
     maps: NDArray[np.float32]
     skeleton: sp.Skeleton
@@ -20,7 +20,7 @@ class Case(NamedTuple):
 
 
 def layout(skeleton: sp.Skeleton) -> NDArray[np.float64]:
-    """``[J, 2]`` keypoints of one person of about height 1 around the origin."""
+    """``[J, 2]`` keypoints of a person of height about 1, centered at the origin."""
     if skeleton.num_keypoints == sp.COCO.num_keypoints:
         return STANDING
     j = np.arange(skeleton.num_keypoints)
@@ -30,11 +30,11 @@ def layout(skeleton: sp.Skeleton) -> NDArray[np.float64]:
 def people_maps(
     people: int, cells: tuple[int, int], seed: int = 0, skeleton: sp.Skeleton = sp.COCO, missing: float = 0.1
 ) -> NDArray[np.float32]:
-    """``[L + J, H, W]`` maps of people of a third of the map to all of it, with weak responses and dropped parts."""
+    """``[L + J, H, W]`` maps of people of 0.35 to 1 of the map's height, with weak and missing channels."""
     random = np.random.default_rng([seed, people])
     extent = min(cells) * random.uniform(0.35, 1.0, (people, 1, 1)) * 4
-    place = random.uniform(0.2, 0.8, (people, 1, 2)) * [cells[1] * 4, cells[0] * 4]
-    xy = place + extent * (layout(skeleton) + random.normal(0, 0.02, (people, skeleton.num_keypoints, 2)))
+    center = random.uniform(0.2, 0.8, (people, 1, 2)) * [cells[1] * 4, cells[0] * 4]
+    xy = center + extent * (layout(skeleton) + random.normal(0, 0.02, (people, skeleton.num_keypoints, 2)))
     visibility = random.choice([0, 2], (people, skeleton.num_keypoints, 1), p=[missing, 1 - missing])
     keypoints = np.concatenate([xy, visibility], -1).astype(np.float32)
     target = sp.TargetConfig(keypoint_sigma=random.uniform(3, 9), part_sigma=random.uniform(3, 7))
@@ -44,7 +44,7 @@ def people_maps(
 
 
 def noise_maps(kind: str, shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
-    """Maps without any people: "uniform" on [0, 1), "normal", "zero", or one "constant" value a map."""
+    """Maps without people: "uniform" on [0, 1), "normal", "zero", or one "constant" value for each map."""
     random = np.random.default_rng(seed)
     if kind == "uniform":
         return random.random(shape, np.float32)
@@ -66,14 +66,14 @@ DIRT = {
 
 
 def sprinkle(maps: NDArray[np.float32], dirt: str, seed: int) -> None:
-    """Put the values of ``dirt`` into a few cells of every map."""
+    """Insert the values of ``dirt`` into a few cells of every map."""
     random = np.random.default_rng(seed + 1)
     for value in DIRT[dirt]:
         maps[random.random(maps.shape) < random.choice([0.01, 0.1])] = value
 
 
 def gaussian(cells: tuple[int, int], x: float, y: float, sigma: float = 2.25, height: float = 1.0) -> NDArray:
-    """``[H, W]`` one Gaussian around (x, y), in cells."""
+    """``[H, W]``: one Gaussian centered at (x, y), in cells."""
     ys, xs = np.mgrid[: cells[0], : cells[1]]
     return (height * np.exp(-((xs - x) ** 2 + (ys - y) ** 2) / (2 * sigma**2))).astype(np.float32)
 
@@ -83,7 +83,7 @@ PAIR = sp.Skeleton("pair", ("a", "b"), (("a", "b"),))
 
 
 def crowd(count: int) -> NDArray[np.float32]:
-    """Maps on which ``count`` x ``count`` pairs are all accepted: more than a block gathers in shared memory."""
+    """Maps on which all of ``count`` x ``count`` pairs are accepted, more than a block holds in shared memory."""
     rows = np.zeros((count, 3 * count), np.float32)
     rows[::2, ::2] = np.random.default_rng(0).uniform(0.2, 1, rows[::2, ::2].shape)
     return np.stack([np.full_like(rows, 0.5), rows, rows[::-1]])[None]

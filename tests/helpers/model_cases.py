@@ -1,4 +1,4 @@
-"""Small networks for the tests: random weights, with norms that do something."""
+"""Small networks for the tests, with random weights and random BatchNorm statistics."""
 
 import torch
 
@@ -13,7 +13,7 @@ SMALL = ModelConfig(stacks=2, width=16, growth=4)
 
 
 def random_model(config: ModelConfig = SMALL, seed: int = 0) -> IMHN:
-    """A network in eval mode whose norms neither are the identity nor shut any way."""
+    """A network in eval mode whose BatchNorm layers neither are the identity nor suppress a channel."""
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     model = IMHN(config).eval()

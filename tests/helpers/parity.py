@@ -1,4 +1,4 @@
-"""The comparison of the native decoding ops with the reference, stage by stage and as a whole."""
+"""Comparison of the native decoding ops with the reference implementation, for each stage and for `decode`."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ def assert_same_poses(native: sp.Poses, reference: sp.Poses) -> None:
     """The same people in the same order, to the last bit."""
     assert len(native) == len(reference)
     for name in ("keypoints", "scores"):
-        ours, theirs = getattr(native, name), getattr(reference, name)
-        assert ours.dtype == theirs.dtype == np.float32
-        np.testing.assert_array_equal(ours, theirs, name)
+        actual, expected = getattr(native, name), getattr(reference, name)
+        assert actual.dtype == expected.dtype == np.float32
+        np.testing.assert_array_equal(actual, expected, name)
     assert native.truncated == reference.truncated
 
 
 def assert_same_columns(native, reference) -> None:
     """The same peaks or candidate parts, to the last bit."""
     for name in reference._fields:
-        ours, theirs = np.asarray(getattr(native, name)), np.asarray(getattr(reference, name))
-        assert ours.dtype == theirs.dtype, name
-        np.testing.assert_array_equal(ours, theirs, name)
+        actual, expected = np.asarray(getattr(native, name)), np.asarray(getattr(reference, name))
+        assert actual.dtype == expected.dtype, name
+        np.testing.assert_array_equal(actual, expected, name)
 
 
 def compare(case: Case, config: sp.DecodeConfig | None = None) -> tuple[sp.CandidateParts, sp.Poses]:
-    """Compare the three stages and the whole; returns the reference's candidates and poses.
+    """Compare the three stages and `decode`; returns the candidates and poses of the reference implementation.
 
-    ``config`` is what the reference gets instead of the case's, where a test wants them to differ.
+    ``config`` replaces the configuration of the case for the reference implementation, in tests where they differ.
     """
     maps, skeleton, native_config = case
     config = config or native_config

@@ -1,4 +1,4 @@
-"""Python in a process of its own, with the same simplepose as the tests: the installed one, or the tree's."""
+"""Python in a separate process, with the same simplepose as the tests: the installed package, or the source tree."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATHS = [Path(simplepose.__file__).resolve().parents[1], TESTS, TESTS.parent / "
 
 
 def run_python(*arguments: object, environment: dict[str, str] | None = None, **options: Any) -> Any:
-    """The finished process. Its folder is that of the tests: Python looks for modules there first."""
+    """The completed process. Its working folder is that of the tests, where Python searches for modules first."""
     paths = os.pathsep.join(map(str, PATHS))
     return subprocess.run(
         [sys.executable, *map(str, arguments)],

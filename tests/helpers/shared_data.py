@@ -1,4 +1,4 @@
-"""Where the data sets lie that tests read but the repository does not hold."""
+"""Paths of data sets that tests read but that are not in the repository."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ ROOT = Path(os.environ.get("SIMPLEPOSE_SHARED", Path(__file__).resolve().parents
 
 
 def shared(path: str) -> Path:
-    """The file or folder ``path`` of the shared data; the test is skipped where it is missing."""
-    found = ROOT / path
-    if not found.exists():
-        pytest.skip(f"{found} is missing (SIMPLEPOSE_SHARED names the folder)")
-    return found
+    """The file or folder ``path`` of the shared data; skips the test if it is missing."""
+    full_path = ROOT / path
+    if not full_path.exists():
+        pytest.skip(f"{full_path} is missing (SIMPLEPOSE_SHARED is the folder)")
+    return full_path

@@ -1,11 +1,11 @@
-"""Keypoints that the tests of render_targets draw: scenes of people, and awkward inputs by name."""
+"""Keypoints for the tests of render_targets: scenes of people, and edge cases by name."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-# A standing person in units of its height, x to the right and y down from the middle of the hips, network order.
+# A standing person of height 1 in network order: x to the right and y down from the center of the hips.
 STANDING = np.array(
     [
         (0.00, -0.42), (0.00, -0.30), (-0.10, -0.30), (-0.14, -0.14), (-0.15, 0.01), (0.10, -0.30),
@@ -16,17 +16,17 @@ STANDING = np.array(
 
 
 def scene(people: int, size: tuple[int, int], seed: int = 0) -> NDArray[np.float32]:
-    """``[P, 18, 3]`` people of a fifth to four fifths of the image's height, some keypoints hidden or not labeled."""
+    """``[P, 18, 3]`` people of 0.2 to 0.8 of the image's height; some keypoints are hidden or not labeled."""
     random = np.random.default_rng(seed)
     height = size[0] * random.uniform(0.2, 0.8, (people, 1, 1))
-    place = random.uniform(0, 1, (people, 1, 2)) * [size[1], size[0]]
-    xy = place + height * (STANDING + random.normal(0, 0.03, (people, 18, 2)))
+    center = random.uniform(0, 1, (people, 1, 2)) * [size[1], size[0]]
+    xy = center + height * (STANDING + random.normal(0, 0.03, (people, 18, 2)))
     visibility = random.choice([0, 1, 2], (people, 18, 1), p=[0.1, 0.2, 0.7])
     return np.concatenate([xy, visibility], -1).astype(np.float32)
 
 
-def awkward(size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
-    """``[P, 18, 3]`` keypoints by what is awkward about them."""
+def edge_cases(size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
+    """``[P, 18, 3]`` keypoints of each edge case, by name."""
     one, three = scene(1, size, 1), scene(3, size, 2)
     cases = {
         "no people": one[:0],

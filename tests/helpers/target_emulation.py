@@ -16,7 +16,7 @@ from simplepose.ops.reference.render_targets import TargetRules, map_shapes
 TYPES = ("float32", "float16", "bfloat16")
 ORDERS = ("forwards", "backwards", "shuffled")
 POISON = 0xFF
-"""What maps hold before: NaN in every type."""
+"""The bytes of maps before the kernel writes them: NaN in every type."""
 
 
 @cache
@@ -40,15 +40,15 @@ def render_targets(
     missing: int = 0,
     csrc: Path = CSRC,
 ) -> list[NDArray[np.generic]]:
-    """What the kernels write for ``keypoints [B, P, J, 3]``, one array a scale; bfloat16 as the bits in uint16.
+    """The maps of ``keypoints [B, P, J, 3]``, one array for each scale; bfloat16 as its bits in uint16.
 
     Args:
-        offset: elements that every map starts after a multiple of 16 bytes.
-        missing: cells at the end of the first scale that the kernel must not touch.
+        offset: number of elements by which each map starts after a multiple of 16 bytes.
+        missing: number of cells at the end of the first scale that the kernel must not write.
         csrc: the source folder of the kernels.
 
     Raises:
-        RuntimeError: the emulation saw the kernel do something wrong.
+        RuntimeError: the emulation detected an error of the kernel.
     """
     parts = np.ascontiguousarray(sp.COCO.part_index, np.int32)
     shapes = map_shapes(keypoints.shape, size, len(parts), config.stride, scales, envelope)
@@ -58,7 +58,7 @@ def render_targets(
     rules = np.array(TargetRules.of(config), np.float32)
     points = np.ascontiguousarray(keypoints, np.float32)
     message = ctypes.create_string_buffer(200)
-    good = library(csrc).emulate_render_targets(
+    passed = library(csrc).emulate_render_targets(
         ctypes.c_void_p(points.ctypes.data),
         ctypes.c_int64(points.shape[0]),
         ctypes.c_int64(points.shape[1]),
@@ -77,7 +77,7 @@ def render_targets(
         message,
         ctypes.c_size_t(len(message)),
     )
-    if not good:
+    if not passed:
         raise RuntimeError(message.value.decode())
     return maps
 
@@ -90,7 +90,7 @@ def _poisoned(shape: tuple[int, ...], dtype: np.dtype, offset: int) -> NDArray[n
 
 
 def rounded(values: NDArray[np.float32], dtype: str) -> NDArray[np.uint16]:
-    """The bits of ``values`` as the kernels round them."""
+    """The bits of ``values``, rounded by the kernels' function."""
     bits = np.empty(values.shape, np.uint16)
     flat = np.ascontiguousarray(values)
     library()["round_to_" + dtype](

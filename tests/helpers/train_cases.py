@@ -1,4 +1,4 @@
-"""Shared by the tests of training: settings of a short run, and the weights of its last checkpoint."""
+"""Helpers of the tests of training: settings of a short run, and the weights of its last checkpoint."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ QUICK = TrainConfig(
 
 
 def weights(run):
+    """The weights and EMA weights of a run's last checkpoint, by name."""
     return {name: t for part in ("model", "ema") for name, t in _tensors(run, part)}
 
 

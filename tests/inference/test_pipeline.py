@@ -1,4 +1,4 @@
-"""The pipeline: results in order, batches by key alone, bounded read-ahead, and errors that end it cleanly."""
+"""The pipeline: order of results, batches by key, bounded read-ahead, and clean ends after errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from simplepose.inference.pipeline import Stages, run_pipeline
 
 
 def stages(batches: list[list[int]], slow: tuple[int, ...] = ()) -> Stages[int, int, int, tuple[int, int | None]]:
-    """Numbers share batches with those of their last digit and are squared; 0 needs no run."""
+    """Stages that square numbers. Numbers with the same last digit may share a batch; 0 skips the run."""
 
     def prepare(item: int) -> int:
         if item in slow:
@@ -28,7 +28,7 @@ def stages(batches: list[list[int]], slow: tuple[int, ...] = ()) -> Stages[int, 
     return Stages(prepare, lambda n: n % 10 if n else None, run, lambda n, square: (n, square))
 
 
-def test_results_keep_the_order_and_batches_do_not_depend_on_time() -> None:
+def test_results_keep_the_order_and_batches_do_not_depend_on_timing() -> None:
     items = [1, 2, 11, 0, 3, 21, 12, 31, 0, 4, 41, 5, 51]
     expected = [(n, n * n if n else None) for n in items]
     runs: list[list[list[int]]] = [[], []]
@@ -40,11 +40,11 @@ def test_results_keep_the_order_and_batches_do_not_depend_on_time() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 40])
-def test_any_number_of_items(count: int) -> None:
+def test_any_number_of_items_passes_in_order(count: int) -> None:
     assert [n for n, _ in run_pipeline(range(count), stages([]), batch_size=4)] == list(range(count))
 
 
-def test_items_are_read_a_bounded_way_ahead() -> None:
+def test_a_bounded_number_of_items_is_read_ahead() -> None:
     read = []
 
     def source() -> Iterator[int]:
@@ -61,7 +61,7 @@ def test_items_are_read_a_bounded_way_ahead() -> None:
 
 
 def test_preparing_and_finishing_overlap_the_run() -> None:
-    """The second item is prepared, and the first finished, while another batch runs; otherwise a wait would not end."""
+    """The runs wait until the second item is prepared and the first is finished, so without overlap they time out."""
     events = {name: threading.Event() for name in ("prepared 2", "finished 1")}
 
     def prepare(n: int) -> int:
@@ -81,7 +81,7 @@ def test_preparing_and_finishing_overlap_the_run() -> None:
     assert list(run_pipeline([1, 2], Stages(prepare, lambda n: 0, run, finish))) == [1, 2]
 
 
-def test_errors_end_it_and_no_thread_stays() -> None:
+def test_errors_end_the_pipeline_and_its_threads() -> None:
     before = threading.active_count()
     with pytest.raises(ValueError, match="item -5"):
         list(run_pipeline([1, 2, -5, 3] * 20, stages([]), batch_size=2))

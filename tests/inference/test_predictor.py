@@ -1,4 +1,4 @@
-"""The predictor: frames, averaging, batches and odd images, with random networks and ones that see colored blobs."""
+"""The predictor: frames, averaging, batches and extreme images, with random networks and a detector of blobs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO
 
 BLOBS = [blob_image(*shape)[0] for shape in ((120, 150), (70, 200), (120, 170), (200, 64), (120, 150))]
-"""Images of which some share the padded size of 128 px height: 192, 384, 192, 64 and 192 px width."""
+"""Images whose padded inputs are 128 px high and 192, 384, 192, 64 and 192 px wide."""
 
 
 def blob_predictor(**settings: object) -> Predictor:
@@ -47,14 +47,14 @@ def assert_same(a: Poses, b: Poses, tolerance: float = 0.0) -> None:
         ((480, 640), 512, 0.5, (256, 341), (256, 384)),
         ((480, 640), 512, 2.0, (1024, 1365), (1024, 1408)),
         ((640, 480), 512, 1.0, (512, 384), (512, 384)),
-        ((100, 1000), 512, 1.0, (380, 3800), (384, 3840)),  # at most 3800 wide
-        ((1000, 100), 2000, 2.0, (2600, 260), (2624, 320)),  # and 2600 high
+        ((100, 1000), 512, 1.0, (380, 3800), (384, 3840)),  # the maximum width is 3800
+        ((1000, 100), 2000, 2.0, (2600, 260), (2624, 320)),  # the maximum height is 2600
         ((1, 1), 512, 1.0, (512, 512), (512, 512)),
         ((1, 30000), 512, 1.0, (1, 3800), (64, 3840)),
         ((30000, 1), 512, 1.0, (512, 1), (512, 64)),
     ],
 )
-def test_frames(
+def test_frames_have_the_expected_sizes(
     image: tuple[int, int], size: int, scale: float, resized: tuple[int, int], padded: tuple[int, int]
 ) -> None:
     frame = Frame.fit(image, size, scale)
@@ -62,7 +62,7 @@ def test_frames(
     assert frame.cells == (-(-resized[0] // 4), -(-resized[1] // 4))
 
 
-def test_the_longer_side_may_get_the_size() -> None:
+def test_fit_longer_resizes_the_longer_side_to_the_size() -> None:
     assert Frame.fit((480, 640), 512, 1.0, "longer").resized == (384, 512)
     assert Frame.fit((640, 480), 512, 0.5, "longer").resized == (256, 192)
     image = np.zeros((48, 64, 3), np.uint8)
@@ -70,37 +70,37 @@ def test_the_longer_side_may_get_the_size() -> None:
 
 
 @pytest.mark.parametrize("size", [61, 131, 200, 333])
-def test_positions_map_back_as_opencv_resizes(size: int) -> None:
-    """A ramp that holds its own positions, resized, holds what ``to_image`` says, to far less than half a pixel."""
+def test_to_image_inverts_the_resize_of_opencv(size: int) -> None:
+    """The pixels of a ramp hold their own positions. After the resize they must equal the positions by `to_image`."""
     ramp = np.broadcast_to(np.arange(20, 220, dtype=np.uint8)[:, None], (200, 200))
     frame = Frame.fit((200, 200), size)
-    inner = np.arange(8, size - 8)  # clear of the border, where the ramp ends
+    inner = np.arange(8, size - 8)  # away from the border, where the ramp ends
     for axis, image in enumerate((ramp.T, ramp)):
-        placed = frame.place(np.ascontiguousarray(image[..., None].repeat(3, 2)))[..., 0].astype(float)
-        held = (placed[40, inner] if axis == 0 else placed[inner, 40]) - 20
-        said = frame.to_image(np.float32(np.stack([inner, inner], 1)))[:, axis]
-        assert abs((held - said).mean()) < 0.06
-        assert np.abs(held - said).max() < 0.8  # bytes are rounded
+        resized = frame.place(np.ascontiguousarray(image[..., None].repeat(3, 2)))[..., 0].astype(float)
+        expected = (resized[40, inner] if axis == 0 else resized[inner, 40]) - 20
+        mapped = frame.to_image(np.float32(np.stack([inner, inner], 1)))[:, axis]
+        assert abs((expected - mapped).mean()) < 0.06
+        assert np.abs(expected - mapped).max() < 0.8  # the ramp is rounded to bytes
 
 
 def test_input_is_padded_with_gray_and_scaled_to_one() -> None:
-    seen = []
+    inputs = []
 
     def model(x: Tensor) -> Tensor:
-        seen.append(x)
+        inputs.append(x)
         return torch.zeros(len(x), 6, x.shape[2] // 4, x.shape[3] // 4)
 
     image = np.full((64, 70, 3), (255, 0, 51), np.uint8)
     poses = Predictor(model, FACE, size=64)(image)
     assert len(poses) == 0
-    assert seen[0].shape == (1, 3, 64, 128)
-    assert seen[0][0, :, 5, 5].tolist() == pytest.approx([1, 0, 0.2])  # BGR stays BGR
-    assert seen[0][0, :, :, 70:].unique().tolist() == pytest.approx([128 / 255])
+    assert inputs[0].shape == (1, 3, 64, 128)
+    assert inputs[0][0, :, 5, 5].tolist() == pytest.approx([1, 0, 0.2])  # in BGR order
+    assert inputs[0][0, :, :, 70:].unique().tolist() == pytest.approx([128 / 255])
 
 
 @pytest.mark.parametrize("extra", [0, 2])
-def test_mirrored_channels_change_places(extra: int) -> None:
-    """A network that sees the mirrored channel in the mirrored image: the mean is as if there were no mirror."""
+def test_flip_testing_swaps_left_and_right_channels(extra: int) -> None:
+    """A model that swaps the channels of a mirrored image: the average must equal the maps of the plain image."""
     count = COCO.num_channels - 2 + extra
     values = torch.rand(count, generator=torch.Generator().manual_seed(0))
     mirrored_values = values[torch.from_numpy(COCO.channel_flip[:count].astype(np.int64))]
@@ -119,38 +119,38 @@ def test_mirrored_channels_change_places(extra: int) -> None:
 def test_scales_are_averaged_on_the_grid_of_scale_one() -> None:
     image = BLOBS[0]
     single = [blob_predictor(scales=(s,)).heatmaps(image) for s in (0.5, 1.0, 1.5)]
-    both = blob_predictor(scales=(0.5, 1.0, 1.5)).heatmaps(image)
+    averaged = blob_predictor(scales=(0.5, 1.0, 1.5)).heatmaps(image)
     frame = Frame.fit(image.shape[:2], 128)
-    assert both.maps.shape[1:] == frame.cells
-    assert both.cell_size == (4 / frame.factor[1], 4 / frame.factor[0])
-    torch.testing.assert_close(both.maps, sum(h.maps for h in single) / 3)
+    assert averaged.maps.shape[1:] == frame.cells
+    assert averaged.cell_size == (4 / frame.factor[1], 4 / frame.factor[0])
+    torch.testing.assert_close(averaged.maps, sum(h.maps for h in single) / 3)
     assert not torch.equal(single[0].maps, single[1].maps)
 
 
 @pytest.mark.parametrize("scale", [0.3, 0.5, 0.77, 1.3, 2.0])
 def test_resampling_keeps_linear_maps(scale: float) -> None:
-    """Maps that hold image positions hold them on any grid: the two grids lie on one another to the last cell.
+    """Maps that hold image positions must hold the same positions after resampling to another grid.
 
-    Bicubic interpolation (A = -0.75) keeps a ramp to 0.048 cells. Resampling by the number of cells, of which the last
-    may reach out of the image, is off by up to half a cell.
+    Bicubic interpolation (A = -0.75) keeps a ramp within 0.048 cells. Resampling by the ratio of the numbers of cells
+    would be wrong by up to half a cell, since the last cells may extend beyond the image.
     """
     grid, frame = Frame.fit((251, 333), 256), Frame.fit((251, 333), 256, scale)
     for axis in (0, 1):
         cells = [torch.arange(n, dtype=torch.float64) for n in (frame.cells[axis], grid.cells[axis])]
-        held, wanted = ((c + 0.5) * 4 / f.factor[axis] - 0.5 for c, f in zip(cells, (frame, grid), strict=True))
+        source, expected = ((c + 0.5) * 4 / f.factor[axis] - 0.5 for c, f in zip(cells, (frame, grid), strict=True))
         shape = (-1, 1) if axis == 0 else (1, -1)
-        found = resample(held.reshape(shape).expand(*frame.cells)[None].float(), frame, grid)[0]
-        assert found.shape == grid.cells
-        border = int(np.ceil(3 / scale)) + 1  # where values beyond the border are repeated
+        resampled = resample(source.reshape(shape).expand(*frame.cells)[None].float(), frame, grid)[0]
+        assert resampled.shape == grid.cells
+        border = int(np.ceil(3 / scale)) + 1  # near the border, interpolation uses repeated values
         inner = slice(border, grid.cells[axis] - border)
-        line = found[inner, 3] if axis == 0 else found[3, inner]
-        torch.testing.assert_close(line, wanted[inner].float(), rtol=0, atol=0.05 * frame.cell_size[1 - axis])
+        line = resampled[inner, 3] if axis == 0 else resampled[3, inner]
+        torch.testing.assert_close(line, expected[inner].float(), rtol=0, atol=0.05 * frame.cell_size[1 - axis])
 
 
 @pytest.mark.parametrize("settings", [{}, {"flip": True, "scales": (0.5, 1.0)}], ids=["plain", "flip and scales"])
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
-def test_lists_give_what_single_images_give(settings: dict[str, object], batch_size: int) -> None:
-    """Mixed sizes, in order, whatever shares a batch."""
+def test_lists_give_the_poses_of_single_images(settings: dict[str, object], batch_size: int) -> None:
+    """Images of mixed sizes come in order and do not depend on the batch."""
     predictor = blob_predictor(batch_size=batch_size, **settings)
     found = predictor(BLOBS)
     assert isinstance(found, list)
@@ -160,7 +160,7 @@ def test_lists_give_what_single_images_give(settings: dict[str, object], batch_s
     assert predictor([]) == []
 
 
-def test_images_of_one_padded_size_share_a_batch() -> None:
+def test_images_of_equal_padded_size_share_a_batch() -> None:
     sizes = []
 
     def model(x: Tensor) -> Tensor:
@@ -175,7 +175,7 @@ def test_images_of_one_padded_size_share_a_batch() -> None:
     assert max(count for count, _ in sizes) == 2
 
 
-def test_random_networks_give_the_same_alone_and_in_a_batch() -> None:
+def test_maps_of_a_batch_equal_those_of_single_images() -> None:
     predictor = Predictor(random_model(), size=64, flip=True, batch_size=3)
     images = [np.random.default_rng(i).integers(0, 256, (64, 60 + i, 3), dtype=np.uint8) for i in range(3)]
     prepared = [predictor.prepare(image) for image in images]
@@ -184,7 +184,7 @@ def test_random_networks_give_the_same_alone_and_in_a_batch() -> None:
         torch.testing.assert_close(heatmaps.maps, predictor.heatmaps(image).maps, rtol=1e-4, atol=1e-5)
 
 
-def test_broken_images_do_not_stop_the_others(tmp_path: Path) -> None:
+def test_damaged_images_do_not_stop_the_others(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     PIL.Image.fromarray(BLOBS[0]).save(good)
     bad.write_bytes(b"no image")
@@ -204,7 +204,7 @@ def test_broken_images_do_not_stop_the_others(tmp_path: Path) -> None:
         list(predictor.predict_many([good, 7]))
 
 
-def test_kinds_of_input_agree(tmp_path: Path) -> None:
+def test_paths_arrays_tensors_and_pil_images_give_the_same_poses(tmp_path: Path) -> None:
     image = BLOBS[0]
     PIL.Image.fromarray(image[..., ::-1]).save(tmp_path / "a.png")
     predictor = blob_predictor()
@@ -216,7 +216,7 @@ def test_kinds_of_input_agree(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 3000, 3), (3000, 1, 3), (40, 50), (33, 17, 4), (65, 64, 1)], ids=str)
-def test_odd_images(shape: tuple[int, ...]) -> None:
+def test_images_of_extreme_shapes_are_processed(shape: tuple[int, ...]) -> None:
     image = np.full(shape, 90, np.uint8)
     heatmaps = Predictor(random_model(), size=64, scales=(0.5, 1.0), flip=True).heatmaps(image)
     assert heatmaps.maps.shape == (COCO.num_channels, *Frame.fit(shape[:2], 64).cells)
@@ -225,8 +225,8 @@ def test_odd_images(shape: tuple[int, ...]) -> None:
     assert (len(empty), empty.keypoints.shape, empty.skeleton) == (0, (0, 3, 3), FACE)
 
 
-def test_photos_run_through_the_tiny_network() -> None:
-    """Random weights: the maps are noise near 0, made large enough here that there are peaks to decode."""
+def test_poses_of_photos_lie_inside_the_image() -> None:
+    """With random weights the maps are noise near 0. The test scales them up so that they have peaks."""
     model = random_model(ModelConfig.preset("tiny"))
     with torch.no_grad():
         for stack in model.stacks:
@@ -240,13 +240,13 @@ def test_photos_run_through_the_tiny_network() -> None:
         assert result.image is not None
         found = result.poses.visible
         xy, (height, width) = result.poses.keypoints[..., :2][found], result.image.shape[:2]
-        margin = 8 * height / 96  # the last cell may reach beyond the image
+        margin = 8 * height / 96  # the last cell may extend beyond the image
         assert ((xy > -margin) & (xy < np.array([width, height]) + margin)).all()
         assert np.isnan(result.poses.keypoints[..., 0][~found]).all()
 
 
-def test_one_image_through_the_full_network() -> None:
-    """imhn4-512 at 64 px, without its initialization and optimized copy, which take longer than the forward (0.3 s)."""
+def test_the_full_network_gives_finite_maps() -> None:
+    """imhn4-512 at 64 px, without its initialization and optimized copy, which take longer than the forward pass."""
     with torch.device("meta"):
         model = IMHN(ModelConfig.preset("imhn4-512"))
     model.to_empty(device="cpu").eval()
@@ -261,7 +261,7 @@ def test_one_image_through_the_full_network() -> None:
     assert heatmaps.maps.isfinite().all()
 
 
-def test_checkpoints_bring_skeleton_and_size(tmp_path: Path) -> None:
+def test_a_checkpoint_sets_skeleton_and_size(tmp_path: Path) -> None:
     config = ModelConfig(stacks=1, width=16, growth=4, input_size=128, channels=FACE.num_channels)
     model = random_model(config)
     save_checkpoint(tmp_path / "a.safetensors", model, FACE)
@@ -275,14 +275,16 @@ def test_checkpoints_bring_skeleton_and_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("optimize", [True, False])
-def test_bfloat16_stays_near(optimize: bool) -> None:
-    exact, near = (Predictor(random_model(), size=64, precision=p, optimize=optimize) for p in ("float32", "bfloat16"))
-    a, b = (predictor.heatmaps(BLOBS[0]).maps for predictor in (exact, near))
+def test_bfloat16_maps_are_close_to_float32_maps(optimize: bool) -> None:
+    exact, rounded = (
+        Predictor(random_model(), size=64, precision=p, optimize=optimize) for p in ("float32", "bfloat16")
+    )
+    a, b = (predictor.heatmaps(BLOBS[0]).maps for predictor in (exact, rounded))
     assert b.dtype == torch.float32
     assert 0 < (a - b).abs().max() < 0.1 * a.abs().max()
 
 
-def test_decoding_follows_the_settings() -> None:
+def test_decoding_uses_the_settings_of_the_predictor() -> None:
     assert len(blob_predictor()(BLOBS[0]))
     assert len(blob_predictor(decode=DecodeConfig(peak_threshold=0.99))(BLOBS[0])) == 0
 
@@ -301,7 +303,7 @@ def test_decoding_follows_the_settings() -> None:
         (lambda: blob_predictor(stride=4), TypeError, "stride: no such setting of a predictor; known are size, fit"),
         (lambda: blob_predictor(device="gpu"), ValueError, "device: expected 'auto', 'cpu', 'cuda'.*'gpu'"),
         (lambda: blob_predictor(device="cuda:99"), RuntimeError, "device: 'cuda:99' does not exist"),
-        (lambda: Predictor(nn.Conv2d(3, 6, 1)), ValueError, "model: expected one in eval mode"),
+        (lambda: Predictor(nn.Conv2d(3, 6, 1)), ValueError, "model: expected a model in eval mode"),
         (lambda: Predictor(blob_network, "coco"), TypeError, "skeleton: expected a Skeleton"),
         (
             lambda: Predictor(blob_network, size=64)(BLOBS[0]),
@@ -310,12 +312,14 @@ def test_decoding_follows_the_settings() -> None:
         ),
     ],
 )
-def test_wrong_arguments_are_named(call: Callable[[], object], error: type[Exception], message: str) -> None:
+def test_invalid_arguments_are_rejected_with_a_message(
+    call: Callable[[], object], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         call()
 
 
-def test_the_callers_network_is_left_alone() -> None:
+def test_the_callers_network_does_not_change() -> None:
     model = IMHN(SMALL).train()
     Predictor(model, size=64)(np.zeros((64, 64, 3), np.uint8))
     assert model.training
@@ -328,7 +332,7 @@ def test_keyword_arguments_are_the_fields_of_the_config() -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"flip": True, "scales": (1.0, 0.5)}])
-def test_kept_heatmaps_are_those_that_were_decoded_and_cost_no_run(settings: dict[str, object]) -> None:
+def test_kept_heatmaps_are_the_decoded_ones_without_another_run(settings: dict[str, object]) -> None:
     runs = []
 
     def network(x: torch.Tensor) -> torch.Tensor:
@@ -340,8 +344,9 @@ def test_kept_heatmaps_are_those_that_were_decoded_and_cost_no_run(settings: dic
     runs_without, runs[:] = list(runs), []
     kept = list(predictor.predict_many(BLOBS[:2], keep_heatmaps=True))
     assert runs == runs_without
-    for one, other in zip(kept, plain, strict=True):
-        assert other.heatmaps is None
-        assert one.heatmaps is not None
-        np.testing.assert_array_equal(one.poses.keypoints, other.poses.keypoints)
-        np.testing.assert_array_equal(predictor.decode(one.heatmaps).keypoints, one.poses.keypoints)
+    for with_heatmaps, without in zip(kept, plain, strict=True):
+        assert without.heatmaps is None
+        assert with_heatmaps.heatmaps is not None
+        np.testing.assert_array_equal(with_heatmaps.poses.keypoints, without.poses.keypoints)
+        decoded = predictor.decode(with_heatmaps.heatmaps)
+        np.testing.assert_array_equal(decoded.keypoints, with_heatmaps.poses.keypoints)

@@ -1,4 +1,4 @@
-"""assign_keypoints: every rule of the grouping by its own small case, for every backend."""
+"""assign_keypoints: small cases of every rule of grouping, for every backend."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ PLAIN = {"reassign": False, "join_distance": 0.0, "min_single_score": 0.0, "min_
 
 @pytest.fixture(params=["reference", "native", "torch"])
 def group(request):
-    """Groups named peaks: ``{"a0": (x, y, score)}`` and ``[("a0", "b0", score)]``, by part score within a part type.
+    """A function that groups named peaks into poses.
 
-    Returns the poses, best first, each as its peaks' names in one string.
+    Peaks are ``{"a0": (x, y, score)}``, where the letter is the keypoint type. Parts are ``[("a0", "b0", score)]`` in
+    the order of the candidates. The result lists the poses, best first, each as one string of its peaks' names.
     """
 
     def run(skeleton, peaks, parts=(), **config):
         names = sorted(peaks, key=lambda name: (skeleton.keypoints.index(name[0]), name))
         rows = np.float32([peaks[name] for name in names]).reshape(-1, 3)
-        found = sp.Peaks(
+        all_peaks = sp.Peaks(
             np.array([skeleton.keypoints.index(name[0]) for name in names], np.int32),
             np.ascontiguousarray(rows[:, :2]),
             np.ascontiguousarray(rows[:, 2]),
@@ -35,16 +36,15 @@ def group(request):
         kinds = np.array([kind_of[a[0], b[0]] for a, b, _ in parts], np.int32)
         candidates = sp.CandidateParts(kinds, *np.ascontiguousarray(ends.T), part_score, part_score)
         settings = sp.DecodeConfig(**{**PLAIN, **config})
-        poses = sp.assign_keypoints(found, candidates, skeleton, settings, stride=1, backend=request.param)[0]
+        poses = sp.assign_keypoints(all_peaks, candidates, skeleton, settings, stride=1, backend=request.param)[0]
         groups = []
         for keypoints, score in zip(poses.keypoints, poses.scores, strict=True):
             members = []
             for kind, row in enumerate(keypoints):
                 if row[2] > 0:
-                    same = [
+                    members += [
                         n for n in names if n[0] == skeleton.keypoints[kind] and (np.float32(peaks[n]) == row).all()
                     ]
-                    members += same
                 else:
                     assert np.isnan(row[:2]).all()
                     assert row[2] == 0
@@ -56,16 +56,16 @@ def group(request):
 
 
 def spread(names, score=0.5):
-    """Peaks far apart, all of one score."""
+    """Peaks at large distances, all of the same score."""
     return {name: (100.0 * i, 7.0 * i, score) for i, name in enumerate(names.split())}
 
 
-def test_merging_takes_either_end_of_a_part(group):
+def test_a_peak_merges_at_either_end_of_a_part(group):
     assert group(CHAIN, spread("a0 b0 c0"), [("a0", "b0", 0.5), ("b0", "c0", 0.5)]) == ["a0 b0 c0"]
     assert group(CHAIN, spread("a0 b0 c0"), [("b0", "c0", 0.5), ("a0", "c0", 0.5)]) == ["a0 b0 c0"]
 
 
-def test_two_poses_become_one(group):
+def test_a_part_merges_two_poses(group):
     parts = [("a0", "b0", 0.5), ("c0", "d0", 0.5)]
     assert group(CHAIN, spread("a0 b0 c0 d0"), parts) == ["a0 b0", "c0 d0"]
     assert group(CHAIN, spread("a0 b0 c0 d0"), [*parts, ("a0", "c0", 0.1)]) == ["a0 b0 c0 d0"]
@@ -78,7 +78,7 @@ def test_poses_that_share_a_type_do_not_merge(group):
     assert group(CHAIN, spread("a0 a1 b0 d0"), parts) == ["a0 b0", "a1 d0"]
 
 
-def test_merging_goes_by_the_order_of_the_candidates(group):
+def test_merging_follows_the_order_of_the_candidates(group):
     parts = [("a1", "b0", 0.1), ("a0", "b0", 0.8)]
     assert group(CHAIN, spread("a0 a1 b0"), parts) == ["a1 b0", "a0"]
 
@@ -92,25 +92,25 @@ def test_a_keypoint_moves_to_the_pose_with_the_larger_part_score(group):
     assert group(CHAIN, spread("a0 a1 b0 b1 c0"), parts, reassign=True) == ["a1 b1 c0", "a0 b0"]
 
 
-def test_reassignment_adds_all_links_to_a_pose(group):
+def test_reassignment_adds_the_part_scores_of_all_parts_to_a_pose(group):
     parts = [*TWO, ("b0", "c0", 0.3), ("a0", "c0", 0.3), ("b1", "c0", 0.2), ("a1", "c0", 0.2)]
     assert group(CHAIN, spread("a0 a1 b0 b1 c0"), parts, reassign=True) == ["a0 b0 c0", "a1 b1"]
     parts[-2:] = [("b1", "c0", 0.25), ("a1", "c0", 0.45)]
     assert group(CHAIN, spread("a0 a1 b0 b1 c0"), parts, reassign=True) == ["a1 b1 c0", "a0 b0"]
 
 
-def test_two_keypoints_change_places(group):
+def test_reassignment_swaps_two_keypoints(group):
     parts = [*TWO, ("b0", "c0", 0.5), ("b1", "c1", 0.5), ("a1", "c0", 0.9), ("a0", "c1", 0.9)]
     peaks = spread("a0 a1 b0 b1 c0 c1")
     assert group(CHAIN, peaks, parts) == ["a0 b0 c0", "a1 b1 c1"]
     assert group(CHAIN, peaks, parts, reassign=True) == ["a0 b1 c1", "a1 b0 c0"]
-    parts[0] = ("a0", "b0", 1.4)  # a0 would lose too much: c0 and c1 change places instead
+    parts[0] = ("a0", "b0", 1.4)  # moving b0 away from a0 would cost too much: c0 and c1 are swapped instead
     assert group(CHAIN, peaks, parts, reassign=True) == ["a0 b0 c1", "a1 b1 c0"]
     parts[2] = ("b0", "c0", 1.4)
     assert group(CHAIN, peaks, parts, reassign=True) == ["a0 b0 c0", "a1 b1 c1"]
 
 
-def test_reassignment_takes_the_smallest_peak_on_ties(group):
+def test_reassignment_resolves_ties_by_the_smallest_peak_index(group):
     parts = [*TWO, ("a2", "b2", 0.5), ("b2", "c0", 0.1), ("a1", "c0", 0.6), ("a0", "c0", 0.6)]
     peaks = spread("a0 a1 a2 b0 b1 b2 c0")
     assert group(CHAIN, peaks, parts) == ["a2 b2 c0", "a0 b0", "a1 b1"]
@@ -118,18 +118,19 @@ def test_reassignment_takes_the_smallest_peak_on_ties(group):
 
 
 @pytest.mark.parametrize(("gain", "moves"), [(5e-7, False), (3e-6, True)])
-def test_reassignment_needs_a_least_gain(group, gain, moves):
+def test_reassignment_needs_a_minimum_gain(group, gain, moves):
     parts = [*TWO, ("b0", "c0", 0.25), ("a1", "c0", 0.25 + gain)]
     expected = ["a1 b1 c0", "a0 b0"] if moves else ["a0 b0 c0", "a1 b1"]
     assert group(CHAIN, spread("a0 a1 b0 b1 c0"), parts, reassign=True) == expected
 
 
 def on_a_line(**positions):
+    """Peaks of equal score on the x axis."""
     return {name: (x, 0.0, 0.5) for name, x in positions.items()}
 
 
 @pytest.mark.parametrize(("x", "joins"), [(15.0, True), (15.25, False)])
-def test_fragments_join_within_the_distance_times_the_least_size(group, x, joins):
+def test_fragments_join_within_the_distance_times_the_minimum_size(group, x, joins):
     peaks = on_a_line(a0=0, b0=x)
     assert group(STAR, peaks, join_distance=1.5) == (["a0 b0"] if joins else ["a0", "b0"])
     assert group(STAR, peaks) == ["a0", "b0"]
@@ -149,17 +150,17 @@ def test_a_contradiction_doubles_the_cost(group, x, joins):
 
 
 def test_contradictions_add_up_after_a_join(group):
-    alone = on_a_line(a0=0, h0=6)
-    assert group(STAR, alone, join_distance=1.5) == ["a0 h0"]
-    both = {**alone, "b0": (-1.0, 0.0, 0.5)}
-    assert group(STAR, both, join_distance=1.5) == ["a0 b0", "h0"]  # 6 x (1 + 2) > 15
+    two_peaks = on_a_line(a0=0, h0=6)
+    assert group(STAR, two_peaks, join_distance=1.5) == ["a0 h0"]
+    three_peaks = {**two_peaks, "b0": (-1.0, 0.0, 0.5)}
+    assert group(STAR, three_peaks, join_distance=1.5) == ["a0 b0", "h0"]  # 6 x (1 + 2) > 15
 
 
-def test_distances_take_the_least_after_a_join(group):
+def test_joined_fragments_have_the_smaller_of_their_distances(group):
     assert group(STAR, on_a_line(a0=0, b0=14, c0=28, d0=42), join_distance=1.5) == ["a0 b0 c0 d0"]
 
 
-def test_size_does_not_grow_with_a_join(group):
+def test_the_size_of_a_fragment_does_not_grow_with_a_join(group):
     assert group(STAR, on_a_line(a0=0, b0=14, c0=32), join_distance=1.5) == ["a0 b0", "c0"]
 
 
@@ -171,12 +172,12 @@ def test_the_nearest_fragments_join_first(group):
     assert group(STAR, on_a_line(a0=0, b0=6, a1=11), join_distance=1.5) == ["a1 b0", "a0"]
 
 
-def test_ties_join_the_smallest_peaks_first(group):
+def test_ties_join_the_smallest_peak_indices_first(group):
     assert group(STAR, on_a_line(a0=0, b0=6, a1=12), join_distance=1.5) == ["a0 b0", "a1"]
     assert group(STAR, on_a_line(a1=0, b0=6, a0=12), join_distance=1.5) == ["a0 b0", "a1"]
 
 
-def test_the_distance_is_at_least_a_cell(group):
+def test_the_distance_is_at_least_one_cell(group):
     peaks = on_a_line(a0=0, b0=0)
     assert group(STAR, peaks, join_distance=0.5, min_join_size=2.0) == ["a0 b0"]
     assert group(STAR, peaks, join_distance=0.5, min_join_size=1.9) == ["a0", "b0"]
@@ -189,7 +190,7 @@ def test_weak_single_peaks_are_dropped_with_and_without_joining(group, join_dist
     assert groups == ["c0 d0", "a0"]
 
 
-def test_poses_need_enough_keypoints(group):
+def test_poses_need_the_minimum_number_of_keypoints(group):
     peaks, parts = spread("a0 a1 a2 b0 b1 c0"), [("a0", "b0", 0.5), ("a1", "b1", 0.5), ("b0", "c0", 0.5)]
     assert group(CHAIN, peaks, parts, min_keypoints=1) == ["a0 b0 c0", "a1 b1", "a2"]
     assert group(CHAIN, peaks, parts, min_keypoints=2) == ["a0 b0 c0", "a1 b1"]
@@ -197,7 +198,7 @@ def test_poses_need_enough_keypoints(group):
     assert group(CHAIN, peaks, parts, min_keypoints=4) == []
 
 
-def test_poses_come_by_score_then_smallest_peak(group):
+def test_poses_are_ordered_by_score_then_smallest_peak_index(group):
     peaks = {"a0": (0, 0, 0.3), "a1": (50, 0, 0.8), "b0": (0, 50, 0.3), "b1": (50, 50, 0.25), "b2": (90, 9, 0.25)}
     assert group(CHAIN, peaks, [("a0", "b1", 0.5)]) == ["a1", "a0 b1", "b0", "b2"]
 
@@ -205,18 +206,18 @@ def test_poses_come_by_score_then_smallest_peak(group):
 SHARING = [("a0", "b0", 0.9), ("a1", "b1", 0.5), ("b0", "c0", 0.9), ("b1", "c0", 0.4)]
 
 
-def test_a_pose_may_share_a_taken_peak(group):
+def test_a_pose_may_share_a_peak_of_another_pose(group):
     peaks = spread("a0 a1 b0 b1 c0")
     assert group(CHAIN, peaks, SHARING) == ["a0 b0 c0", "a1 b1"]
     assert group(CHAIN, peaks, SHARING, allow_shared_keypoints=True) == ["a0 b0 c0", "a1 b1 c0"]
 
 
-def test_single_peaks_share_nothing(group):
+def test_single_peaks_share_no_peaks(group):
     parts = [("a0", "b0", 0.9), ("a1", "b0", 0.8)]
     assert group(CHAIN, spread("a0 a1 b0"), parts, allow_shared_keypoints=True) == ["a0 b0", "a1"]
 
 
-def test_a_shared_peak_may_contradict_one_part_only(group):
+def test_a_shared_peak_may_contradict_at_most_one_part(group):
     peaks = spread("a0 a1 b0 b1 c0 d1")
     parts = [*SHARING, ("b1", "d1", 0.5)]
     assert group(CHAIN, peaks, parts, allow_shared_keypoints=True) == [
@@ -229,12 +230,12 @@ def test_a_shared_peak_may_contradict_one_part_only(group):
 
 def test_the_peak_with_the_largest_part_score_is_shared(group):
     peaks = spread("a0 a1 a2 b0 b1 b2 c0 c2")
-    linked = [("a0", "b0", 0.9), ("a1", "b1", 0.5), ("a2", "b2", 0.9), ("b0", "c0", 0.9), ("b2", "c2", 0.9)]
+    complete = [("a0", "b0", 0.9), ("a1", "b1", 0.5), ("a2", "b2", 0.9), ("b0", "c0", 0.9), ("b2", "c2", 0.9)]
     for first, second, shared in ((0.4, 0.3, "c0"), (0.3, 0.4, "c2"), (0.4, 0.4, "c0")):
-        parts = [*linked, ("b1", "c0", first), ("b1", "c2", second)]
+        parts = [*complete, ("b1", "c0", first), ("b1", "c2", second)]
         assert f"a1 b1 {shared}" in group(CHAIN, peaks, parts, allow_shared_keypoints=True)
 
 
-def test_no_peaks_are_no_people(group):
+def test_no_peaks_give_no_people(group):
     assert group(CHAIN, {}) == []
     assert group(CHAIN, {}, reassign=True, join_distance=1.5, allow_shared_keypoints=True) == []

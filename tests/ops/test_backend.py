@@ -1,4 +1,4 @@
-"""The dispatch: which implementation runs for an op, a backend, a device and a build."""
+"""The dispatch: the implementation that runs for each op, backend, device and build."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from simplepose.ops.native import module as native
 DEVICES = {"cpu": CPU, "cuda": Device("cuda", 0), "mps": Device("mps", 0)}
 
 BUILDS = {
-    # name: (a native module loads, why the kernels cannot run on the CUDA device, PyTorch is installed)
-    "whole": (True, "", True),
+    # name: (the native module loads, the reason why the kernels cannot run on the CUDA device, PyTorch is installed)
+    "complete": (True, "", True),
     "without CUDA": (True, "the build has no CUDA ops", True),
     "without PyTorch": (True, "the build has no CUDA ops", False),
     "nothing built": (False, NOT_BUILT, True),
@@ -31,7 +31,7 @@ BUILDS = {
 FAILS = "RuntimeError"
 
 EXPECTED = {
-    # (backend, device): by build, in the order of BUILDS
+    # (backend, device): the implementation for each build, in the order of BUILDS
     ("native", "cpu"): ("cpp", "cpp", "cpp", FAILS, FAILS),
     ("native", "cuda"): ("cuda", FAILS, FAILS, FAILS, FAILS),
     ("native", "mps"): (FAILS, FAILS, FAILS, FAILS, FAILS),
@@ -47,7 +47,7 @@ EXPECTED = {
 }
 
 GROUPING = {
-    # assign_keypoints runs on the CPU, whatever the device
+    # assign_keypoints runs on the CPU for every device
     "native": ("cpp", "cpp", "cpp", FAILS, FAILS),
     "torch": ("cpp", "cpp", "cpp", "reference", "reference"),
     "reference": ("reference",) * 5,
@@ -64,8 +64,8 @@ CASES = [
 
 
 @pytest.fixture
-def pretend(monkeypatch):
-    """Pretends a build; every warning of the dispatch counts as the first one."""
+def use_build(monkeypatch):
+    """A function that simulates a build and resets the warnings of the dispatch."""
 
     def use(build: str) -> None:
         built, why_no_cuda, has_torch = BUILDS[build]
@@ -78,20 +78,20 @@ def pretend(monkeypatch):
 
 
 @pytest.mark.parametrize(("op", "name", "device", "build"), CASES)
-def test_every_op_backend_device_and_build(pretend, op, name, device, build):
-    pretend(build)
+def test_every_op_backend_device_and_build_resolves_as_in_the_table(use_build, op, name, device, build):
+    use_build(build)
     row = GROUPING[name] if op == "assign_keypoints" else EXPECTED[name, device]
     expected = row[list(BUILDS).index(build)]
     if expected == FAILS:
         with pytest.raises(RuntimeError, match=f"^backend '{name}': "):
             backend.resolve(op, name, DEVICES[device])
         return
-    slow = name == "auto" and expected in ("torch", "reference")
+    not_native = name == "auto" and expected in ("torch", "reference")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(2):
             assert backend.resolve(op, name, DEVICES[device]) == expected
-    assert len(caught) == slow, "auto warns once where it is not native, and nothing else warns"
+    assert len(caught) == not_native, "expected one warning from auto if it is not native, and no other warning"
 
 
 def test_the_table_covers_every_backend():
@@ -99,7 +99,7 @@ def test_the_table_covers_every_backend():
     assert set(GROUPING) == {"native", "torch", "reference", "auto"}
 
 
-def test_an_unknown_backend_is_refused():
+def test_an_unknown_backend_is_rejected():
     for wrong in ("numpy", None, ["native"]):
         with pytest.raises(ValueError, match=r"^backend: expected one of 'auto', 'native', 'torch', 'reference', got "):
             backend.resolve("decode", wrong)
@@ -112,13 +112,13 @@ def test_an_unknown_backend_is_refused():
         ("nothing built, without PyTorch", r"NumPy reference on cpu, 50 to 300 times slower .*pip install \."),
     ],
 )
-def test_the_warning_says_what_runs_why_and_how_slow(pretend, build, message):
-    pretend(build)
+def test_the_warning_states_implementation_slowdown_and_reason(use_build, build, message):
+    use_build(build)
     with pytest.warns(RuntimeWarning, match=message):
         backend.resolve("decode", "auto")
 
 
-def test_the_warning_names_the_callers_line(monkeypatch):
+def test_the_warning_points_to_the_callers_line(monkeypatch):
     without_native(monkeypatch)
     monkeypatch.setattr(backend, "_warned", set())
     with pytest.warns(RuntimeWarning) as caught:
@@ -126,20 +126,20 @@ def test_the_warning_names_the_callers_line(monkeypatch):
     assert caught[0].filename == __file__
 
 
-def test_info_prints_what_the_dispatch_resolves(pretend):
+def test_info_prints_the_implementations_that_the_dispatch_resolves(use_build):
     for build in BUILDS:
-        pretend(build)
+        use_build(build)
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # asking is no reason to warn
-            found = {op: op_path(op) for op in OPS}
+            warnings.simplefilter("error")  # info must not warn
+            paths = {op: op_path(op) for op in OPS}
         host = EXPECTED["auto", "cpu"][list(BUILDS).index(build)]
         device = EXPECTED["auto", "cuda"][list(BUILDS).index(build)]
         grouping = GROUPING["auto"][list(BUILDS).index(build)]
         for op in OPS:
             if op == "assign_keypoints":
-                assert found[op] == f"{RUNS[grouping]}, always on the CPU"
+                assert paths[op] == f"{RUNS[grouping]}, always on the CPU"
             else:
-                assert found[op] == f"{RUNS[host]} on the CPU, {RUNS[device]} on a CUDA device"
+                assert paths[op] == f"{RUNS[host]} on the CPU, {RUNS[device]} on a CUDA device"
     assert info().keys() >= {*OPS, "native", "cuda_reason"}
 
 
@@ -148,35 +148,35 @@ def test_info_prints_what_the_dispatch_resolves(pretend):
 def test_all_backends_give_the_same_bits(name, kind):
     maps = people_maps(4, (40, 48), 4)
     expected = sp.decode(maps, backend="reference")[0]
-    given = {
+    heatmaps = {
         "array": maps,
         "tensor": torch.from_numpy(maps),
         "read-only array": np.require(maps.copy()),
         "half tensor": torch.from_numpy(maps).half(),
     }[kind]
     if kind == "read-only array":
-        given.setflags(write=False)
+        heatmaps.setflags(write=False)
     if kind == "half tensor":
-        expected = sp.decode(given.float().numpy(), backend="reference")[0]
+        expected = sp.decode(heatmaps.float().numpy(), backend="reference")[0]
     assert len(expected)
-    assert_same_poses(sp.decode(given, backend=name)[0], expected)
-    peaks = sp.find_peaks(given, backend=name)
-    parts = sp.match_parts(given, peaks, backend=name)
+    assert_same_poses(sp.decode(heatmaps, backend=name)[0], expected)
+    peaks = sp.find_peaks(heatmaps, backend=name)
+    parts = sp.match_parts(heatmaps, peaks, backend=name)
     assert_same_poses(sp.assign_keypoints(peaks, parts, backend=name)[0], expected)
-    assert_same_columns(peaks[0], sp.find_peaks(given, backend="reference")[0])
+    assert_same_columns(peaks[0], sp.find_peaks(heatmaps, backend="reference")[0])
 
 
-def test_without_a_build_native_raises_with_the_hint_and_never_runs_pytorch(monkeypatch):
+def test_native_without_a_build_raises_with_the_build_hint(monkeypatch):
     maps = people_maps(2, (24, 24), 1)
     without_native(monkeypatch)
     peaks = sp.find_peaks(maps, backend="reference")
     parts = sp.match_parts(maps, peaks, backend="reference")
     keypoints = np.zeros((1, 18, 3), np.float32)
-    for given in (maps, torch.from_numpy(maps)):
+    for heatmaps in (maps, torch.from_numpy(maps)):
         for call in (
-            lambda given=given: sp.decode(given, backend="native"),
-            lambda given=given: sp.find_peaks(given, backend="native"),
-            lambda given=given: sp.match_parts(given, peaks, backend="native"),
+            lambda heatmaps=heatmaps: sp.decode(heatmaps, backend="native"),
+            lambda heatmaps=heatmaps: sp.find_peaks(heatmaps, backend="native"),
+            lambda heatmaps=heatmaps: sp.match_parts(heatmaps, peaks, backend="native"),
             lambda: sp.assign_keypoints(peaks, parts, backend="native"),
             lambda: sp.render_targets(keypoints, (64, 64), backend="native"),
             lambda: sp.render_targets(torch.from_numpy(keypoints), (64, 64), backend="native"),
@@ -185,7 +185,7 @@ def test_without_a_build_native_raises_with_the_hint_and_never_runs_pytorch(monk
                 call()
 
 
-def test_without_a_build_auto_gives_the_same_people(monkeypatch):
+def test_auto_without_a_build_gives_the_same_people(monkeypatch):
     maps = people_maps(3, (40, 48), 3)
     expected = sp.decode(maps)[0]
     without_native(monkeypatch)

@@ -1,4 +1,4 @@
-"""decode as users call it: what it takes, what it gives, what it refuses, and that threads change nothing."""
+"""decode as a public function: valid inputs, results, rejected arguments, and independence of threads."""
 
 from __future__ import annotations
 
@@ -24,50 +24,49 @@ def expected() -> sp.Poses:
 
 
 @pytest.mark.parametrize("backend", ["auto", "native", "reference"])
-def test_one_image_or_a_batch_with_or_without_extra_channels(backend, expected):
+def test_images_and_batches_with_and_without_extra_channels_give_the_same(backend, expected):
     extra = np.concatenate([MAPS, np.ones_like(MAPS[:2])])
     for maps in (MAPS, MAPS[None], extra, extra[None]):
-        found = sp.decode(maps, backend=backend)
-        assert isinstance(found, list)
-        assert len(found) == 1
-        assert_same_poses(found[0], expected)
-        assert found[0].skeleton is sp.COCO
+        poses = sp.decode(maps, backend=backend)
+        assert isinstance(poses, list)
+        assert len(poses) == 1
+        assert_same_poses(poses[0], expected)
+        assert poses[0].skeleton is sp.COCO
 
 
 @pytest.mark.parametrize("backend", ["native", "reference"])
-def test_images_of_a_batch_are_decoded_alone(backend):
-    together = sp.decode(BATCH, backend=backend)
-    assert len(together) == len(BATCH)
-    for poses, maps in zip(together, BATCH, strict=True):
+def test_images_of_a_batch_are_decoded_independently(backend):
+    batch = sp.decode(BATCH, backend=backend)
+    assert len(batch) == len(BATCH)
+    for poses, maps in zip(batch, BATCH, strict=True):
         assert_same_poses(poses, sp.decode(maps, backend=backend)[0])
-    assert len(together[0]) == 0
+    assert len(batch[0]) == 0
 
 
 @pytest.mark.parametrize("backend", ["native", "reference"])
 def test_an_empty_batch_gives_an_empty_list(backend):
-    nothing = np.empty((0, 48, 8, 8), np.float32)
-    assert sp.decode(nothing, backend=backend) == []
-    assert sp.find_peaks(nothing, backend=backend) == []
-    assert sp.match_parts(nothing, [], backend=backend) == []
+    empty = np.empty((0, 48, 8, 8), np.float32)
+    assert sp.decode(empty, backend=backend) == []
+    assert sp.find_peaks(empty, backend=backend) == []
+    assert sp.match_parts(empty, [], backend=backend) == []
     assert sp.assign_keypoints([], [], backend=backend) == []
 
 
-def test_the_ops_in_a_row_are_decode(expected):
+def test_the_ops_in_sequence_give_the_people_of_decode(expected):
     for backend in ("native", "reference"):
         peaks = sp.find_peaks(MAPS, backend=backend)
         assert len(peaks) == 1
-        alone = sp.find_peaks(MAPS[30:], backend=backend)[0]  # keypoint channels alone
-        np.testing.assert_array_equal(alone.xy, peaks[0].xy)
-        for given in (peaks, peaks[0]):
-            parts = sp.match_parts(MAPS, given, backend=backend)
-            np.testing.assert_array_equal(
-                sp.match_parts(MAPS[:30], given, backend=backend)[0].response, parts[0].response
-            )
+        from_keypoint_maps = sp.find_peaks(MAPS[30:], backend=backend)[0]
+        np.testing.assert_array_equal(from_keypoint_maps.xy, peaks[0].xy)
+        for argument in (peaks, peaks[0]):
+            parts = sp.match_parts(MAPS, argument, backend=backend)
+            from_part_maps = sp.match_parts(MAPS[:30], argument, backend=backend)[0]
+            np.testing.assert_array_equal(from_part_maps.response, parts[0].response)
         assert_same_poses(sp.assign_keypoints(peaks[0], parts[0], backend=backend)[0], expected)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4, 8, np.int64(3)])
-def test_cells_lie_at_the_middle_of_their_pixels(stride):
+def test_cells_lie_at_the_center_of_their_pixels(stride):
     maps = np.zeros((48, 16, 24), np.float32)
     maps[30] = gaussian((16, 24), 7, 5)
     for backend in ("native", "reference"):
@@ -79,7 +78,8 @@ def test_cells_lie_at_the_middle_of_their_pixels(stride):
         assert assigned.keypoints[0, 0].tolist() == expected
 
 
-def strange_arrays():
+def memory_layouts():
+    """Views and copies of `MAPS` with unusual memory layouts, by name."""
     wide = np.zeros((48, 40, 96), np.float32)
     wide[..., ::2] = MAPS
     read_only = MAPS.copy()
@@ -95,9 +95,9 @@ def strange_arrays():
     }
 
 
-@pytest.mark.parametrize("name", strange_arrays())
-def test_any_layout_of_an_array_is_read(name, expected):
-    maps = strange_arrays()[name]
+@pytest.mark.parametrize("name", memory_layouts())
+def test_arrays_of_any_memory_layout_are_read(name, expected):
+    maps = memory_layouts()[name]
     before = maps.copy()
     for backend in ("native", "reference"):
         assert_same_poses(sp.decode(maps, backend=backend)[0], expected)
@@ -131,13 +131,13 @@ def test_half_precision_is_converted():
 
 @pytest.mark.parametrize("threads", [2, 5, None])
 def test_results_do_not_depend_on_the_number_of_threads(threads):
-    for one, other in zip(sp.decode(BATCH, threads=1), sp.decode(BATCH, threads=threads), strict=True):
-        assert_same_poses(other, one)
-    for one, other in zip(sp.find_peaks(BATCH, threads=1), sp.find_peaks(BATCH, threads=threads), strict=True):
-        np.testing.assert_array_equal(other.xy, one.xy)
+    for expected, poses in zip(sp.decode(BATCH, threads=1), sp.decode(BATCH, threads=threads), strict=True):
+        assert_same_poses(poses, expected)
+    for expected, peaks in zip(sp.find_peaks(BATCH, threads=1), sp.find_peaks(BATCH, threads=threads), strict=True):
+        np.testing.assert_array_equal(peaks.xy, expected.xy)
 
 
-def test_calls_from_several_threads_do_not_meet():
+def test_concurrent_calls_do_not_interfere():
     expected = sp.decode(BATCH, threads=1)
 
     def work(turn):
@@ -145,9 +145,9 @@ def test_calls_from_several_threads_do_not_meet():
 
     with ThreadPoolExecutor(4) as pool:
         for results in pool.map(work, range(8)):
-            for found in results:
-                for ours, theirs in zip(found, expected, strict=True):
-                    assert_same_poses(ours, theirs)
+            for batch in results:
+                for poses, expected_poses in zip(batch, expected, strict=True):
+                    assert_same_poses(poses, expected_poses)
 
 
 def test_results_are_new_arrays():
@@ -160,12 +160,13 @@ def test_results_are_new_arrays():
     assert second.keypoints.flags.owndata
 
 
-def bare(message):
+def starts_with(message):
+    """A pattern that matches messages that start with ``message``."""
     return f"^{re.escape(message)}"
 
 
 F32 = np.zeros((48, 8, 8), np.float32)
-REFUSED_MAPS = {
+INVALID_MAPS = {
     "integers": (
         F32.astype(np.int32),
         TypeError,
@@ -198,7 +199,7 @@ REFUSED_MAPS = {
     ),
     "no columns": (F32[..., :0], ValueError, "heatmaps: expected maps with at least one cell"),
 }
-REFUSED_OPTIONS = {
+INVALID_OPTIONS = {
     "stride 0": ({"stride": 0}, ValueError, "stride: expected 1 to 1048576, got 0"),
     "stride -1": ({"stride": -1}, ValueError, "stride: expected 1 to 1048576, got -1"),
     "stride 2.5": ({"stride": 2.5}, TypeError, "stride: expected an integer, got 2.5"),
@@ -220,26 +221,26 @@ REFUSED_OPTIONS = {
 
 
 @pytest.mark.parametrize("backend", ["native", "reference"])
-@pytest.mark.parametrize(("maps", "kind", "message"), REFUSED_MAPS.values(), ids=REFUSED_MAPS.keys())
-def test_other_maps_are_refused(maps, kind, message, backend):
-    with pytest.raises(kind, match=bare(message)):
+@pytest.mark.parametrize(("maps", "kind", "message"), INVALID_MAPS.values(), ids=INVALID_MAPS.keys())
+def test_invalid_maps_are_rejected(maps, kind, message, backend):
+    with pytest.raises(kind, match=starts_with(message)):
         sp.decode(maps, backend=backend)
 
 
-@pytest.mark.parametrize(("options", "kind", "message"), REFUSED_OPTIONS.values(), ids=REFUSED_OPTIONS.keys())
-def test_other_options_are_refused(options, kind, message):
-    with pytest.raises(kind, match=bare(message)):
+@pytest.mark.parametrize(("options", "kind", "message"), INVALID_OPTIONS.values(), ids=INVALID_OPTIONS.keys())
+def test_invalid_options_are_rejected(options, kind, message):
+    with pytest.raises(kind, match=starts_with(message)):
         sp.decode(F32, **options)
     if "stride" not in options:
-        with pytest.raises(kind, match=bare(message)):
+        with pytest.raises(kind, match=starts_with(message)):
             sp.find_peaks(F32, **options)
     if "threads" not in options:
-        nothing = sp.find_peaks(F32)
-        with pytest.raises(kind, match=bare(message)):
-            sp.assign_keypoints(nothing, sp.match_parts(F32, nothing), **options)
+        no_peaks = sp.find_peaks(F32)
+        with pytest.raises(kind, match=starts_with(message)):
+            sp.assign_keypoints(no_peaks, sp.match_parts(F32, no_peaks), **options)
 
 
-def test_other_tensors_are_refused():
+def test_invalid_tensors_are_rejected():
     torch = pytest.importorskip("torch")
     for tensor, message in (
         (torch.zeros(48, 8, 8, dtype=torch.float64), "expected float32, float16 or bfloat16, got float64 tensor"),
@@ -255,7 +256,7 @@ def changed(**columns):
     return peaks._replace(**{name: change(getattr(peaks, name)) for name, change in columns.items()})
 
 
-REFUSED_PEAKS = {
+INVALID_PEAKS = {
     "tuple": (lambda: (1, 2), TypeError, "peaks: expected Peaks or a list of them, got tuple (1, 2)"),
     "two images": (lambda: [changed()] * 2, ValueError, "peaks: expected one Peaks for each of 1 images, got 2"),
     "types as int64": (
@@ -312,13 +313,13 @@ REFUSED_PEAKS = {
 
 
 @pytest.mark.parametrize("backend", ["native", "reference"])
-@pytest.mark.parametrize(("make", "kind", "message"), REFUSED_PEAKS.values(), ids=REFUSED_PEAKS.keys())
-def test_other_peaks_are_refused(make, kind, message, backend):
-    with pytest.raises(kind, match=bare(message)):
+@pytest.mark.parametrize(("make", "kind", "message"), INVALID_PEAKS.values(), ids=INVALID_PEAKS.keys())
+def test_invalid_peaks_are_rejected(make, kind, message, backend):
+    with pytest.raises(kind, match=starts_with(message)):
         sp.match_parts(MAPS, make(), backend=backend)
 
 
-REFUSED_PARTS = {
+INVALID_PARTS = {
     "peaks": (
         lambda parts: sp.find_peaks(MAPS),
         TypeError,
@@ -354,14 +355,14 @@ REFUSED_PARTS = {
 
 
 @pytest.mark.parametrize("backend", ["native", "reference"])
-@pytest.mark.parametrize(("change", "kind", "message"), REFUSED_PARTS.values(), ids=REFUSED_PARTS.keys())
-def test_other_candidate_parts_are_refused(change, kind, message, backend):
+@pytest.mark.parametrize(("change", "kind", "message"), INVALID_PARTS.values(), ids=INVALID_PARTS.keys())
+def test_invalid_candidate_parts_are_rejected(change, kind, message, backend):
     peaks = sp.find_peaks(MAPS)
-    with pytest.raises(kind, match=bare(message)):
+    with pytest.raises(kind, match=starts_with(message)):
         sp.assign_keypoints(peaks, change(sp.match_parts(MAPS, peaks)[0]), backend=backend)
 
 
-REFUSED_SETTINGS = {
+INVALID_SETTINGS = {
     "peak_threshold": (0.0, -1, float("nan"), 1e31, "0.1", True),
     "part_threshold": (-0.1, float("inf")),
     "min_single_score": (-0.1,),
@@ -377,13 +378,13 @@ REFUSED_SETTINGS = {
 }
 
 
-@pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in REFUSED_SETTINGS.items() for v in values])
-def test_other_settings_are_refused(name, value):
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in INVALID_SETTINGS.items() for v in values])
+def test_invalid_settings_are_rejected(name, value):
     with pytest.raises((TypeError, ValueError), match=rf"^{name}: expected .*got {re.escape(repr(value))}$"):
         sp.DecodeConfig(**{name: value})
 
 
-def test_paper_settings():
+def test_the_paper_configuration_has_the_settings_of_the_paper():
     paper = sp.DecodeConfig.paper(num_samples=7)
     assert (paper.part_score, paper.reassign, paper.join_distance, paper.min_keypoints) == (
         "weighted_sum",

@@ -1,4 +1,4 @@
-"""The native decoding ops against the reference: every number of every stage is the same, on thousands of maps."""
+"""The native decoding ops against the reference: all results of every stage are bit-identical on thousands of maps."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def test_native_equals_the_reference(part):
     run()
 
 
-def test_the_cases_are_many_and_crowded():
+def test_the_parity_test_covers_enough_crowded_cases():
     if counts["cases"] < len(SLICES) * EXAMPLES:
-        pytest.skip(f"judges all slices of the parity test, of which {counts['cases']} cases ran")
+        pytest.skip(f"needs all slices of the parity test, of which only {counts['cases']} cases ran")
     print(summary())
     assert counts["crowded"] * 2 >= counts["cases"]
     assert counts["cases"] >= LEAST_CASES or "SIMPLEPOSE_TEST_EXAMPLES" in os.environ
@@ -43,14 +43,14 @@ def test_the_cases_are_many_and_crowded():
     "config", [sp.DecodeConfig(), sp.DecodeConfig.paper(), sp.DecodeConfig(allow_shared_keypoints=True)]
 )
 @pytest.mark.parametrize("people", [0, 1, 12, 60])
-def test_whole_scenes_agree(people, config):
+def test_scenes_of_people_agree(people, config):
     _, poses = compare(Case(people_maps(people, (64, 80), seed=5), sp.COCO, config))
     assert (len(poses) > 0) == (people > 0)
 
 
 @pytest.mark.parametrize("kind", ["uniform", "normal"])
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS.keys())
-def test_noise_agrees_where_the_limit_cuts(kind, skeleton):
+def test_noise_agrees_where_max_peaks_cuts(kind, skeleton):
     maps = noise_maps(kind, (skeleton.num_channels, 20, 40), seed=1)
     config = sp.DecodeConfig(max_peaks=8 if skeleton.num_keypoints < 30 else 2)
     candidates, poses = compare(Case(maps, skeleton, config))

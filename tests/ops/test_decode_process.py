@@ -1,4 +1,4 @@
-"""Decoding in awkward processes: after fork, with other vector instructions, and on maps of pure noise."""
+"""Decoding in special processes: after fork, with other vector instructions, and on maps of pure noise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import simplepose as sp
 
 BATCH = np.stack([people_maps(n, (40, 48), seed=n) for n in (5, 3, 8, 6)])
 MOST_SECONDS = 3.0
-"""Of processor time for a map of noise: ten times the goal, since machines differ."""
+"""Maximum processor time for a map of noise: ten times the goal, because machines differ."""
 
 
 def python(code: str, *arguments: str, **environment: str) -> str:
@@ -35,10 +35,10 @@ for generation in range(3):
     child = os.fork()
     if child == 0:
         grandchild = os.fork()
-        good = decoded() == before
+        passed = decoded() == before
         if grandchild:
-            good &= os.waitpid(grandchild, 0)[1] == 0
-        os._exit(0 if good else 1)
+            passed &= os.waitpid(grandchild, 0)[1] == 0
+        os._exit(0 if passed else 1)
     children.append(child)
     assert decoded() == before
 print([os.waitpid(child, 0)[1] for child in children])
@@ -62,7 +62,7 @@ with np.load(sys.argv[1]) as maps, open(sys.argv[2], "wb") as out:
 """
 
 
-def test_vector_instructions_change_nothing(tmp_path):
+def test_results_do_not_depend_on_vector_instructions(tmp_path):
     config = sp.DecodeConfig()
     maps = {"coco-noise": noise_maps("uniform", (48, 33, 40), seed=2)}
     for i, (skeleton, dirt) in enumerate(
@@ -84,7 +84,7 @@ def test_vector_instructions_change_nothing(tmp_path):
     "config", [sp.DecodeConfig(), sp.DecodeConfig.paper(), sp.DecodeConfig(allow_shared_keypoints=True)]
 )
 @pytest.mark.parametrize("kind", ["uniform", "normal"])
-def test_a_map_of_noise_is_cut_and_stays_bounded(kind, config):
+def test_a_map_of_noise_is_truncated_and_takes_bounded_time(kind, config):
     maps = noise_maps(kind, (SKELETONS["coco"].num_channels, 128, 128), seed=0)
     begin = time.process_time()
     poses = sp.decode(maps, config=config, backend="native", threads=1)[0]

@@ -1,4 +1,4 @@
-"""The way from tensors to the kernels and back, with the emulation in the place of a GPU."""
+"""The path from tensors to the kernels and back, with the emulation in place of a GPU."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ f32 = np.float32
 
 @pytest.fixture
 def kernels(monkeypatch):
-    """Lets every tensor take the kernels, emulated."""
+    """A function after which every tensor is processed by the emulated kernels."""
 
     def use(skeleton=sp.COCO, config=None):
-        found = EmulatedKernels(skeleton, config or sp.DecodeConfig())
-        monkeypatch.setattr(kernels_module, "kernels", lambda: found)
+        emulated = EmulatedKernels(skeleton, config or sp.DecodeConfig())
+        monkeypatch.setattr(kernels_module, "kernels", lambda: emulated)
         monkeypatch.setattr(kernels_module, "stream", lambda device: 0)
         count_as_cuda(monkeypatch)
 
@@ -40,26 +40,26 @@ def scenes() -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_tensors_give_what_arrays_give(kernels, dtype):
+def test_tensors_give_the_results_of_arrays(kernels, dtype):
     maps = torch.from_numpy(scenes()).to(dtype)
     host = maps.float().numpy()
     peaks, parts, poses = (sp.find_peaks(host), sp.match_parts(host, sp.find_peaks(host)), sp.decode(host))
     kernels()
-    for one, other in zip(sp.find_peaks(maps), peaks, strict=True):
-        assert_same_columns(one, other)
-    for one, other in zip(sp.find_peaks(maps[:, 30:]), peaks, strict=True):
-        assert_same_columns(one, other)
-    for one, other in zip(sp.match_parts(maps, peaks), parts, strict=True):
-        assert_same_columns(one, other)
-    for one, other in zip(sp.match_parts(maps[:, :30], peaks), parts, strict=True):
-        assert_same_columns(one, other)
-    for one, other in zip(sp.decode(maps), poses, strict=True):
-        assert_same_poses(one, other)
+    for found, expected in zip(sp.find_peaks(maps), peaks, strict=True):
+        assert_same_columns(found, expected)
+    for found, expected in zip(sp.find_peaks(maps[:, 30:]), peaks, strict=True):
+        assert_same_columns(found, expected)
+    for found, expected in zip(sp.match_parts(maps, peaks), parts, strict=True):
+        assert_same_columns(found, expected)
+    for found, expected in zip(sp.match_parts(maps[:, :30], peaks), parts, strict=True):
+        assert_same_columns(found, expected)
+    for found, expected in zip(sp.decode(maps), poses, strict=True):
+        assert_same_poses(found, expected)
     assert_same_poses(sp.decode(maps[0])[0], poses[0])
     assert sp.decode(maps[:0]) == sp.find_peaks(maps[:0]) == sp.match_parts(maps[:0], []) == []
 
 
-def test_the_reference_and_other_devices_do_not_take_the_kernels(monkeypatch):
+def test_the_reference_and_other_devices_do_not_call_the_kernels(monkeypatch):
     monkeypatch.setattr(kernels_module, "kernels", lambda: pytest.fail("the kernels were called"))
     maps = torch.from_numpy(scenes()[0])
     sp.decode(maps)
@@ -67,7 +67,7 @@ def test_the_reference_and_other_devices_do_not_take_the_kernels(monkeypatch):
     sp.decode(maps, backend="reference")
 
 
-def test_more_pairs_than_expected_are_matched_once_more(kernels):
+def test_match_parts_runs_again_if_its_capacity_was_too_small(kernels):
     maps = crowd(24)
     config = sp.DecodeConfig(max_peaks=400)
     peaks = sp.find_peaks(maps, PAIR, config)
@@ -77,7 +77,7 @@ def test_more_pairs_than_expected_are_matched_once_more(kernels):
     assert_same_columns(sp.match_parts(torch.from_numpy(maps), peaks, PAIR, config)[0], expected[0])
 
 
-def test_what_is_too_much_for_the_device_is_done_on_the_host(kernels, monkeypatch):
+def test_too_many_candidates_for_the_device_are_decoded_on_the_host(kernels, monkeypatch):
     plain = scenes()
     mirror = sp.COCO.channel_flip[: plain.shape[1]].astype(np.int32)
     batch = np.concatenate([plain, (plain[..., ::-1][:, mirror] * f32(0.75))])
@@ -86,18 +86,18 @@ def test_what_is_too_much_for_the_device_is_done_on_the_host(kernels, monkeypatc
     expected = [sp.decode(np.ascontiguousarray(v[:, :h, :w]))[0] for v, (h, w) in zip(values, sizes, strict=True)]
     kernels()
     for too_much in (False, True):
-        found = decode_batch.DecodeBatch(torch.from_numpy(batch), sp.COCO, sp.DecodeConfig(), sizes, mirror)
+        decoding = decode_batch.DecodeBatch(torch.from_numpy(batch), sp.COCO, sp.DecodeConfig(), sizes, mirror)
         if too_much:
-            found._batch.decoded = found._batch.decoded._replace(poses=None)
-        for place, one in enumerate(expected):
-            assert_same_poses(found.poses(place, 4.0, 1.5), one)
-        for one, other in zip(found.all_poses(4.0, 1.5, 1), expected, strict=True):
-            assert_same_poses(one, other)
+            decoding._batch.decoded = decoding._batch.decoded._replace(poses=None)
+        for image, poses in enumerate(expected):
+            assert_same_poses(decoding.poses(image, 4.0, 1.5), poses)
+        for found, poses in zip(decoding.all_poses(4.0, 1.5, 1), expected, strict=True):
+            assert_same_poses(found, poses)
     monkeypatch.setattr(cuda_match_parts, "MAX_PEAKS", 1)
     assert len(sp.match_parts(torch.from_numpy(plain), sp.find_peaks(plain))[0].type)
 
 
-def test_wrong_tensors_are_named(kernels):
+def test_invalid_tensors_are_rejected_with_a_message(kernels):
     kernels()
     for maps, error, message in (
         (torch.zeros(7, 8, 8), ValueError, "heatmaps: expected 48 .*, got 7 in"),
@@ -110,7 +110,7 @@ def test_wrong_tensors_are_named(kernels):
             sp.decode(maps)
 
 
-def test_the_ops_keep_torchs_contracts(kernels):
+def test_the_custom_ops_pass_opcheck_and_compile(kernels):
     kernels()
     maps = torch.from_numpy(scenes()[:1])
     mirror = sp.COCO.channel_flip[: maps.shape[1]].tolist()
@@ -119,22 +119,24 @@ def test_the_ops_keep_torchs_contracts(kernels):
         library.opcheck(cuda_find_peaks.find_peaks_op, arguments)
     slots, counts = cuda_find_peaks.find_peaks_op(both, 30, 18, mirror, 0.1, 8)
     averaged = torch.from_numpy(flipped(both.numpy(), mirror))
-    for one, other in zip((slots, counts), cuda_find_peaks.find_peaks_op(averaged, 30, 18, [], 0.1, 8), strict=True):
-        assert torch.equal(one, other)
+    for output, expected in zip(
+        (slots, counts), cuda_find_peaks.find_peaks_op(averaged, 30, 18, [], 0.1, 8), strict=True
+    ):
+        assert torch.equal(output, expected)
     one_part = (maps, slots, counts, [0, 0], [], 0.1, 10, 8, 64)
     kernels(sp.Skeleton("one", ("a", "b"), (("a", "b"),)))
     pair = (maps[:, :3], slots[:, :, :2].contiguous(), counts[:, :2].contiguous(), [0, 1], *one_part[4:])
     library.opcheck(cuda_match_parts.match_parts_op, pair)
     compiled = torch.compile(cuda_find_peaks.find_peaks_op, fullgraph=True, backend="aot_eager")
-    for one, other in zip(
+    for output, expected in zip(
         compiled(maps, 30, 18, [], 0.1, 8),
         cuda_find_peaks.find_peaks_op(maps, 30, 18, [], 0.1, 8),
         strict=True,
     ):
-        assert torch.equal(one, other)
+        assert torch.equal(output, expected)
 
 
-def test_indices_that_kernels_would_read_with_are_checked(kernels):
+def test_indices_are_checked_before_a_kernel_reads_with_them(kernels):
     kernels()
     maps = torch.from_numpy(scenes()[:1])
     with pytest.raises(ValueError, match="mirror: expected indices from 0 to 47, got 0 to 48"):
@@ -147,35 +149,35 @@ def test_indices_that_kernels_would_read_with_are_checked(kernels):
         decode_batch.DecodeBatch(torch.cat([maps, maps]), sp.COCO, sp.DecodeConfig(), mirror=mirror)
 
 
-def test_memory_that_pytorch_holds_is_asked_for_once(kernels, monkeypatch):
+def test_decode_releases_cached_memory_once_if_the_device_is_full(kernels, monkeypatch):
     kernels()
     maps = torch.from_numpy(scenes())
     expected = sp.decode(maps)
-    found, emptied = kernels_module.kernels(), []
-    start = found.start_decode
+    emulated, emptied = kernels_module.kernels(), []
+    start = emulated.start_decode
 
     def full(*arguments):
         if not emptied:
             raise RuntimeError("decode: device memory: out of memory")
         return start(*arguments)
 
-    monkeypatch.setattr(found, "start_decode", full, raising=False)
+    monkeypatch.setattr(emulated, "start_decode", full, raising=False)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
-    for one, other in zip(sp.decode(maps), expected, strict=True):
-        assert_same_poses(one, other)
+    for found, poses in zip(sp.decode(maps), expected, strict=True):
+        assert_same_poses(found, poses)
     assert emptied == [1]
-    monkeypatch.setattr(found, "start_decode", lambda *_: (_ for _ in ()).throw(RuntimeError("another error")))
+    monkeypatch.setattr(emulated, "start_decode", lambda *_: (_ for _ in ()).throw(RuntimeError("another error")))
     with pytest.raises(RuntimeError, match="another error"):
         sp.decode(maps)
 
 
 @pytest.mark.parametrize("settings", [{}, {"flip": True}, {"scales": (1.0, 0.5), "flip": True}])
-def test_the_predictor_decodes_beside_the_network(kernels, settings):
+def test_the_predictor_decodes_batches_by_kernels(kernels, settings):
     images = [blob_image(*shape)[0] for shape in ((120, 150), (70, 200), (120, 170), (120, 150))]
     predictor = Predictor(blob_network, FACE, size=128, **settings)
     expected = predictor(images)
     assert all(len(poses) for poses in expected)
     kernels(FACE, predictor.config.decode)
-    for one, other in zip(predictor.predict_many(images, batch_size=3), expected, strict=True):
-        assert_same_poses(one.poses, other)
+    for prediction, poses in zip(predictor.predict_many(images, batch_size=3), expected, strict=True):
+        assert_same_poses(prediction.poses, poses)
     assert_same_poses(predictor(images[0]), expected[0])

@@ -1,4 +1,4 @@
-"""find_peaks: what rule 1 says, on small maps, for every backend."""
+"""find_peaks: rule 1 on small maps, for every backend."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def backend(request):
 
 
 def peaks_of(heatmap, backend, **config):
-    """[(x, y, score)] of one map, and whether peaks were cut."""
+    """The peaks [(x, y, score)] of one map, and whether peaks were cut."""
     found = sp.find_peaks(f32(heatmap)[None], BALL, sp.DecodeConfig(**config), backend)[0]
     assert (found.type == 0).all()
     return [(x, y, s) for (x, y), s in zip(found.xy.tolist(), found.score.tolist(), strict=True)], found.truncated
 
 
 def cells_of(heatmap, backend, **config):
-    """The cells of the peaks as (x, y): positions without their sub-pixel part."""
+    """The cells (x, y) of the peaks, without sub-pixel offsets."""
     return [(round(x), round(y)) for x, y, _ in peaks_of(heatmap, backend, **config)[0]]
 
 
@@ -38,7 +38,7 @@ def test_a_plateau_has_one_peak_at_its_first_cell(backend):
     assert peaks_of(heatmap, backend)[0] == [(7.5, 2.5, 0.5), (4, 8, 0.5), (30, 8, 0.5)]
 
 
-def test_every_neighbour_counts(backend):
+def test_a_peak_must_exceed_all_eight_neighbors(backend):
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
             heatmap = np.zeros((9, 24), f32)
@@ -75,7 +75,7 @@ def test_positions_are_exact_for_one_gaussian(backend, sigma):
         assert found[2] == heatmap.max()
 
 
-def test_offsets_are_zero_at_the_border_of_their_axis_only(backend):
+def test_offsets_are_zero_only_at_the_border_of_their_axis(backend):
     heatmap = gaussian((21, 21), 0.3, 9.3)
     (found,), _ = peaks_of(heatmap, backend)
     assert found[0] == 0
@@ -84,26 +84,27 @@ def test_offsets_are_zero_at_the_border_of_their_axis_only(backend):
     assert found[1] == 0
 
 
-def test_offsets_stay_within_half_a_cell_and_are_zero_on_a_line(backend):
+def test_offsets_are_at_most_half_a_cell_and_zero_on_constant_maps(backend):
     heatmap = np.zeros((3, 5), f32)
-    heatmap[1, 1:4] = 1e-4, 0.5, f32(0.5)  # a shoulder as high as the peak
+    heatmap[1, 1:4] = 1e-4, 0.5, f32(0.5)  # a neighbor equal to the peak
     assert peaks_of(heatmap, backend)[0] == [(2.5, 1, 0.5)]
     assert peaks_of(np.full((3, 5), 0.5), backend)[0] == [(0, 0, 0.5)]
 
 
-def test_samples_below_the_floor_count_as_it(backend):
-    low = np.zeros((3, 3), f32)
-    low[1, 1], low[1, 2] = 0.5, 0.25
-    floor = low.copy()
-    floor[1, 0] = 1e-3
-    negative = low.copy()
+def test_samples_below_the_lower_bound_of_the_logarithm_are_clamped(backend):
+    zero = np.zeros((3, 3), f32)
+    zero[1, 1], zero[1, 2] = 0.5, 0.25
+    at_bound = zero.copy()
+    at_bound[1, 0] = 1e-3
+    negative = zero.copy()
     negative[1, 0] = -3
-    assert peaks_of(low, backend) == peaks_of(floor, backend) == peaks_of(negative, backend)
-    floor[1, 0] = 0.01
-    assert peaks_of(low, backend) != peaks_of(floor, backend)
+    assert peaks_of(zero, backend) == peaks_of(at_bound, backend) == peaks_of(negative, backend)
+    above_bound = zero.copy()
+    above_bound[1, 0] = 0.01
+    assert peaks_of(zero, backend) != peaks_of(above_bound, backend)
 
 
-def test_peaks_come_by_type_then_score_then_raster_index(backend):
+def test_peaks_are_ordered_by_type_then_score_then_raster_index(backend):
     maps = np.zeros((2, 8, 24), f32)
     for kind, y, x, score in ((0, 6, 2, 0.5), (0, 1, 20, 0.5), (0, 1, 2, 0.5), (0, 4, 10, 0.9), (1, 0, 0, 1.0)):
         maps[kind, y, x] = score
@@ -113,7 +114,7 @@ def test_peaks_come_by_type_then_score_then_raster_index(backend):
     assert (found.type.dtype, found.xy.dtype, found.score.dtype) == (np.int32, f32, f32)
 
 
-def test_the_limit_keeps_the_best_and_says_so(backend):
+def test_max_peaks_keeps_the_best_and_reports_a_cut(backend):
     heatmap = np.zeros((6, 40), f32)
     for x, score in ((1, 0.3), (5, 0.5), (9, 0.4), (13, 0.5), (17, 0.9)):
         heatmap[2, x] = score

@@ -1,4 +1,4 @@
-"""The vectorized find_peaks and its maths equal the reference to the last bit."""
+"""find_peaks in vectorized PyTorch and its arithmetic have the bits of the reference implementation."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def test_batches_give_the_peaks_of_the_reference(seed, shape, levels, broken, ma
     config = sp.DecodeConfig(max_peaks=max_peaks)
     tensor = torch.from_numpy(maps).to(dtype)
     found = pytorch.find_peaks(tensor, config)
-    for one, image in zip(found, tensor.float().numpy(), strict=True):
-        assert_same_columns(one, reference.find_peaks(image, config))
+    for peaks, image in zip(found, tensor.float().numpy(), strict=True):
+        assert_same_columns(peaks, reference.find_peaks(image, config))
 
 
 @settings(max_examples=150, derandomize=True, deadline=None)
 @given(case=cases)
-def test_crowds_and_oddities_give_the_peaks_of_the_reference(case):
+def test_crowds_and_edge_cases_give_the_peaks_of_the_reference(case):
     maps = case.maps[case.skeleton.num_parts :]
     found = pytorch.find_peaks(torch.from_numpy(maps)[None], case.config)
     assert_same_columns(found[0], reference.find_peaks(maps.astype(np.float32), case.config))
 
 
-def test_positions_near_the_edge_of_rounding_are_those_of_the_reference():
-    """80,000 flat peaks in a row each: the logarithms of another library would move some of them by 1/256 cell."""
+def test_positions_near_rounding_boundaries_are_those_of_the_reference():
+    """80,000 flat peaks. With another library's logarithm some of them would move by 1/256 cell."""
     random = np.random.default_rng(5)
     rows = np.zeros((20, 4000, 4), np.float32)
     rows[..., 1] = random.uniform(0.2, 1, rows.shape[:2])
@@ -65,7 +65,7 @@ def test_a_peak_reaches_the_threshold_as_float32_rounds_it():
     assert pytorch.find_peaks(maps, sp.DecodeConfig(peak_threshold=0.1))[0].xy.tolist() == [[2, 1]]
 
 
-def test_no_images_have_no_peaks():
+def test_an_empty_batch_gives_no_peaks():
     assert pytorch.find_peaks(torch.zeros(0, 18, 8, 8), sp.DecodeConfig()) == []
 
 

@@ -1,4 +1,4 @@
-"""match_parts: what rule 2 says, on small maps, for every backend."""
+"""match_parts: rule 2 on small maps, for every backend."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def backend(request):
 
 
 def match(part_map, peaks, backend, **config):
-    """The candidates of peaks [(type, x, y, score)] as [(from, to)], and their responses and part scores."""
+    """The candidates [(from, to)] of peaks [(type, x, y, score)], with their part responses and part scores."""
     rows = np.array(peaks, f32).reshape(-1, 4)
     found = sp.Peaks(rows[:, 0].astype(np.int32), rows[:, 1:3].copy(), rows[:, 3].copy(), False)
     parts = sp.match_parts(f32(part_map)[None], found, TWINS, sp.DecodeConfig(**config), backend)[0]
@@ -26,7 +26,7 @@ def match(part_map, peaks, backend, **config):
 
 @pytest.mark.parametrize(("above", "accepted"), [(7, False), (8, True)])
 def test_enough_samples_must_exceed_the_threshold(backend, above, accepted):
-    part_map = np.full((4, 16), f32(0.1))  # the threshold itself does not exceed it
+    part_map = np.full((4, 16), f32(0.1))  # a value equal to the threshold does not exceed it
     part_map[:, :above] = 0.5
     pairs, response, _ = match(part_map, [(0, 0, 1, 1), (1, 9, 1, 1)], backend)  # samples on the cells 0 to 9
     assert pairs == ([(0, 1)] if accepted else [])
@@ -35,19 +35,19 @@ def test_enough_samples_must_exceed_the_threshold(backend, above, accepted):
 
 
 @pytest.mark.parametrize(
-    ("share", "samples", "needed"), [(0.8, 10, 8), (0.7, 10, 7), (0.71, 10, 8), (0.01, 4, 1), (1, 3, 3), (0.6, 5, 3)]
+    ("fraction", "samples", "needed"), [(0.8, 10, 8), (0.7, 10, 7), (0.71, 10, 8), (0.01, 4, 1), (1, 3, 3), (0.6, 5, 3)]
 )
-def test_the_fraction_of_samples_rounds_up(backend, share, samples, needed):
+def test_the_minimum_number_of_samples_is_rounded_up(backend, fraction, samples, needed):
     for above in (needed - 1, needed):
         part_map = np.zeros((2, 24), f32)
         part_map[:, :above] = 0.5
         peaks = [(0, 0, 0, 1), (1, samples - 1, 0, 1)]
-        assert len(match(part_map, peaks, backend, min_sample_fraction=share, num_samples=samples)[0]) == (
+        assert len(match(part_map, peaks, backend, min_sample_fraction=fraction, num_samples=samples)[0]) == (
             above == needed
         )
 
 
-def test_samples_are_even_bilinear_and_include_both_ends(backend):
+def test_samples_are_bilinear_evenly_spaced_and_include_both_ends(backend):
     part_map = f32(np.arange(6)[:, None] * 10 + np.arange(9))  # linear, so bilinear samples are exact
     _, response, _ = match(part_map, [(0, 1.5, 0.25, 1), (1, 7, 4.75, 1)], backend, num_samples=4)
     np.testing.assert_allclose(response, [(1.5 + 7) / 2 + 10 * (0.25 + 4.75) / 2], rtol=1e-6)
@@ -65,7 +65,7 @@ def test_positions_outside_are_clamped_to_the_map(backend, cells):
     assert (pairs, response.tolist()) == ([(0, 1)], [0.75])
 
 
-def test_candidates_come_by_part_score_then_peaks(backend):
+def test_candidates_are_ordered_by_part_score_then_peak_indices(backend):
     part_map = np.zeros((8, 8), f32)
     part_map[:4] = 0.5
     part_map[4:] = 0.25
@@ -96,13 +96,13 @@ def test_part_values_that_are_not_finite_read_as_zero(backend):
         np.testing.assert_array_equal(found[1], expected[1])
 
 
-def test_an_infinite_part_score_is_no_candidate(backend):
+def test_pairs_with_an_infinite_part_score_are_rejected(backend):
     assert match(np.full((4, 12), 3e38), [(0, 0, 0, 1), (1, 9, 0, 1)], backend)[0] == []
     assert match(np.full((4, 12), 3e37), [(0, 0, 0, 100), (1, 9, 0, 1)], backend)[0] == []
 
 
-def test_deep_negatives_beside_a_line_do_not_hide_it(backend):
-    """Float32 rounds 0.0999 + 5000 - 5000 to 0.1001, so every sample exceeds 0.1 where no cell does."""
+def test_float32_rounding_beside_large_negative_values_is_reproduced(backend):
+    """Float32 rounds 0.0999 + 5000 - 5000 to 0.1001, so every sample exceeds 0.1 although no cell does."""
     part_map = np.full((16, 16), -5000, f32)
     part_map[:, -1] = 0.0999
     ends = [(0, 15, y, 1) for y in range(8)] + [(1, 15, y, 1) for y in range(8)]

@@ -1,4 +1,4 @@
-"""The vectorized match_parts equals the reference to the last bit, however its pairs are cut into chunks."""
+"""match_parts in vectorized PyTorch has the bits of the reference implementation for every size of chunk."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ f32 = np.float32
 
 
 def compare(maps: torch.Tensor, peaks: list[Peaks], skeleton: sp.Skeleton, config: sp.DecodeConfig) -> int:
-    """How many candidates a batch ``[B, C, H, W]`` has, the same in both versions."""
+    """Compare the candidates of a batch ``[B, C, H, W]`` with the reference; returns their number."""
     parts = maps[:, : skeleton.num_parts]
     total = 0
-    for one, image, found in zip(
+    for candidates, image, image_peaks in zip(
         pytorch.match_parts(parts, peaks, skeleton, config), parts.float().numpy(), peaks, strict=True
     ):
-        assert_same_columns(one, reference.match_parts(image, found, skeleton, config))
-        total += len(one.type)
+        assert_same_columns(candidates, reference.match_parts(image, image_peaks, skeleton, config))
+        total += len(candidates.type)
     return total
 
 
@@ -42,7 +42,7 @@ def peaks_of(maps: torch.Tensor, skeleton: sp.Skeleton, config: sp.DecodeConfig)
 
 @settings(max_examples=150, derandomize=True, deadline=None)
 @given(case=cases, dtype=st.sampled_from([torch.float32, torch.float32, torch.float16, torch.bfloat16]))
-def test_crowds_and_oddities_give_the_candidates_of_the_reference(case, dtype):
+def test_crowds_and_edge_cases_give_the_candidates_of_the_reference(case, dtype):
     image = torch.from_numpy(case.maps)
     maps = torch.stack([image, image.flip(2), torch.zeros_like(image)]).to(dtype)
     compare(maps, peaks_of(maps, case.skeleton, case.config), case.skeleton, case.config)
@@ -58,7 +58,7 @@ def test_crowds_and_oddities_give_the_candidates_of_the_reference(case, dtype):
     huge=st.booleans(),
 )
 def test_peaks_anywhere_give_the_candidates_of_the_reference(seed, cells, part_score, num_samples, threshold, huge):
-    """Positions off the map, scores that are equal, zero, negative or so large that the part score overflows."""
+    """Positions outside the map, and scores that are equal, zero, negative, or large enough to overflow."""
     random = np.random.default_rng(seed)
     maps = np.round(noise_maps("normal", (2, 1, *cells), seed) * f32(4)) / f32(4)
     if huge:
@@ -77,47 +77,47 @@ def test_peaks_anywhere_give_the_candidates_of_the_reference(seed, cells, part_s
 @pytest.mark.parametrize("at_once", [1, 300, 5000])
 @pytest.mark.parametrize("part_score", ["product", "weighted_sum"])
 def test_chunks_give_the_same_candidates(monkeypatch, at_once, part_score):
-    """Groups in one chunk, groups cut into several, images in several runs; never more pairs than asked for."""
+    """Several groups in one chunk, one group in several chunks; no chunk has more pairs than allowed."""
     people = np.stack([people_maps(n, (24, 32), n) for n in (5, 0, 1, 8)])
     maps = torch.from_numpy(np.round(people * f32(8)) / f32(8))
     config = sp.DecodeConfig(part_score=part_score)
     peaks = peaks_of(maps, sp.COCO, config)
-    accepted, asked = MODULE._accepted, []
+    accepted, chunk_sizes = MODULE._accepted, []
 
     def record(batch, begin, end, config):
-        asked.append(end - begin)
+        chunk_sizes.append(end - begin)
         return accepted(batch, begin, end, config)
 
     monkeypatch.setattr(MODULE, "_accepted", record)
     monkeypatch.setattr(MODULE, "SAMPLES_AT_ONCE", at_once)
     assert compare(maps, peaks, sp.COCO, config) > 100
-    assert max(asked) <= max(1, at_once // config.num_samples)
-    whole = sum(len(found.type) ** 2 for found in peaks)
-    assert 0 < sum(asked) < whole
+    assert max(chunk_sizes) <= max(1, at_once // config.num_samples)
+    all_pairs = sum(len(image_peaks.type) ** 2 for image_peaks in peaks)
+    assert 0 < sum(chunk_sizes) < all_pairs
 
 
-def test_a_batch_of_noise_is_taken_image_by_image(monkeypatch):
+def test_a_batch_of_noise_is_matched_image_by_image(monkeypatch):
     maps = torch.from_numpy(noise_maps("uniform", (4, 48, 24, 24), 3))
     config = sp.DecodeConfig(max_peaks=20)
     peaks = peaks_of(maps, sp.COCO, config)
     monkeypatch.setattr(MODULE, "SAMPLES_AT_ONCE", 20 * 20 * 30 * config.num_samples)
-    accepted, asked = MODULE._accepted, []
-    monkeypatch.setattr(MODULE, "_accepted", lambda *given: asked.append(given[1:3]) or accepted(*given))
-    found = pytorch.match_parts(maps[:, :30], peaks, sp.COCO, config)
-    next(found)
-    assert asked == [(0, 20 * 20 * 30)]
+    accepted, chunks = MODULE._accepted, []
+    monkeypatch.setattr(MODULE, "_accepted", lambda *args: chunks.append(args[1:3]) or accepted(*args))
+    candidates = pytorch.match_parts(maps[:, :30], peaks, sp.COCO, config)
+    next(candidates)
+    assert chunks == [(0, 20 * 20 * 30)]
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS.keys())
-def test_noise_agrees_where_the_limit_cuts(skeleton):
+def test_noise_agrees_where_max_peaks_cuts(skeleton):
     maps = torch.from_numpy(noise_maps("uniform", (2, skeleton.num_channels, 20, 40), 1))
     config = sp.DecodeConfig(max_peaks=6)
     peaks = peaks_of(maps, skeleton, config)
-    assert all(one.truncated for one in peaks)
+    assert all(image_peaks.truncated for image_peaks in peaks)
     assert compare(maps, peaks, skeleton, config) > 10
 
 
-def test_no_images_no_parts_and_no_peaks_give_nothing():
+def test_no_images_no_parts_or_no_peaks_give_no_candidates():
     assert list(pytorch.match_parts(torch.zeros(0, 30, 8, 8), [], sp.COCO, sp.DecodeConfig())) == []
     ball = sp.Skeleton("ball", ("center",), ())
     maps = torch.ones(2, 1, 4, 4)

@@ -1,4 +1,4 @@
-"""The float32 power of two that every backend draws Gaussians with."""
+"""The float32 power of two and logarithm that all backends share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_exp2_minus_is_exact_at_integers(n):
     assert exp2_minus(np.full(1, n, f32))[0] == f32(2.0) ** -n
 
 
-def test_exp2_minus_stops_at_the_smallest_normal_number():
+def test_exp2_minus_is_clamped_at_the_smallest_normal_number():
     beyond = np.array([126.5, 1e30, np.inf, np.nan], f32)
     np.testing.assert_array_equal(exp2_minus(beyond), np.full(4, 2.0**-126, f32))
 

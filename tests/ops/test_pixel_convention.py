@@ -1,4 +1,4 @@
-"""A keypoint at image pixel (x, y) comes back there through every scale, flip and padding, or a test fails."""
+"""The pixel convention: keypoints return to their image pixels through every scale, flip and padding."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from simplepose.inference.predictor import Predictor
 from simplepose.ops.config import DecodeConfig
 
 TOLERANCE = 0.27
-"""Image pixels. The worst seen is 0.251, where the maps of scale 0.77 are interpolated; other scales give 0.03 to 0.24.
-A mirrored run that is off by one pixel moves the mean by half of one, so that half a pixel would not notice it."""
+"""Maximum error in image pixels. Measured: 0.251 at scale 0.77, whose maps are interpolated, and 0.03 to 0.24 at other
+scales. A mirrored run with an error of one pixel moves the average by half a pixel, so the limit must be below that."""
 
 SIZE = 256
 SHAPES = [(256, 256), (251, 333), (197, 150), (300, 402), (263, 389)]
-"""Image sizes, among them those that need padding, and no padding, and that end within a cell at some scale."""
+"""Image sizes with and without padding, and sizes that end within a cell at some scale."""
 
 SCALES = [(1.0,), (0.5,), (1.5,), (2.0,), (0.77,), (0.5, 1.0, 1.5, 2.0)]
 
 
 def worst_error(shape: tuple[int, int], scales: tuple[float, ...], flip: bool) -> float:
-    """How far the worst keypoint lies from its blob, in pixels; infinite if one lacks or is too many."""
+    """The maximum distance of a keypoint from its blob, in pixels; infinite if the numbers of keypoints differ."""
     image, places = blob_image(*shape)
     predictor = Predictor(
         blob_network,
@@ -52,7 +52,7 @@ def worst_error(shape: tuple[int, int], scales: tuple[float, ...], flip: bool) -
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("scales", SCALES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_keypoints_come_back(shape: tuple[int, int], scales: tuple[float, ...], flip: bool) -> None:
+def test_keypoints_lie_at_their_blobs(shape: tuple[int, int], scales: tuple[float, ...], flip: bool) -> None:
     assert worst_error(shape, scales, flip) < TOLERANCE
 
 
@@ -91,7 +91,7 @@ def _one_pixel_added_after_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _resized_by_corners(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No half pixel: off by up to (factor - 1) / 2 input pixels, most at the smallest factor."""
+    """Without the half pixel: the error is up to (factor - 1) / 2 input pixels, largest at the smallest factor."""
     monkeypatch.setattr(Frame, "to_image", lambda self, xy: xy / np.float32(self.factor[::-1]))
 
 
@@ -126,7 +126,7 @@ def _padded_on_the_left_and_above(monkeypatch: pytest.MonkeyPatch) -> None:
     place = Frame.place
 
     def moved(self: Frame, image: Image) -> Image:
-        shift = [whole - part for whole, part in zip(self.padded, self.resized, strict=True)]
+        shift = [padded - resized for padded, resized in zip(self.padded, self.resized, strict=True)]
         return np.roll(place(self, image), shift, (0, 1))
 
     monkeypatch.setattr(Frame, "place", moved)
@@ -149,6 +149,8 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: m.__name__.strip("_"))
-def test_mistakes_are_noticed(mistake: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_exceeds_the_tolerance(
+    mistake: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     mistake(monkeypatch)
     assert max(worst_error((197, 150), scales, flip=True) for scales in SCALES) > TOLERANCE

@@ -1,4 +1,4 @@
-"""render_targets: every backend against the reference, the reference against formulas and the released code."""
+"""render_targets: all backends against the reference, and the reference against formulas and the released code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 from helpers.shared_data import shared
-from helpers.target_cases import awkward, scene
+from helpers.target_cases import edge_cases, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -33,7 +33,7 @@ GOLDEN = [
 
 
 def both(keypoints, size, config, **options):
-    """The maps of the reference and of the native op."""
+    """The maps of the reference and of the native implementation."""
     return [
         sp.render_targets(keypoints, size, config=config, backend=backend, **options)
         for backend in ("reference", "native")
@@ -68,8 +68,8 @@ def test_native_gives_the_bits_of_the_reference(keypoints, cells, config):
 
 @pytest.mark.parametrize("shape", ["ellipse", "line"])
 @pytest.mark.parametrize(("size", "stride"), SIZES_AND_STRIDES)
-def test_native_gives_the_bits_of_the_reference_on_awkward_input(size, stride, shape):
-    for name, keypoints in awkward(size).items():
+def test_native_gives_the_bits_of_the_reference_on_edge_cases(size, stride, shape):
+    for name, keypoints in edge_cases(size).items():
         reference, native = both(keypoints, size, sp.TargetConfig(stride=stride, shape=shape), envelope=True)
         np.testing.assert_array_equal(native, reference, name)
 
@@ -87,7 +87,7 @@ WRONG_RULES = {
 
 
 @pytest.mark.parametrize("name", [*WRONG_RULES, "window"])
-def test_every_rule_reaches_the_native_op(name):
+def test_the_native_op_uses_every_rule(name):
     shape = "line" if name == "window" else "ellipse"
     config, size = sp.TargetConfig(shape=shape), (128, 128)
     keypoints = scene(3, size)
@@ -98,7 +98,7 @@ def test_every_rule_reaches_the_native_op(name):
 
 
 @pytest.mark.parametrize("backend", ["reference", "native"])
-def test_a_batch_is_its_images(backend):
+def test_a_batch_gives_the_maps_of_its_images(backend):
     keypoints = np.stack([scene(4, (64, 96), seed) for seed in range(3)])
     batch = sp.render_targets(keypoints, (64, 96), backend=backend)
     for maps, people in zip(batch, keypoints, strict=True):
@@ -107,7 +107,7 @@ def test_a_batch_is_its_images(backend):
 
 
 @pytest.mark.parametrize("shape", ["ellipse", "line"])
-def test_the_number_of_threads_changes_nothing(shape):
+def test_maps_do_not_depend_on_the_number_of_threads(shape):
     keypoints = np.stack([scene(6, (512, 512), seed) for seed in range(3)])
     config = sp.TargetConfig(shape=shape)
     one, two = (sp.render_targets(keypoints, (512, 512), config=config, threads=n, scales=5) for n in (1, 2))
@@ -115,14 +115,14 @@ def test_the_number_of_threads_changes_nothing(shape):
         np.testing.assert_array_equal(a, b)
 
 
-def test_input_forms_that_mean_the_same():
+def test_dtypes_and_memory_layouts_of_keypoints_give_the_same_maps():
     keypoints = scene(3, (64, 64))
     expected = sp.render_targets(keypoints, (64, 64))
-    frozen = keypoints.copy()
-    frozen.setflags(write=False)
-    spread = np.repeat(keypoints, 2, axis=1)[:, ::2]
-    for same in (keypoints.astype(np.float64), frozen, spread, np.asfortranarray(keypoints)):
-        np.testing.assert_array_equal(sp.render_targets(same, (np.int64(64), 64)), expected)
+    read_only = keypoints.copy()
+    read_only.setflags(write=False)
+    strided = np.repeat(keypoints, 2, axis=1)[:, ::2]
+    for form in (keypoints.astype(np.float64), read_only, strided, np.asfortranarray(keypoints)):
+        np.testing.assert_array_equal(sp.render_targets(form, (np.int64(64), 64)), expected)
     too_large = np.array([[[1e300, 5, 2]] * 18])
     assert not sp.render_targets(too_large, (64, 64)).any()
 
@@ -145,7 +145,7 @@ def one_keypoint(name, x, y):
     return keypoints
 
 
-def test_a_keypoint_is_a_gaussian_down_to_the_threshold():
+def test_a_keypoint_is_a_gaussian_above_the_threshold():
     x, y = 16 * 4 + 1.5, 12 * 4 + 1.5  # on cell (16, 12)
     maps = sp.render_targets(one_keypoint("neck", x, y), (128, 128))
     neck = maps[30 + 1]
@@ -163,7 +163,7 @@ def test_a_part_is_an_ellipse_one_stride_longer_than_the_part():
     keypoints = one_keypoint("neck", 8 * 4 + 1.5, 16 * 4 + 1.5)
     keypoints += one_keypoint("nose", 24 * 4 + 1.5, 16 * 4 + 1.5)
     part = sp.render_targets(keypoints, (128, 128))[0]
-    assert (part[16, 7:26] == 1).all()  # cells 8 to 24 and one more at each end, which lies on the ellipse
+    assert (part[16, 7:26] == 1).all()  # cells 8 to 24, and one more cell at each end on the edge of the ellipse
     assert np.count_nonzero(part[16]) == 19
     assert np.count_nonzero(part[:, 16]) == 11  # 7 sqrt(-2 ln 0.015) px: 5.07 cells on each side
     a, b = 8 * 4 + 4, 7 * math.sqrt(-2 * math.log(0.015))
@@ -172,34 +172,34 @@ def test_a_part_is_an_ellipse_one_stride_longer_than_the_part():
     np.testing.assert_allclose(part, inside * np.exp(-(y[:, None] ** 2) / 98), atol=1e-6)
 
 
-def test_a_part_has_no_direction_and_turns_with_its_keypoints():
+def test_a_part_has_no_direction_and_is_transposed_with_its_keypoints():
     ends = [(20.25, 31.5), (90.5, 77.0)]
-    there, back = (
+    forward, backward = (
         sp.render_targets(one_keypoint("neck", *a) + one_keypoint("nose", *b), (128, 128))[0]
         for a, b in (ends, ends[::-1])
     )
-    np.testing.assert_allclose(there, back, atol=1e-6)
-    turned = [(y, x) for x, y in ends]
-    across = sp.render_targets(one_keypoint("neck", *turned[0]) + one_keypoint("nose", *turned[1]), (128, 128))[0]
-    np.testing.assert_allclose(across, there.T, atol=1e-6)
+    np.testing.assert_allclose(forward, backward, atol=1e-6)
+    swapped = [(y, x) for x, y in ends]
+    transposed = sp.render_targets(one_keypoint("neck", *swapped[0]) + one_keypoint("nose", *swapped[1]), (128, 128))[0]
+    np.testing.assert_allclose(transposed, forward.T, atol=1e-6)
 
 
-def test_people_merge_by_maximum_and_need_labels():
+def test_people_are_combined_by_maximum_and_unlabeled_keypoints_are_not_drawn():
     keypoints = scene(4, (128, 128))
-    alone = [sp.render_targets(keypoints[i : i + 1], (128, 128)) for i in range(4)]
-    np.testing.assert_array_equal(sp.render_targets(keypoints, (128, 128)), np.max(alone, 0))
+    single_people = [sp.render_targets(keypoints[i : i + 1], (128, 128)) for i in range(4)]
+    np.testing.assert_array_equal(sp.render_targets(keypoints, (128, 128)), np.max(single_people, 0))
     hidden, unlabeled = keypoints.copy(), keypoints.copy()
     hidden[..., 2] = np.minimum(hidden[..., 2], 1)
-    np.testing.assert_array_equal(sp.render_targets(hidden, (128, 128)), np.max(alone, 0))
+    np.testing.assert_array_equal(sp.render_targets(hidden, (128, 128)), np.max(single_people, 0))
     unlabeled[:, 1, 2] = 0  # the neck
     maps = sp.render_targets(unlabeled, (128, 128))
-    touching = (sp.COCO.part_index == 1).any(1)
-    assert not maps[:30][touching].any()
+    neck_parts = (sp.COCO.part_index == 1).any(1)
+    assert not maps[:30][neck_parts].any()
     assert not maps[31].any()
-    assert maps[:30][~touching].any(axis=(1, 2)).all()
+    assert maps[:30][~neck_parts].any(axis=(1, 2)).all()
 
 
-def test_the_window_of_the_line_shape_is_seven_cells_at_the_released_settings():
+def test_the_window_of_the_line_shape_is_seven_cells_at_the_default_settings():
     assert TargetRules.of(sp.TargetConfig(shape="line")).window == 7
 
 
@@ -252,22 +252,22 @@ KEYPOINTS = scene(2, (64, 64))
         ({"envelope": 1}, TypeError, "envelope: expected True or False, got 1"),
     ],
 )
-def test_wrong_arguments_are_named(change, error, message):
+def test_invalid_arguments_are_rejected_with_a_message(change, error, message):
     with pytest.raises(error, match=message):
         sp.render_targets(**{"keypoints": KEYPOINTS, "size": (64, 64), **change})
 
 
 @pytest.mark.parametrize("field", ["keypoint_sigma", "part_sigma", "threshold"])
-def test_settings_that_float32_cannot_hold_are_refused(field):
+def test_settings_that_float32_cannot_hold_are_rejected(field):
     with pytest.raises(ValueError, match=f"{field}: expected a finite number at least"):
         sp.TargetConfig(**{field: 1e-30})
 
 
-def test_the_native_border_refuses_what_the_public_face_never_passes():
+def test_the_native_module_rejects_inconsistent_arguments():
     module, rules = require_native(), TargetRules.of(sp.TargetConfig())
     maps = np.empty((1, 48, 16, 16), np.float32)
-    good = [KEYPOINTS[None], sp.COCO.part_index, rules, [maps], False, 1]
-    for place, wrong, message in [
+    valid = [KEYPOINTS[None], sp.COCO.part_index, rules, [maps], False, 1]
+    for position, wrong, message in [
         (0, KEYPOINTS, "keypoints: expected"),
         (1, np.full((30, 2), 18, np.int32), "parts: expected keypoint types below 18, got 18"),
         (3, [], "maps: expected one array a scale"),
@@ -275,12 +275,12 @@ def test_the_native_border_refuses_what_the_public_face_never_passes():
         (4, True, "maps: scale 0: expected shape"),
     ]:
         with pytest.raises(ValueError, match=message):
-            module.render_targets(*good[:place], wrong, *good[place + 1 :])
+            module.render_targets(*valid[:position], wrong, *valid[position + 1 :])
 
 
 @pytest.fixture
 def no_native(monkeypatch):
-    """The package as it is where the native module does not load."""
+    """Simulate an installation without a native module."""
     monkeypatch.setitem(sys.modules, "simplepose._native", None)
     monkeypatch.setattr(backend, "_warned", set())
     native_module.load_native.cache_clear()
@@ -288,7 +288,7 @@ def no_native(monkeypatch):
     native_module.load_native.cache_clear()
 
 
-def test_without_the_native_module_auto_falls_back_and_native_says_how_to_build(no_native):
+def test_without_the_native_module_auto_falls_back_and_native_raises(no_native):
     with pytest.warns(RuntimeWarning, match="render_targets runs in PyTorch"):
         maps = sp.render_targets(KEYPOINTS, (64, 64), scales=2)
     for drawn, expected in zip(

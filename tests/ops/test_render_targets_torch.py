@@ -1,4 +1,4 @@
-"""render_targets beside the CPU op: torch tensors, the baseline, torch.compile, processes without AVX2 or torch."""
+"""render_targets: torch tensors, vectorized PyTorch, torch.compile, and processes without AVX2 or torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers.implementations import pytorch
 from helpers.processes import run_python
-from helpers.target_cases import awkward, scene
+from helpers.target_cases import edge_cases, scene
 from torch import library
 
 import simplepose as sp
@@ -20,7 +20,7 @@ SIZE = (96, 128)
 PARTS = sp.COCO.part_index.tolist()
 
 
-def test_tensors_in_tensors_out():
+def test_tensors_give_tensors_with_the_values_of_arrays():
     keypoints = scene(3, SIZE)
     expected = sp.render_targets(keypoints, SIZE)
     tensor = torch.from_numpy(keypoints)
@@ -31,9 +31,9 @@ def test_tensors_in_tensors_out():
         tensor.clone().requires_grad_(),
         torch.nn.Parameter(tensor),
     ]
-    for same in forms:
+    for form in forms:
         for backend in ("auto", "native", "reference"):
-            maps = sp.render_targets(same, SIZE, backend=backend)
+            maps = sp.render_targets(form, SIZE, backend=backend)
             assert maps.dtype == torch.float32
             assert not maps.requires_grad
             np.testing.assert_array_equal(maps.numpy(), expected)
@@ -44,7 +44,7 @@ def test_tensors_in_tensors_out():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_half_maps_are_the_rounded_ones(dtype):
+def test_half_precision_maps_are_rounded_float32_maps(dtype):
     keypoints = torch.from_numpy(scene(3, SIZE))
     for backend in ("auto", "native", "reference"):
         plain = sp.render_targets(keypoints, SIZE, backend=backend, scales=3)
@@ -59,31 +59,31 @@ def test_half_maps_are_the_rounded_ones(dtype):
 
 
 def compare(drawn: np.ndarray, expected: np.ndarray) -> int:
-    """The number of cells that one of the two leaves empty; elsewhere they must agree within 2e-6."""
+    """The number of cells that are 0 in only one of the two maps; all other cells must agree within 2e-6."""
     on_edge = (drawn == 0) != (expected == 0)
     np.testing.assert_array_less(np.abs(drawn - expected)[~on_edge], 2e-6)
     return int(on_edge.sum())
 
 
 @pytest.mark.parametrize("shape", ["ellipse", "line"])
-def test_the_baseline_agrees_but_for_cells_on_an_edge(shape):
+def test_vectorized_pytorch_agrees_except_at_cells_on_an_edge(shape):
     config = sp.TargetConfig(shape=shape)
-    flipped = cells = 0
+    differing = cells = 0
     for seed in range(40):
         keypoints = scene(5, (256, 192), seed)
         expected = sp.render_targets(keypoints, (256, 192), config=config, envelope=True)
         drawn = pytorch.render_targets(torch.from_numpy(keypoints)[None], (256, 192), PARTS, config, 1, True)
-        flipped += compare(drawn[0][0].numpy(), expected)
+        differing += compare(drawn[0][0].numpy(), expected)
         cells += expected.size
-    print(f"{shape}: {flipped} of {cells} cells on an edge differ")
-    assert flipped <= 1e-6 * cells
+    print(f"{shape}: {differing} of {cells} cells differ, all on an edge")
+    assert differing <= 1e-6 * cells
 
 
 @pytest.mark.parametrize("shape", ["ellipse", "line"])
-def test_the_baseline_agrees_on_awkward_input(shape):
+def test_vectorized_pytorch_agrees_on_edge_cases(shape):
     config = sp.TargetConfig(shape=shape)
-    cases = awkward(SIZE)
-    for name in ("far away", "huge"):  # float32 has no digits left there to agree on
+    cases = edge_cases(SIZE)
+    for name in ("far away", "huge"):  # float32 rounding differs there
         del cases[name]
     for keypoints in cases.values():
         drawn = pytorch.render_targets(torch.from_numpy(keypoints)[None], SIZE, PARTS, config, 3, True)
@@ -92,13 +92,15 @@ def test_the_baseline_agrees_on_awkward_input(shape):
             assert compare(a[0].numpy(), b) == 0
 
 
-def test_the_baseline_without_boxes_draws_the_same(monkeypatch):
-    """Devices other than the CPU draw whole maps; the walk over them is made to believe that this is one."""
+def test_drawing_whole_maps_gives_the_maps_of_drawing_boxes(monkeypatch):
+    """The CPU draws a box for each person. The patch makes it draw whole maps, as other devices do."""
     module = sys.modules["simplepose.ops.pytorch.render_targets"]
-    whole = slice(None)
+    everything = slice(None)
     keypoints = torch.from_numpy(np.stack([scene(3, SIZE, seed) for seed in range(2)]))
     boxed = pytorch.render_targets(keypoints, SIZE, PARTS, sp.TargetConfig())
-    monkeypatch.setattr(module, "_drawn", lambda xy, *_: ((whole, p, whole, whole) for p in range(xy.shape[1])))
+    monkeypatch.setattr(
+        module, "_areas", lambda xy, *_: ((everything, p, everything, everything) for p in range(xy.shape[1]))
+    )
     assert compare(pytorch.render_targets(keypoints, SIZE, PARTS, sp.TargetConfig())[0].numpy(), boxed[0].numpy()) == 0
 
 
@@ -109,7 +111,7 @@ def test_the_custom_op_passes_opcheck():
     assert set(results.values()) == {"SUCCESS"}
 
 
-def test_torch_compile_takes_the_whole_function():
+def test_torch_compile_captures_the_op_in_one_graph():
     def double(keypoints):
         return [2 * maps for maps in sp.render_targets(keypoints, SIZE, scales=2, envelope=True)]
 
@@ -133,7 +135,7 @@ for shape in ("ellipse", "line"):
 """
 
 
-def test_without_avx2_and_without_torch_the_bits_are_the_same():
+def test_maps_have_the_same_bits_without_avx2_and_without_torch():
     if not require_native().uses_avx2():
         pytest.skip("this processor or environment has no AVX2 to compare with")
     keypoints = scene(8, SIZE)

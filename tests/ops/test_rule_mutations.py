@@ -1,4 +1,4 @@
-"""The parity test can fail: each rule, broken on one side alone, makes the comparison of fixed cases fail."""
+"""Mutation tests of the parity test: a change of one rule on one side makes the comparison of fixed cases fail."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ f32 = np.float32
 
 
 def fixed_cases() -> list[Case]:
-    """A crowd, one with ties and plateaus, one with values that are not finite, and one in many pieces."""
+    """Four crowds: plain, with ties and plateaus, with values that are not finite, and in many fragments."""
     crowd = people_maps(9, (40, 48), seed=1, missing=0.2)
     tied = np.round(people_maps(7, (40, 40), seed=2) * f32(5)) / f32(5)
     dirty = people_maps(6, (33, 40), seed=3)
     sprinkle(dirty, "not finite", seed=4)
-    pieces = people_maps(8, (48, 48), seed=5)
-    pieces[9:30:2] = 0
+    fragments = people_maps(8, (48, 48), seed=5)
+    fragments[9:30:2] = 0
     return [
         Case(crowd, sp.COCO, sp.DecodeConfig()),
         Case(tied, sp.COCO, sp.DecodeConfig(num_samples=4, min_sample_fraction=0.5)),
         Case(dirty, sp.COCO, sp.DecodeConfig(max_peaks=8)),
-        Case(pieces, sp.COCO, sp.DecodeConfig(min_join_size=3.0, join_distance=0.8)),
+        Case(fragments, sp.COCO, sp.DecodeConfig(min_join_size=3.0, join_distance=0.8)),
     ]
 
 
@@ -40,7 +40,7 @@ CASES = fixed_cases()
 
 
 def agrees(case: Case, config=None) -> bool:
-    """Whether the comparison passes; ``config`` holds what the reference alone is given."""
+    """Whether the comparison passes; ``config`` holds settings of the reference that differ."""
     try:
         compare(case, replace(case.config, **(config or {})))
     except AssertionError:
@@ -73,17 +73,17 @@ OTHER_SETTINGS = {
 }
 
 
-def test_every_setting_has_its_case():
+def test_every_setting_is_mutated():
     assert set(OTHER_SETTINGS) == set(sp.DecodeConfig.__dataclass_fields__)
 
 
 @pytest.mark.parametrize("setting", OTHER_SETTINGS)
-def test_a_setting_that_one_side_reads_wrongly_is_seen(setting):
+def test_a_different_setting_on_one_side_is_detected(setting):
     assert fails({setting: OTHER_SETTINGS[setting]})
 
 
 def patched(module, name, make):
-    """A change that puts ``make(original)`` in the place of a rule."""
+    """A mutation that replaces a rule by ``make(original)``."""
     return lambda patch: patch.setattr(module, name, make(getattr(module, name)))
 
 
@@ -92,17 +92,17 @@ def backwards(merge):
 
 
 def attach_second_end_only(_):
-    """Rule 3 without its merging: a peak alone joins the pose at the part's first end, nothing else."""
+    """Rule 3 without merging of poses: a single peak may only merge at the second end of a part."""
 
     def merge(peaks, parts):
         poses = [{kind: peak} for peak, kind in enumerate(peaks.type.tolist())]
         pose_of = list(range(len(poses)))
         for a, b in zip(parts.from_peak.tolist(), parts.to_peak.tolist(), strict=True):
-            kept, gone = pose_of[a], pose_of[b]
-            if kept != gone and len(poses[gone]) == 1 and poses[kept].keys().isdisjoint(poses[gone]):
+            kept, removed = pose_of[a], pose_of[b]
+            if kept != removed and len(poses[removed]) == 1 and poses[kept].keys().isdisjoint(poses[removed]):
                 pose_of[b] = kept
-                poses[kept].update(poses[gone])
-                poses[gone] = {}
+                poses[kept].update(poses[removed])
+                poses[removed] = {}
         return poses
 
     return merge
@@ -169,14 +169,14 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("rule", BROKEN)
-def test_a_rule_that_one_side_breaks_is_seen(rule, monkeypatch):
+def test_a_mutated_rule_on_one_side_is_detected(rule, monkeypatch):
     BROKEN[rule](monkeypatch)
     assert fails()
 
 
-def test_a_skeleton_that_one_side_reads_wrongly_is_seen(monkeypatch):
+def test_a_different_skeleton_on_one_side_is_detected(monkeypatch):
     decoder = sp.decode.__globals__["native"].decoder
-    turned = replace(sp.COCO, name="turned", parts=tuple((b, a) for a, b in sp.COCO.parts))
-    monkeypatch.setattr("simplepose.ops.native.module.decoder", lambda _, config: decoder(turned, config))
+    reversed_parts = replace(sp.COCO, name="reversed", parts=tuple((b, a) for a, b in sp.COCO.parts))
+    monkeypatch.setattr("simplepose.ops.native.module.decoder", lambda _, config: decoder(reversed_parts, config))
     with pytest.raises(AssertionError):
         compare(CASES[0])

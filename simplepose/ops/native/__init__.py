@@ -1,1 +1,1 @@
-"""The compiled module: loading, C++ calls, CUDA batches and torch.library ops."""
+"""The native implementation: loading of the compiled module, C++ calls, CUDA batches and torch.library ops."""

@@ -1,4 +1,4 @@
-"""The decoding ops for CUDA tensors: custom torch ops over the kernels, and batches that decode beside the network."""
+"""Decoding of CUDA maps in batches: the kernels run asynchronously while the network processes the next batch."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ def average_flipped(maps: Tensor, mirror: Tensor) -> Tensor:
     """``[B, C, H, W]`` float32: the mean of ``[2 B, C, H, W]`` maps of images and of the mirrored images.
 
     Args:
-        maps: the maps of the images, then of the mirrored ones.
-        mirror: ``[C]``: the channel that takes each one's place in a mirrored image.
+        maps: the maps of the images, then those of the mirrored images.
+        mirror: ``[C]``: the flip permutation of the channels.
     """
     plain, mirrored = maps.float().chunk(2)
     return (plain + mirrored.flip(3)[:, mirror]) / 2
 
 
 class DecodeBatch:
-    """Maps on a GPU whose people are found there while the caller goes on.
+    """Asynchronous decoding of a batch of maps on a GPU.
 
-    The kernels are enqueued on the current stream; the maps must not be written before `wait`. Any thread may wait and
-    take people; grouping runs on the thread that takes them.
+    The constructor enqueues the kernels on the current stream and returns. The maps must not change before `wait`
+    returns. `wait` and `poses` may be called on any thread. Peaks are grouped on the thread that calls `poses`.
 
     Args:
         maps: ``[B, C, H, W]``, contiguous, parts before keypoints; ``[2 B, C, H, W]`` with ``mirror``.
-        skeleton: what the channels are.
+        skeleton: the keypoint types and parts of the channels.
         config: the rules.
-        sizes: ``[B, 2]`` int32: the rows and columns of the maps that show each image; default: all of them.
-        mirror: ``[C]`` int32: averages the maps of mirrored images in, as `average_flipped` does.
+        sizes: ``[B, 2]`` int32: rows and columns of the maps that each image covers; default: all of them.
+        mirror: ``[C]`` int32: the flip permutation of the channels, for flip testing as in `average_flipped`.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class DecodeBatch:
         self._batch = self._start()
 
     def _start(self) -> Any:
-        """Once more where PyTorch keeps the device's memory to itself: what it has no use for is given back."""
+        """Start the kernels; if device memory runs out, release PyTorch's cached memory and try once more."""
         maps = self._maps
         assert maps is not None
         arguments = (self._decoder, kernels.borrow(maps), self._sizes, self._mirror, kernels.stream(maps.device))
@@ -76,7 +76,7 @@ class DecodeBatch:
         return int(self._batch.images)
 
     def wait(self) -> None:
-        """Returns when the device is done; raises what went wrong there."""
+        """Wait until the device is done; raises the error if a kernel failed."""
         maps = self._maps
         if maps is not None:
             if not self._batch.wait():
@@ -84,7 +84,7 @@ class DecodeBatch:
             self._maps = None
 
     def poses(self, image: int, scale: float, shift: float) -> Poses:
-        """The people of one image; cell ``i`` is given as ``i * scale + shift``."""
+        """The people of one image; cell ``i`` of the maps lies at ``i * scale + shift`` in the result."""
         self.wait()
         if self._on_host is None:
             keypoints, scores, cut = self._batch.decode_image(image, scale, shift)
@@ -93,20 +93,21 @@ class DecodeBatch:
         return Poses(keypoints, scores, self._skeleton, cut)
 
     def all_poses(self, scale: float, shift: float, threads: int) -> list[Poses]:
-        """The people of all images, which at most ``threads`` threads group."""
+        """The people of all images, grouped on at most ``threads`` threads."""
         self.wait()
         if self._on_host is not None:
-            found = [self._decoder.decode(one[None], scale, shift, 1)[0] for one in self._on_host]
+            people = [self._decoder.decode(maps[None], scale, shift, 1)[0] for maps in self._on_host]
         else:
-            found = self._batch.decode(scale, shift, threads)
-        return [Poses(keypoints, scores, self._skeleton, cut) for keypoints, scores, cut in found]
+            people = self._batch.decode(scale, shift, threads)
+        return [Poses(keypoints, scores, self._skeleton, cut) for keypoints, scores, cut in people]
 
     def _host_maps(self, maps: Tensor) -> list[NDArray[np.float32]]:
-        """What the kernels read, an array an image: noise with millions of candidates is decoded on the host."""
+        """The maps of each image on the host, where maps of noise with millions of candidates are decoded."""
         if self._mirror is not None:
             maps = average_flipped(maps, torch.from_numpy(self._mirror).to(maps.device, torch.int64))
-        whole = maps.float().cpu().numpy()
-        sizes = [whole.shape[2:]] * len(whole) if self._sizes is None else self._sizes.tolist()
+        arrays = maps.float().cpu().numpy()
+        sizes = [arrays.shape[2:]] * len(arrays) if self._sizes is None else self._sizes.tolist()
         return [
-            np.ascontiguousarray(one[:, :height, :width]) for one, (height, width) in zip(whole, sizes, strict=True)
+            np.ascontiguousarray(image[:, :height, :width])
+            for image, (height, width) in zip(arrays, sizes, strict=True)
         ]

@@ -1,4 +1,4 @@
-"""find_peaks by its CUDA kernel, and the torch op ``simplepose::find_peaks``."""
+"""find_peaks on CUDA devices, and the torch op ``simplepose::find_peaks``."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from simplepose.skeleton.skeleton import Skeleton
 
 
 def find_peaks(maps: Tensor, skeleton: Skeleton, config: DecodeConfig) -> list[Peaks]:
-    """`simplepose.find_peaks` of ``[B, C, H, W]`` maps, contiguous: of keypoints alone, or of parts and keypoints."""
+    """`simplepose.find_peaks` of contiguous ``[B, C, H, W]`` maps of keypoints, or of parts and keypoints."""
     first = 0 if maps.shape[1] == skeleton.num_keypoints else skeleton.num_parts
     slots, counts = find_peaks_op(maps, first, skeleton.num_keypoints, [], config.peak_threshold, config.max_peaks)
-    found = counts.cpu().numpy()
-    kept = np.minimum(found, config.max_peaks)
+    totals = counts.cpu().numpy()
+    kept = np.minimum(totals, config.max_peaks)
     rows = slots[: int(kept.max(initial=0))].cpu().numpy()
     kinds = np.arange(skeleton.num_keypoints, dtype=np.int32)
     result = []
     for image, count in enumerate(kept):
         peaks = np.concatenate([np.empty((0, 3), np.float32), *(rows[:n, image, kind] for kind, n in enumerate(count))])
-        cut = bool((found[image] > config.max_peaks).any())
+        cut = bool((totals[image] > config.max_peaks).any())
         result.append(Peaks(np.repeat(kinds, count), peaks[:, :2].copy(), peaks[:, 2].copy(), cut))
     return result
 
@@ -37,15 +37,19 @@ def find_peaks_op(
     threshold: float,
     max_peaks: int,
 ) -> tuple[Tensor, Tensor]:
-    """Peaks of the ``keypoints`` maps from ``first_channel`` on, on the device alone.
+    """Find the peaks of the ``keypoints`` maps from ``first_channel`` on. The result stays on the device.
 
     Args:
-        maps: ``[B, C, H, W]`` float32, float16 or bfloat16; ``[2 B, C, H, W]`` with mirror.
-        mirror: empty, or the ``C`` channels that take each one's place in a mirrored image: the maps are averaged.
+        maps: ``[B, C, H, W]`` float32, float16 or bfloat16; ``[2 B, C, H, W]`` with ``mirror``.
+        first_channel: the channel of the first keypoint map.
+        keypoints: the number J of keypoint maps.
+        mirror: empty, or the flip permutation of the ``C`` channels: maps of mirrored images are averaged in.
+        threshold: minimum value of a peak.
+        max_peaks: maximum number of peaks of a keypoint type.
 
     Returns:
-        Slots ``[max_peaks, B, J, 3]`` float32 of x, y in cells and score, best first, zero where unused; and
-        counts ``[B, J]`` int32, ``max_peaks + 1`` where more were cut.
+        Slots ``[max_peaks, B, J, 3]`` float32: x, y in cells and score, best first, zero where unused. Counts
+        ``[B, J]`` int32, which are ``max_peaks + 1`` where peaks were cut.
     """
     images = len(maps) // (2 if mirror else 1)
     slots = maps.new_zeros((max_peaks, images, keypoints, 3), dtype=torch.float32)
@@ -62,7 +66,7 @@ def launch_find_peaks(
     slots: Tensor,
     counts: Tensor,
 ) -> None:
-    """The kernel alone, into tensors that are there: `find_peaks_op` says what each is."""
+    """Launch the kernel with preallocated outputs; the tensors are those of `find_peaks_op`."""
     kernels.kernels().find_peaks_cuda(
         kernels.borrow(maps),
         first_channel,

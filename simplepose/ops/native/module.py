@@ -1,4 +1,4 @@
-"""The compiled module: whether it loads and runs on a device, and the decoder it keeps for a skeleton and config."""
+"""The compiled module: loading, availability on a device, and a cached native decoder for a skeleton and config."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BUILD_HINT = "build it with 'pip install .' in the source tree, which needs a C+
 
 @lru_cache(maxsize=1)
 def load_native() -> tuple[Any, str]:
-    """The module ``simplepose._native`` or None, and why it is missing."""
+    """The module ``simplepose._native``, or None and the reason why it is missing."""
     try:
         return importlib.import_module("simplepose._native"), ""
     except ImportError as error:
@@ -29,7 +29,7 @@ def require_native() -> Any:
     """The module ``simplepose._native``.
 
     Raises:
-        RuntimeError: it is not built or does not load; the message says how to build it.
+        RuntimeError: it is not built or does not load; the message states how to build it.
     """
     module, reason = load_native()
     if module is None:
@@ -39,7 +39,7 @@ def require_native() -> Any:
 
 @lru_cache(maxsize=64)
 def why_no_cuda(device: int) -> str:
-    """Why the CUDA kernels cannot run on the device of that index, in one line; empty if they can."""
+    """The reason why the CUDA kernels cannot run on the device of that index, in one line; empty if they can."""
     module, reason = load_native()
     if module is None:
         return reason
@@ -57,5 +57,5 @@ def decoder(skeleton: Skeleton, config: DecodeConfig) -> Decoder:
 
 @lru_cache(maxsize=1)
 def default_threads() -> int:
-    """The processors this process may run on."""
+    """The number of processors that this process may use."""
     return int(require_native().default_threads())

@@ -1,4 +1,4 @@
-"""render_targets in C++ for arrays and by its CUDA kernel for tensors."""
+"""render_targets in C++ for arrays, and on CUDA devices for tensors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,17 @@ def render_cpp(
     envelope: bool,
     threads: int | None = None,
 ) -> list[NDArray[np.float32]]:
-    """One array ``[B, L + J (+ 1), H, W]`` a scale, for C-contiguous ``[B, P, J, 3]`` keypoints, ``[L, 2]`` parts."""
+    """One array ``[B, L + J (+ 1), H, W]`` for each scale.
+
+    Args:
+        keypoints: ``[B, P, J, 3]`` float32, C-contiguous.
+        size: height and width of the image in pixels.
+        parts: ``[L, 2]`` keypoint types.
+        config: widths, threshold, stride and shape.
+        scales: number of levels of the pyramid.
+        envelope: whether to add the maximum over the keypoint channels.
+        threads: maximum number of threads; None: all processors.
+    """
     shapes = map_shapes(keypoints.shape, size, len(parts), config.stride, scales, envelope)
     maps = [np.empty(shape, np.float32) for shape in shapes]
     require_native().render_targets(keypoints, parts, TargetRules.of(config), maps, envelope, threads or 0)
@@ -43,7 +53,7 @@ def render_cuda(
     envelope: bool,
     dtype: torch.dtype,
 ) -> list[Tensor]:
-    """The same on the device of contiguous float32 keypoints; ``parts`` are 2 L keypoint types in a row."""
+    """`render_cpp` on the device of contiguous float32 keypoints; ``parts`` is the flat list of 2 L keypoint types."""
     from simplepose.ops.native.kernels import borrow, stream
 
     shapes = map_shapes(keypoints.shape, size, len(parts) // 2, config.stride, scales, envelope)
@@ -59,9 +69,9 @@ def render_cuda(
     return maps
 
 
-@cache  # for good: a captured CUDA graph reads it at each replay
+@cache  # never freed: a captured CUDA graph reads the table at each replay
 def _device_parts(parts: tuple[int, ...], types: int, device: torch.device) -> Tensor:
-    """``[L, 2]`` int32 keypoint types on the device, kept there so that a call copies nothing."""
+    """``[L, 2]`` int32 keypoint types on the device; later calls reuse the tensor."""
     import torch
 
     check_indices("parts", parts, types)

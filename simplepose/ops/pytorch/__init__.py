@@ -1,1 +1,1 @@
-"""Vectorized PyTorch implementation, on any device (backend "torch")."""
+"""The vectorized PyTorch implementation of the ops, for any device (backend "torch")."""

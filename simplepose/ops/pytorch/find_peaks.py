@@ -1,4 +1,4 @@
-"""find_peaks in plain vectorized PyTorch, on any device: max-pooling, then exact tests where it left something."""
+"""find_peaks in vectorized PyTorch, for any device: max-pooling, then exact tests of the cells that remain."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from simplepose.ops.reference.maths import f32
 
 
 def find_peaks(maps: Tensor, config: DecodeConfig) -> list[Peaks]:
-    """Candidate keypoints of a batch, bit for bit those of the reference.
+    """Candidate keypoints of a batch, bit for bit those of the reference implementation.
 
     Args:
         maps: ``[B, J, H, W]`` float32, float16 or bfloat16 keypoint maps.
         config: ``peak_threshold`` and ``max_peaks`` are used.
 
     Returns:
-        One `Peaks` an image, on the host.
+        One `Peaks` for each image, on the host.
     """
     if not len(maps):
         return []
@@ -50,25 +50,25 @@ def find_peaks(maps: Tensor, config: DecodeConfig) -> list[Peaks]:
 
 
 def _wins_ties(maps: Tensor, at: Tensor) -> Tensor:
-    """``[N]``: whether no earlier neighbor of the cells ``at`` has the same value; later ones may."""
+    """``[N]``: whether the cells ``at`` win ties, which means that no neighbor of lower raster index is equal."""
     image, kind, y, x = at.unbind(1)
     value = maps[image, kind, y, x]
     wins = torch.ones_like(value, dtype=torch.bool)
     for dy, dx in EARLIER:
         inside = (y + dy >= 0) & (x + dx >= 0) & (x + dx < maps.shape[3])
-        other = maps[image, kind, (y + dy).clamp(min=0), (x + dx).clamp(0, maps.shape[3] - 1)]
-        wins &= ~(inside & (other == value))
+        neighbor = maps[image, kind, (y + dy).clamp(min=0), (x + dx).clamp(0, maps.shape[3] - 1)]
+        wins &= ~(inside & (neighbor == value))
     return wins
 
 
 def _offset(maps: Tensor, at: Tensor, axis: int) -> Tensor:
     """``[N]``: the sub-pixel offset along an axis, as simplepose/ops/reference/find_peaks.py defines it."""
     index = list(at.unbind(1))
-    place, last = index[axis], maps.shape[axis] - 1
-    inside = (place > 0) & (place < last)
+    position, last = index[axis], maps.shape[axis] - 1
+    inside = (position > 0) & (position < last)
     logs = []
     for step in (-1, 0, 1):
-        index[axis] = (place + step).clamp(0, last)
+        index[axis] = (position + step).clamp(0, last)
         logs.append(log32(maps[tuple(index)].clamp(min=float(MIN_LOG_SAMPLE))))
     curvature = (logs[0] - logs[1]) + (logs[2] - logs[1])
     curved = inside & (curvature < 0)

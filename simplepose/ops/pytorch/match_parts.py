@@ -1,7 +1,7 @@
-"""match_parts in plain vectorized PyTorch, on any device: all pairs of a batch side by side, a bounded number at once.
+"""match_parts in vectorized PyTorch, for any device. The pairs of a batch are evaluated in chunks of bounded size.
 
-The pairs of a batch are numbered image by image, within one part type by part type (a group is an image and a part
-type), within that by from-peak, then to-peak. What a pair joins follows from its number, so no list of pairs is kept.
+A group is the set of pairs of one image and one part type. Pairs are numbered by image, then by part type, then by
+from-peak, then by to-peak. The two peaks of a pair follow from its number, so no list of pairs is stored.
 """
 
 from __future__ import annotations
@@ -21,70 +21,70 @@ from simplepose.ops.reference.maths import f32
 from simplepose.skeleton.skeleton import Skeleton
 
 SAMPLES_AT_ONCE = 1 << 20
-"""Most samples that are on the device at once; each takes some 100 bytes on its way."""
+"""Most samples in one chunk; the intermediate tensors take about 100 bytes a sample."""
 
 
 class _Batch(NamedTuple):
-    """The maps, peaks and groups of a batch; on the device but for `sizes`."""
+    """The maps, peaks and groups of a batch. All tensors are on the device; `sizes` is on the host."""
 
     cells: Tensor  # [B L H W] float32, finite
     shape: tuple[int, int]  # H, W
-    sizes: NDArray[np.int64]  # [B, L] how many pairs a group has
-    xy: Tensor  # [N, 2] the peaks of all images
-    score: Tensor  # [N]
-    ends: Tensor  # [B L] the number of the pair after a group's last one
-    table: Tensor  # [5, B L] a group's first pair, from-peak and to-peak, count of to-peaks, and its image's first peak
+    sizes: NDArray[np.int64]  # [B, L] number of pairs of each group
+    xy: Tensor  # [N, 2] positions of the peaks of all images
+    score: Tensor  # [N] their scores
+    ends: Tensor  # [B L] number of the last pair of each group, plus 1
+    table: Tensor  # [5, B L] of each group: first pair, first from-peak, first to-peak, to-peaks, image's first peak
 
     @classmethod
     def of(cls, maps: Tensor, peaks: list[Peaks], skeleton: Skeleton) -> _Batch:
-        counts = np.stack([np.bincount(one.type, minlength=skeleton.num_keypoints) for one in peaks])  # [B, J]
+        counts = np.stack([np.bincount(p.type, minlength=skeleton.num_keypoints) for p in peaks])  # [B, J]
         first = (counts.cumsum() - counts.ravel()).reshape(counts.shape)
         from_type, to_type = skeleton.part_index.T
         sizes = counts[:, from_type] * counts[:, to_type]
         ends = sizes.cumsum().reshape(sizes.shape)
         of_image = np.broadcast_to(first[:, :1], sizes.shape)
         table = np.stack([ends - sizes, first[:, from_type], first[:, to_type], counts[:, to_type], of_image])
-        xy, score = np.concatenate([one.xy for one in peaks]), np.concatenate([one.score for one in peaks])
+        xy, score = np.concatenate([p.xy for p in peaks]), np.concatenate([p.score for p in peaks])
         columns = (xy, score, ends.ravel(), table.reshape(len(table), -1))
-        moved = (torch.from_numpy(column).to(maps.device) for column in columns)
-        return cls(finite(maps.float()).reshape(-1), (maps.shape[2], maps.shape[3]), sizes, *moved)
+        on_device = (torch.from_numpy(column).to(maps.device) for column in columns)
+        return cls(finite(maps.float()).reshape(-1), (maps.shape[2], maps.shape[3]), sizes, *on_device)
 
 
 def match_parts(maps: Tensor, peaks: list[Peaks], skeleton: Skeleton, config: DecodeConfig) -> Iterator[CandidateParts]:
-    """Candidate parts of a batch, bit for bit those of the reference.
+    """Candidate parts of a batch, bit for bit those of the reference implementation.
 
     Args:
         maps: ``[B, L, H, W]`` float32, float16 or bfloat16 part maps.
-        peaks: those of each image, on the host.
-        skeleton: what the channels are.
-        config: ``part_threshold``, ``samples``, ``share`` and ``rank`` are used.
+        peaks: the peaks of each image, on the host.
+        skeleton: the keypoint types and parts of the channels.
+        config: ``part_threshold``, ``num_samples``, ``min_sample_fraction`` and ``part_score`` are used.
 
     Yields:
-        One `CandidateParts` an image, on the host. The candidates of a batch of noise are gigabytes: who takes one
-        image's at a time needs memory for one.
+        One `CandidateParts` for each image, on the host. Maps of noise can give gigabytes of candidates in a batch. A
+        caller that processes image by image needs memory for one image only.
     """
     if not peaks:
         return
     batch = _Batch.of(maps, peaks, skeleton)
     parts = skeleton.num_parts
     most = max(1, SAMPLES_AT_ONCE // config.num_samples)
-    for begin, end in _runs(batch.sizes.sum(1), most):
-        groups = _runs(batch.sizes[begin:end].ravel(), most)
+    for begin, end in _chunks(batch.sizes.sum(1), most):
+        groups = _chunks(batch.sizes[begin:end].ravel(), most)
         ranked = [_candidates(batch, begin * parts + low, begin * parts + high, most, config) for low, high in groups]
         group, from_peak, to_peak, response, score = map(np.concatenate, zip(*ranked, strict=True))
         for image in range(begin, end):
-            mine = slice(*np.searchsorted(group, [image * parts, (image + 1) * parts]))
-            kind, a, b = (n.astype(np.int32) for n in (group[mine] - image * parts, from_peak[mine], to_peak[mine]))
-            yield CandidateParts(kind, a, b, response[mine].copy(), score[mine].copy())
+            rows = slice(*np.searchsorted(group, [image * parts, (image + 1) * parts]))
+            kind, a, b = (n.astype(np.int32) for n in (group[rows] - image * parts, from_peak[rows], to_peak[rows]))
+            yield CandidateParts(kind, a, b, response[rows].copy(), score[rows].copy())
 
 
-def _runs(sizes: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
-    """(first, last + 1) of neighbors whose sizes add up to at most ``most``, or of one alone that is larger."""
+def _chunks(sizes: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
+    """(first, last + 1) of consecutive entries with a total size of at most ``most``; a larger entry is one chunk."""
     first, total = 0, 0
-    for place, size in enumerate(sizes.tolist()):
-        if place > first and total + size > most:
-            yield first, place
-            first, total = place, 0
+    for index, size in enumerate(sizes.tolist()):
+        if index > first and total + size > most:
+            yield first, index
+            first, total = index, 0
         total += size
     yield first, len(sizes)
 
@@ -92,24 +92,24 @@ def _runs(sizes: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
 def _candidates(
     batch: _Batch, first: int, last: int, most: int, config: DecodeConfig
 ) -> list[NDArray[np.int64] | NDArray[np.float32]]:
-    """Those of the groups ``first`` to ``last - 1``, on the host, ``most`` pairs at a time.
+    """The candidates of the groups ``first`` to ``last - 1``, evaluated ``most`` pairs at a time.
 
     Returns:
-        Group, from-peak and to-peak (counted within the image), response and score, by group, then score
-        descending, then number of the pair.
+        Group, from-peak and to-peak (counted within the image), response and score, on the host. They are ordered by
+        group, then by descending score, then by the number of the pair.
     """
     ends = batch.sizes.ravel().cumsum()
     low, high = (int(ends[group - 1]) if group else 0 for group in (first, last))
-    steps = range(low, max(high, low + 1), most)  # one at least: no pairs make empty columns
+    steps = range(low, max(high, low + 1), most)  # at least one step: without pairs it gives empty columns
     chunks = [_accepted(batch, step, min(step + most, high), config) for step in steps]
     columns = [torch.cat(column) for column in zip(*chunks, strict=True)]
-    order = torch.argsort(columns[4] + 0, descending=True, stable=True)  # + 0: -0 ties with 0, in radix sorts too
+    order = torch.argsort(columns[4] + 0, descending=True, stable=True)  # + 0 turns -0 into 0: a radix sort splits them
     order = order[torch.argsort(columns[0][order], stable=True)]
     return [column[order].cpu().numpy() for column in columns]
 
 
 def _accepted(batch: _Batch, begin: int, end: int, config: DecodeConfig) -> tuple[Tensor, ...]:
-    """The columns of `_candidates`, unsorted: those of the pairs ``begin`` to ``end - 1`` that are candidates."""
+    """The columns of `_candidates`, unsorted, of the pairs ``begin`` to ``end - 1`` that are accepted."""
     pair = torch.arange(begin, end, device=batch.cells.device)
     group = torch.searchsorted(batch.ends, pair, right=True)
     first, first_from, first_to, to_count, first_of_image = batch.table[:, group]
@@ -125,7 +125,7 @@ def _accepted(batch: _Batch, begin: int, end: int, config: DecodeConfig) -> tupl
 
 
 def _part_score(response: Tensor, score_from: Tensor, score_to: Tensor, config: DecodeConfig) -> Tensor:
-    """``[N]``: the part score of a pair, as the reference has it."""
+    """``[N]``: the part scores, computed as in the reference implementation."""
     if config.part_score == "product":
         return response * score_from * score_to
     return 0.5 * response + 0.25 * (score_from + score_to)
@@ -146,14 +146,14 @@ def _sample_lines(batch: _Batch, group: Tensor, start: Tensor, end: Tensor, coun
     return top + fy * (bottom - top)
 
 
-def _between(cells: Tensor, at: Tensor, right: int, share: Tensor) -> Tensor:
-    """The values ``share`` of the way from the cells ``at`` to their right neighbors."""
+def _between(cells: Tensor, at: Tensor, right: int, fraction: Tensor) -> Tensor:
+    """Linear interpolation between the cells ``at`` and their right neighbors."""
     left = cells[at]
-    return left + share * (cells[at + right] - left)
+    return left + fraction * (cells[at + right] - left)
 
 
 def _mean_in_order(samples: Tensor) -> Tensor:
-    """``[N]``: the mean over axis 0, added from first to last, as every backend does."""
+    """``[N]``: the mean over axis 0, summed from first to last as in every implementation."""
     total = torch.zeros_like(samples[0])
     for row in samples:
         total = total + row

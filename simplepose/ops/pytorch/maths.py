@@ -1,8 +1,10 @@
-"""log32 and finite of simplepose/ops/reference/maths.py in PyTorch: the same float32 operations, so the same bits.
+"""log32 and finite of simplepose/ops/reference/maths.py in PyTorch: the same float32 operations give the same bits.
 
-That holds on any device with IEEE arithmetic, under two conditions that find_peaks and match_parts keep: no tensor is
-divided by a plain number, which CUDA does by multiplying with the rounded reciprocal, and no function is called that
-may fuse a multiplication with an addition (addcmul, lerp) or that adds up in an order of its own (sum, mean).
+This holds on any device with IEEE arithmetic. find_peaks and match_parts keep two rules for it:
+
+- They divide a tensor by a tensor, never by a plain number: CUDA would multiply by the rounded reciprocal.
+- They call no function that may fuse a multiplication with an addition (addcmul, lerp) or that sums in an unspecified
+  order (sum, mean).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from simplepose.ops.reference.maths import LN2, LOG_POLYNOMIAL
 
 
 def log32(x: Tensor) -> Tensor:
-    """Natural logarithm of positive normal float32 numbers, operation by operation as the reference takes it."""
+    """Natural logarithm of positive normal float32 numbers, by the operations of the reference implementation."""
     bits = x.view(torch.int32)
     exponent = (bits - 0x3F3504F3) >> 23
     f = (bits - (exponent << 23)).view(torch.float32) - 1
@@ -26,10 +28,10 @@ def log32(x: Tensor) -> Tensor:
 
 
 def finite(values: Tensor) -> Tensor:
-    """The same values with 0 for what is not finite, as every op reads a map."""
+    """The values with 0 in place of those that are not finite, as every op reads a map."""
     return values.nan_to_num(0, 0, 0)
 
 
 def divide(values: Tensor, number: int) -> Tensor:
-    """``values / number``, correctly rounded on every device: by a tensor on it."""
+    """``values / number``, correctly rounded on every device because the divisor is a tensor."""
     return values / values.new_full((), number)

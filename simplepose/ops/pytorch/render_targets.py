@@ -1,4 +1,4 @@
-"""Baseline of render_targets: all keypoint types and parts of a person at once, in PyTorch on any device."""
+"""render_targets in vectorized PyTorch, for any device: all keypoint types and parts of a person at once."""
 
 from __future__ import annotations
 
@@ -22,15 +22,18 @@ def render_targets(
     scales: int = 1,
     envelope: bool = False,
 ) -> list[Tensor]:
-    """Target maps as `simplepose.render_targets` defines them, within 2e-6 but for cells on an edge.
+    """Target maps as `simplepose.render_targets` defines them, within 2e-6 except at cells on the edge of a shape.
 
     Args:
-        keypoints: ``[B, P, J, 3]`` float32.
+        keypoints: ``[B, P, J, 3]`` float32: x, y in image pixels and visibility.
         size: height and width of the image in pixels.
-        parts: the keypoint types of the ``L`` parts.
+        parts: the two keypoint types of each of the ``L`` parts.
+        config: widths, threshold, stride and shape.
+        scales: number of levels of the pyramid.
+        envelope: whether to add the maximum over the keypoint channels.
 
     Returns:
-        One ``[B, L + J (+ 1), H, W]`` float32 tensor a scale.
+        One ``[B, L + J (+ 1), H, W]`` float32 tensor for each scale.
     """
     rules = TargetRules.of(config)
     images, _, types, _ = keypoints.shape
@@ -40,11 +43,11 @@ def render_targets(
     boxes = torch.zeros_like(maps[:, :count]) if rules.line else None
     xy = keypoints[..., :2]
     labeled = (keypoints[..., 2:] > 0) & xy.isfinite().all(-1, keepdim=True)
-    xy = torch.where(labeled, xy, math.nan)  # comparisons with it are false: nothing is drawn
+    xy = torch.where(labeled, xy, math.nan)  # comparisons with NaN are false, so nothing is drawn
     index = torch.tensor(parts, device=keypoints.device).reshape(-1, 2)
     offset = rules.stride * 0.5 - 0.5
     gx, gy = (torch.arange(n, device=keypoints.device) * rules.stride + offset for n in (width, height))
-    for image, person, rows, columns in _drawn(xy, height, width, rules):
+    for image, person, rows, columns in _areas(xy, height, width, rules):
         points = xy[image, person]
         area = maps[image, :, rows, columns]
         _draw_keypoints(area[..., count : count + types, :, :], points, gx[columns], gy[rows], rules)
@@ -66,14 +69,15 @@ def render_targets(
 Area = tuple[int | slice, int, slice, slice]
 
 
-def _drawn(xy: Tensor, height: int, width: int, rules: TargetRules) -> Iterator[Area]:
-    """What is drawn together: image or images, person, rows, columns.
+def _areas(xy: Tensor, height: int, width: int, rules: TargetRules) -> Iterator[Area]:
+    """The areas that are drawn in one step: image or images, person, rows, columns.
 
-    On the CPU a person's own box; elsewhere the whole maps of the batch, since reading boxes back would wait.
+    On the CPU an area is the box of one person in one image. On other devices it is the whole maps of the batch,
+    because reading boxes back to the host would synchronize.
     """
-    whole = slice(None)
+    everything = slice(None)
     if xy.device.type != "cpu":
-        yield from ((whole, person, whole, whole) for person in range(xy.shape[1]))
+        yield from ((everything, person, everything, everything) for person in range(xy.shape[1]))
         return
     margin = max(rules.keypoint_radius, rules.part_radius) + 2 * rules.stride
     low = ((xy.nan_to_num(math.inf).amin(2) - margin) / rules.stride).tolist()
@@ -90,7 +94,7 @@ def _cells(low: float, high: float, count: int) -> slice:
 
 
 def _draw_keypoints(area: Tensor, points: Tensor, gx: Tensor, gy: Tensor, rules: TargetRules) -> None:
-    """``area [..., J, h, w]``, ``points [..., J, 2]``."""
+    """Draw the keypoints ``points`` ``[..., J, 2]`` into ``area`` ``[..., J, h, w]`` by maximum."""
     x, y = points[..., :1], points[..., 1:]
     along_x = ((gx - x) * rules.keypoint_scale).square_().neg_().exp2_().nan_to_num_(0)
     along_y = ((gy - y) * rules.keypoint_scale).square_().neg_().exp2_().nan_to_num_(0)
@@ -110,7 +114,7 @@ def _window(grid: Tensor, position: Tensor, rules: TargetRules) -> Tensor:
 
 
 def _axes(a: Tensor, b: Tensor, rules: TargetRules) -> tuple[Tensor, Tensor, Tensor]:
-    """Centre ``[..., L, 2]``, unit axis ``[..., L, 2]`` and length ``[..., L, 1]``; NaN where there is no part."""
+    """Center ``[..., L, 2]`` (NaN where there is no part), unit axis ``[..., L, 2]`` and length ``[..., L, 1]``."""
     delta = b - a
     squared = delta.square().sum(-1, keepdim=True)
     length = squared.sqrt()
@@ -121,7 +125,7 @@ def _axes(a: Tensor, b: Tensor, rules: TargetRules) -> tuple[Tensor, Tensor, Ten
 
 
 def _draw_ellipses(area: Tensor, a: Tensor, b: Tensor, gx: Tensor, gy: Tensor, rules: TargetRules) -> None:
-    """``area [..., L, h, w]``, ``a`` and ``b [..., L, 2]``."""
+    """Draw the parts from ``a`` to ``b`` (``[..., L, 2]``) into ``area`` ``[..., L, h, w]`` by maximum."""
     center, axis, length = _axes(a, b, rules)
     px, py = gx - center[..., :1], gy - center[..., 1:]
     along = axis / (length * 0.5 + rules.stride)  # in units of the semi-axes
@@ -134,7 +138,7 @@ def _draw_ellipses(area: Tensor, a: Tensor, b: Tensor, gx: Tensor, gy: Tensor, r
 
 
 def _add_lines(area: Tensor, boxes: Tensor, a: Tensor, b: Tensor, gx: Tensor, gy: Tensor, rules: TargetRules) -> None:
-    """Add to ``area`` and to the counts of boxes, both ``[..., L, h, w]``."""
+    """Add the parts of shape "line" to ``area`` and count their boxes in ``boxes``, both ``[..., L, h, w]``."""
     center, axis, _ = _axes(a, b, rules)
     px, py = gx - center[..., :1], gy - center[..., 1:]
     across = axis * rules.part_scale
