@@ -14,7 +14,12 @@ import pytest
 import simplepose as sp
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = [DOCS / "index.md", *sorted((DOCS / "guides").glob("*.md"))]
+CODE = re.compile(r"^```(python|sh)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PAGES = [
+    page
+    for page in (DOCS / "index.md", *sorted((DOCS / "guides").glob("*.md")))
+    if CODE.search(page.read_text(encoding="utf-8"))
+]
 SIMPLEPOSE = [sys.executable, "-m", "simplepose"]
 NOT_HERE = re.compile(r"imhn4|clip\.mp4|pip install")
 """Blocks that need other weights or a video, or that install the package."""
@@ -31,10 +36,8 @@ def run(arguments: list[str], folder: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_code_of_a_page_runs(page, tmp_path):
-    blocks = re.findall(r"^```(python|sh)\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert blocks
     python = ""  # a Python block continues the blocks before it
-    for language, block in blocks:
+    for language, block in CODE.findall(page.read_text(encoding="utf-8")):
         if NOT_HERE.search(block):
             continue
         if language == "python":
@@ -45,3 +48,7 @@ def test_the_code_of_a_page_runs(page, tmp_path):
             program, *arguments = shlex.split(line, comments=True)
             assert program == "simplepose", line
             run([*SIMPLEPOSE, *arguments], tmp_path)
+
+
+def test_the_pages_with_code_are_there():
+    assert {"index", "decode", "evaluate", "predict"} <= {page.stem for page in PAGES}

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -70,6 +70,15 @@ class SizedImage:
     path: Path
     height: int  # pixels; 0: any
     width: int
+
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    ImageLike: TypeAlias = (
+        str | os.PathLike[str] | SizedImage | NDArray[np.uint8] | NDArray[np.uint16] | PIL.Image.Image | Tensor
+    )
+    """What `as_image` reads."""
 
 
 class Listing(NamedTuple):
@@ -163,7 +172,7 @@ def write_image(path: str | os.PathLike[str], image: Image) -> None:
         temporary.write_bytes(data.tobytes())
 
 
-def as_image(value: Any) -> Image:
+def as_image(value: ImageLike) -> Image:
     """An image in any form as BGR bytes; an array that is one already comes back as it is, not copied.
 
     Args:
@@ -191,7 +200,8 @@ def as_image(value: Any) -> Image:
         _check_size(value.width, value.height)
         return _from_pil(value)
     if is_tensor(value):
-        return _from_array(_channels_last(value.detach().cpu().numpy()), value)
+        tensor: Any = value
+        return _from_array(_channels_last(tensor.detach().cpu().numpy()), value)
     if isinstance(value, np.ndarray):
         return _from_array(value, value)
     raise TypeError(f"image: expected a path, a NumPy array, a PIL image or a torch tensor, got {describe(value)}")

@@ -38,6 +38,8 @@ from simplepose.skeleton.skeleton import COCO, EXTRA_CHANNELS, Skeleton
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from simplepose.data.images import ImageLike
+
 Image = NDArray[np.uint8]
 
 DEFAULT_SIZE = 512
@@ -52,7 +54,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 class Prepared:
     """An image prepared for the network, or the error that prevented it."""
 
-    source: Any  # the caller's argument: a path, array, tensor or PIL image
+    source: ImageLike  # the caller's argument: a path, array, tensor or PIL image
     image: Image | None = None  # [H, W, 3] BGR
     grid: Frame | None = None  # the frame of scale 1
     frames: tuple[Frame, ...] = ()  # one for each scale
@@ -64,7 +66,7 @@ class Prepared:
 class Prediction:
     """The result of `Predictor.predict_many` for one image."""
 
-    source: Any  # the caller's argument: a path, array, tensor or PIL image
+    source: ImageLike  # the caller's argument: a path, array, tensor or PIL image
     image: Image | None  # [H, W, 3] BGR, upright; None after an error
     error: ImageError | None  # the reason why there are no poses
     _poses: Poses | None
@@ -161,10 +163,10 @@ class Predictor:
         return self.config.size
 
     @overload
-    def __call__(self, images: list[Any] | tuple[Any, ...]) -> list[Poses]: ...
+    def __call__(self, images: list[ImageLike] | tuple[ImageLike, ...]) -> list[Poses]: ...
     @overload
-    def __call__(self, images: Any) -> Poses: ...
-    def __call__(self, images: Any) -> Poses | list[Poses]:
+    def __call__(self, images: ImageLike) -> Poses: ...
+    def __call__(self, images: ImageLike | list[ImageLike] | tuple[ImageLike, ...]) -> Poses | list[Poses]:
         """The people in an image, or in each image of a list.
 
         Args:
@@ -181,7 +183,7 @@ class Predictor:
             return [prediction.poses for prediction in self.predict_many(images)]
         return self.decode(self.heatmaps(images))
 
-    def heatmaps(self, image: Any) -> Heatmaps:
+    def heatmaps(self, image: ImageLike) -> Heatmaps:
         """The averaged maps of one image with their frame; arguments and errors as in `__call__`."""
         prepared = self.prepare(image)
         if prepared.error:
@@ -189,7 +191,7 @@ class Predictor:
         return self.average([prepared], self.run_network([prepared]))[0]
 
     def predict_many(
-        self, images: Iterable[Any], *, batch_size: int | None = None, keep_heatmaps: bool = False
+        self, images: Iterable[ImageLike], *, batch_size: int | None = None, keep_heatmaps: bool = False
     ) -> Iterator[Prediction]:
         """The people in each image, in order. Other threads read, resize and decode while the network runs.
 
@@ -214,7 +216,7 @@ class Predictor:
         size = (self.config.batch_size or 1) if batch_size is None else check_count("batch_size", batch_size)
         return run_pipeline(images, stages, batch_size=size, workers=min(4, os.cpu_count() or 1))
 
-    def prepare(self, image: Any) -> Prepared:
+    def prepare(self, image: ImageLike) -> Prepared:
         """Step 1: read an image, resize it to every scale and pad it. An `ImageError` is returned, not raised."""
         try:
             pixels = as_image(image)
