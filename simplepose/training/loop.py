@@ -233,7 +233,7 @@ def _loop(
             if stops:
                 break
 
-    if log and not metrics:  # no validation in this session, e.g. a finished run was resumed
+    if log and not metrics:  # no validation since the start or resumption
         metrics = next((r for r in reversed(log.records) if "AP" in r), {})
     process.barrier()
     return TrainReport(run, state.step, metrics, state.best_ap)
