@@ -3,7 +3,7 @@
 #
 #   scripts/sanitize.sh [pytest arguments]
 #
-# PYTHON is the interpreter (default: python); it needs the packages of the extra "test", pybind11, CMake and a
+# PYTHON is the interpreter (default: python); it needs the packages of the extra "test", pybind11, CMake, Ninja and a
 # compiler. The source tree and modules built in it do not change. Exit code 0: all tests pass without findings.
 set -euo pipefail
 
@@ -12,8 +12,8 @@ python=$(command -v "${PYTHON:-python}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-cmake -S "$root" -B "$work/build" -DSIMPLEPOSE_SANITIZE=address,undefined -DSIMPLEPOSE_CUDA=OFF \
-  -DCMAKE_BUILD_TYPE=Release -DPython_EXECUTABLE="$python" >"$work/configure.log" || { cat "$work/configure.log"; exit 1; }
+cmake -S "$root" --preset asan -B "$work/build" -DPython_EXECUTABLE="$python" >"$work/configure.log" ||
+  { cat "$work/configure.log"; exit 1; }
 cmake --build "$work/build" --parallel >"$work/build.log" || { cat "$work/build.log"; exit 1; }
 
 # Copy the package without any module built in the tree, and install the sanitized module into the copy.
@@ -29,8 +29,8 @@ done
 
 tests=("$@")
 if [ ${#tests[@]} -eq 0 ]; then
-  tests=(tests/ops/test_decode_parity.py tests/ops/test_find_peaks.py tests/ops/test_assign_keypoints.py tests/ops/test_decode.py
-    tests/ops/test_decode_process.py tests/ops/test_render_targets.py)
+  tests=(tests/ops/test_decode_parity.py tests/ops/test_find_peaks.py tests/ops/test_match_parts.py tests/ops/test_assign_keypoints.py
+    tests/ops/test_decode.py tests/ops/test_decode_process.py tests/ops/test_render_targets.py)
 fi
 # Leak detection is off: the interpreter does not free all its memory. The interpreter and torch are not instrumented.
 cd "$work/source"
