@@ -1,5 +1,4 @@
-// Rule 4 of assign_keypoints: in order of the peaks, each is moved to the pose that increases the total part score
-// most.
+// Rule 4 of assign_keypoints: each peak, in order, is moved to the pose that increases the total part score most.
 #pragma once
 
 #include <cstdint>

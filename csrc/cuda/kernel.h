@@ -3,8 +3,8 @@
 //   struct ReverseRows {  // of 128 elements each
 //     static constexpr int kThreads = 128, kMinBlocks = 8;  // of a block; blocks that must fit on one multiprocessor
 //     struct Shared { Fixed<float, kThreads> row; };        // shared memory of a block: plain data, not initialized
-//     struct Local {};                                      // variables of a thread that persist between phases,
-//     likewise Span<float> rows;
+//     struct Local {};                                      // variables of a thread that persist between phases
+//     Span<float> rows;
 //
 //     int64_t blocks() const { return rows.size() / kThreads; }
 //     int64_t dynamic_bytes() const { return 0; }           // shared memory beside Shared

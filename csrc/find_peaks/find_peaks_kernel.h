@@ -39,7 +39,7 @@ struct FindPeaksKernel {
     Fixed<int32_t, kVectors> vectors;  // the noted vectors
   };
   struct Local {
-    int next;  // the next vector to evaluate; kLoads vectors from it on are loaded
+    int next;  // the next vector to evaluate; kLoads vectors are loaded, kThreads apart
     typename View::Raw raw[kLoads];
   };
 

@@ -14,7 +14,7 @@
 
 namespace simplepose {
 
-// Pairs of peaks as lines from a to b. A vector load may read up to 7 elements beyond the end of an array.
+// Pairs of peaks as lines from a to b. The arrays allow vector loads of up to 7 elements beyond their end.
 struct PairLines {
   std::vector<float> ax, ay, bx, by;
 
