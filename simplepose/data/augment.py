@@ -74,7 +74,7 @@ def draw_transform(
     side: float,
     corner: bool = False,
 ) -> Transform:
-    """Sample one transform. It consumes 8 random numbers, whatever the settings.
+    """Sample one transform. It uses 8 random numbers with any settings.
 
     Args:
         config: the ranges.

@@ -39,7 +39,7 @@ SUFFIXES = frozenset(
 """Suffixes of image files in a folder, if Pillow reads them; a single file may have any name."""
 
 FEATURES = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}
-"""Formats that Pillow may be built without although it knows their names, and their feature names in Pillow."""
+"""Formats that are registered in Pillow even if it was built without them, and the features that support them."""
 
 JPEG_FORMATS = ("JPEG", "MPO")
 """Pillow's format names of a JPEG: a single one, and one followed by others."""

@@ -81,13 +81,13 @@ def _dataset(annotations: Annotations) -> dict[str, Any]:
     People are numbered from 1, because pycocotools counts a person with id 0 as missed. Segmentations are not included:
     the evaluation of keypoints uses the areas only.
     """
-    everyone = [(image_id, person) for image_id, image in annotations.images.items() for person in image.people]
+    people = [(image_id, person) for image_id, image in annotations.images.items() for person in image.people]
     return {
         "info": {},
         "images": [{"id": i, "height": r.height, "width": r.width} for i, r in annotations.images.items()],
         "annotations": [
             _annotation(number, image_id, annotations.category, person)
-            for number, (image_id, person) in enumerate(everyone, 1)
+            for number, (image_id, person) in enumerate(people, 1)
         ],
         "categories": [{"id": annotations.category, "name": "person"}],
     }

@@ -26,7 +26,7 @@ from helpers.annotation_cases import (
     TAKEN,
     WIDTH,
     Data,
-    everyone,
+    all_people,
     person,
     well_formed,
 )
@@ -298,7 +298,7 @@ def test_a_missing_area_of_crowdpose_is_a_fraction_of_the_box() -> None:
 def test_an_implausible_area_is_kept_and_reported() -> None:
     """Some exports have area 1 for all people. The number is kept, since it may be intended, and reported."""
     data = well_formed()
-    everyone(area=1)(data)
+    all_people(area=1)(data)
     found = annotations_from(data, "a.json")
     assert [p.area for p in found.images[1].people] == [1, 1]
     assert found.warnings == ("a.json: 3 annotations: area outside 0.01 to 1.5 x the area of the box, kept unchanged",)

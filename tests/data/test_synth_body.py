@@ -1,4 +1,4 @@
-"""Synthetic bodies: joint limits, surfaces at their exact depth, and left and right as seen by the camera."""
+"""Synthetic bodies: joint limits, surfaces at their exact depth, and left and right in the image."""
 
 from __future__ import annotations
 

@@ -32,13 +32,13 @@ class Finder:
     """A predictor that returns the ground truth, records the requested images, and fails for chosen ones."""
 
     def __init__(self, annotations, broken=(), die_at=None):
-        self.annotations, self.broken, self.die_at, self.asked = annotations, broken, die_at, []
+        self.annotations, self.broken, self.die_at, self.requested = annotations, broken, die_at, []
 
     def __call__(self, files):
         for path in (file.path for file in files):
             if path.name == self.die_at:
                 raise KeyboardInterrupt
-            self.asked.append(path.name)
+            self.requested.append(path.name)
             if path.name in self.broken:
                 yield ValueError(f"{path}: broken")
                 continue
@@ -66,13 +66,13 @@ def test_a_killed_run_resumes_with_the_first_missing_image(tmp_path):
     first = Finder(annotations, die_at="3.jpg")
     with pytest.raises(KeyboardInterrupt):
         evaluate(first, out, checkpoint="a")
-    assert first.asked == ["0.jpg", "1.jpg", "2.jpg"]
+    assert first.requested == ["0.jpg", "1.jpg", "2.jpg"]
     assert not out.exists()
     partial = tmp_path / "results.json.partial"
     partial.write_text(partial.read_text()[:-10])  # the kill truncated the last line
     second = Finder(annotations)
     report = evaluate(second, out, checkpoint="a")
-    assert second.asked == ["2.jpg", "3.jpg", "4.jpg", "5.jpg"]
+    assert second.requested == ["2.jpg", "3.jpg", "4.jpg", "5.jpg"]
     assert report.metrics["AP"] == pytest.approx(1.0)
     assert len(json.loads(out.read_text())) == 6
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]

@@ -57,7 +57,7 @@ def well_formed() -> Data:
     }
 
 
-def everyone(**fields: Any) -> Callable[[Data], None]:
+def all_people(**fields: Any) -> Callable[[Data], None]:
     """Set fields of all annotations of people with keypoints; the value `...` removes a field."""
 
     def change(data: Data) -> None:
@@ -137,31 +137,31 @@ TAKEN = {
     # kind: (change, expected messages); the people that are read stay the same
     "well formed": (lambda data: None, []),
     "ids in text": (text_ids, ["19 .*integers as text"]),
-    "category_id in text": (everyone(category_id=" 1 "), ["3 annotations: integers as text"]),
-    "integral floats": (everyone(image_id=lambda a: float(a["image_id"]), category_id=1.0), []),
-    "iscrowd missing": (everyone(iscrowd=...), ["3 annotations: iscrowd missing"]),
-    "iscrowd null": (everyone(iscrowd=None), ["3 annotations: iscrowd missing"]),
-    "iscrowd false": (everyone(iscrowd=False), []),
-    "num_keypoints missing": (everyone(num_keypoints=...), ["3 annotations: num_keypoints missing"]),
-    "num_keypoints null": (everyone(num_keypoints=None), ["3 annotations: num_keypoints missing"]),
-    "num_keypoints 0": (everyone(num_keypoints=0), ["3 annotations: num_keypoints wrong"]),
+    "category_id in text": (all_people(category_id=" 1 "), ["3 annotations: integers as text"]),
+    "integral floats": (all_people(image_id=lambda a: float(a["image_id"]), category_id=1.0), []),
+    "iscrowd missing": (all_people(iscrowd=...), ["3 annotations: iscrowd missing"]),
+    "iscrowd null": (all_people(iscrowd=None), ["3 annotations: iscrowd missing"]),
+    "iscrowd false": (all_people(iscrowd=False), []),
+    "num_keypoints missing": (all_people(num_keypoints=...), ["3 annotations: num_keypoints missing"]),
+    "num_keypoints null": (all_people(num_keypoints=None), ["3 annotations: num_keypoints missing"]),
+    "num_keypoints 0": (all_people(num_keypoints=0), ["3 annotations: num_keypoints wrong"]),
     "num_keypoints in text": (one(num_keypoints="all"), ["1 annotation: num_keypoints wrong"]),
-    "area missing": (everyone(area=...), ["3 annotations: area missing .* the segmentation"]),
-    "area null": (everyone(area=None), ["3 annotations: area missing .* the segmentation"]),
-    "area 0": (everyone(area=0), ["3 annotations: area missing or not positive, .* the segmentation"]),
-    "area negative": (everyone(area=-5.5), ["3 annotations: area missing or not positive"]),
-    "area NaN": (everyone(area=NAN), ["3 annotations: area missing or not positive"]),
-    "area and outline missing": (everyone(area=0, segmentation=None), ["3 annotations: area missing .* the box"]),
-    "bbox null": (everyone(bbox=None), ["3 annotations: bbox missing .* segmentation"]),
-    "bbox empty": (everyone(bbox=[]), ["3 annotations: bbox missing .* segmentation"]),
-    "bbox zero": (everyone(bbox=[0, 0, 0, 0]), ["3 annotations: bbox missing or with a side of 0"]),
-    "outline null": (everyone(segmentation=None), []),
-    "outline of two corners": (everyone(segmentation=[[1, 2, 3, 4]]), []),
+    "area missing": (all_people(area=...), ["3 annotations: area missing .* the segmentation"]),
+    "area null": (all_people(area=None), ["3 annotations: area missing .* the segmentation"]),
+    "area 0": (all_people(area=0), ["3 annotations: area missing or not positive, .* the segmentation"]),
+    "area negative": (all_people(area=-5.5), ["3 annotations: area missing or not positive"]),
+    "area NaN": (all_people(area=NAN), ["3 annotations: area missing or not positive"]),
+    "area and outline missing": (all_people(area=0, segmentation=None), ["3 annotations: area missing .* the box"]),
+    "bbox null": (all_people(bbox=None), ["3 annotations: bbox missing .* segmentation"]),
+    "bbox empty": (all_people(bbox=[]), ["3 annotations: bbox missing .* segmentation"]),
+    "bbox zero": (all_people(bbox=[0, 0, 0, 0]), ["3 annotations: bbox missing or with a side of 0"]),
+    "outline null": (all_people(segmentation=None), []),
+    "outline of two corners": (all_people(segmentation=[[1, 2, 3, 4]]), []),
     "unlabeled NaN": (unlabeled(NAN), ["2 annotations: coordinates of unlabeled keypoints"]),
     "unlabeled Infinity": (unlabeled(INFINITY), ["2 annotations: coordinates of unlabeled keypoints"]),
     "unlabeled null": (unlabeled(None), ["2 annotations: coordinates of unlabeled keypoints"]),
     "keypoints null": (lambda data: data["annotations"][3].update(keypoints=None, num_keypoints=0), []),
-    "category_id missing": (everyone(category_id=...), ["3 annotations: category_id missing, taken as 1"]),
+    "category_id missing": (all_people(category_id=...), ["3 annotations: category_id missing, taken as 1"]),
     "another category": (lambda data: [add("categories", {"id": 2, "name": "hand", "keypoints": ["a"] * 21})(data),
                                        add("annotations", HAND)(data)], []),
     "unknown category": (add("annotations", HAND), ["1 annotation: category_id of a category that is not listed"]),
@@ -268,7 +268,7 @@ def no_person_labeled(data: Data) -> None:
 
 NO_PERSON = {
     "no annotations": lambda data: data.update(annotations=[]),
-    "all crowds": everyone(iscrowd=1),
+    "all crowds": all_people(iscrowd=1),
     "no person labeled": no_person_labeled,
     "another category": lambda data: [e.update(category_id=7) for e in data["annotations"]],
     "other images": lambda data: [e.update(image_id=7) for e in data["annotations"]],
