@@ -3,7 +3,7 @@
 //   struct ReverseRows {  // of 128 elements each
 //     static constexpr int kThreads = 128, kMinBlocks = 8;  // of a block; blocks that must fit on one multiprocessor
 //     struct Shared { Fixed<float, kThreads> row; };        // shared memory of a block: plain data, not initialized
-//     struct Local {};                                      // variables of a thread that persist between phases
+//     struct Local {};                                      // variables of a thread between phases, likewise
 //     Span<float> rows;
 //
 //     int64_t blocks() const { return rows.size() / kThreads; }

@@ -6,8 +6,8 @@ As in the paper, with ``S`` the predicted and ``S*`` the target value of a pixel
          1 - S - beta     elsewhere (background)                                  (equation 3)
     FL = sum over pixels and channels of  W * w_c * (S - S*)^2 * |1 - Sd|^gamma   (equation 2)
 
-``W`` is the loss mask (0 in unannotated regions) and ``w_c`` the weight of the channel; the factor ``|1 - Sd|^gamma`` gives
-easy pixels a small weight. The gradient flows through the factor as well.
+``W`` is the loss mask (0 in unannotated regions) and ``w_c`` the weight of the channel. The factor
+``|1 - Sd|^gamma`` gives easy pixels a small weight. The gradient flows through the factor as well.
 
 `_focal_l2` computes these lines literally. `_FusedFocalL2` writes both cases of the factor as one expression:
 ``1 - Sd`` is ``1 + alpha - S`` in the foreground and ``S + beta`` in the background, so with
