@@ -13,10 +13,10 @@
 
 namespace simplepose {
 
-// What merge keeps from call to call: a union-find over the peaks.
+// Memory of merge, reused by later calls: a union-find over the peaks.
 struct MergeScratch {
   std::vector<int32_t> parent;  // [peaks] the root of a set is its smallest peak
-  std::vector<TypeSet> types;   // [peaks] of the set, at its root
+  std::vector<TypeSet> types;   // [peaks] the keypoint types of a set, at its root
 };
 
 // A pose that also takes a peak of another pose.
@@ -24,19 +24,19 @@ struct SharedPeak {
   int32_t pose, peak;
 };
 
-// What share_keypoints keeps from call to call.
+// Memory of share_keypoints, reused by later calls.
 struct ShareScratch {
-  std::vector<uint8_t> taken;  // [peaks] whether a pose has the peak
+  std::vector<uint8_t> taken;  // [peaks] whether a pose contains the peak
   std::vector<SharedPeak> shared;
 };
 
-// What emit keeps from call to call.
+// Memory of emit, reused by later calls.
 struct EmitScratch {
   std::vector<float> totals;   // [fragments] the sum of the peak scores
-  std::vector<int32_t> order;  // the fragments with enough keypoints, best first
+  std::vector<int32_t> order;  // the fragments with enough keypoints, by descending score
 };
 
-// What assign_keypoints keeps from call to call, so that a steady state allocates nothing.
+// Memory of assign_keypoints, reused by later calls, so that a steady state allocates nothing.
 struct AssignScratch {
   MergeScratch merge;        // rule 3
   PoseStorage poses;         // all rules
@@ -46,8 +46,8 @@ struct AssignScratch {
   ShareScratch share;        // rule 7
 };
 
-// Peaks and candidates as find_peaks and match_parts order them; of the candidates `from`, `to` and `score` are read.
-// People come by score descending, ties by the smallest peak index.
+// Peaks and candidates must have the order of find_peaks and match_parts. Of the candidates, `from`, `to` and `score`
+// are read. People are ordered by descending score, then by smallest peak index.
 void assign_keypoints(const Peaks& peaks, const CandidateParts& candidates, const Skeleton& skeleton,
                       const DecodeSettings& settings, People& people, AssignScratch& scratch);
 

@@ -10,22 +10,22 @@
 
 namespace simplepose {
 
-// A candidate part as one of its two peaks sees it.
+// A candidate part, stored with one of its two peaks.
 struct Link {
-  int32_t other;  // the peak at its other end
+  int32_t other;  // the peak at the other end
   float score;    // the part score
 };
 
-// The memory of a PoseTable, kept from call to call.
+// Memory of a PoseTable, reused by later calls.
 struct PoseStorage {
   std::vector<int32_t> pose_of;     // [peaks] the pose of each peak
   std::vector<int32_t> rows;        // [poses, J] the peak of each type, or -1
-  std::vector<int32_t> link_first;  // [peaks + 1] where the links of each peak begin
+  std::vector<int32_t> link_first;  // [peaks + 1] index of the first link of each peak
   std::vector<Link> links;          // by peak, then in the order of the candidates
 };
 
-// What all rules read and change. A peak belongs to one pose, and a pose has at most one peak of a type. Poses keep
-// their number; one may become empty.
+// The table that all rules read and change. A peak belongs to one pose, and a pose has at most one peak of a type. The
+// index of a pose never changes; a pose may become empty.
 class PoseTable {
  public:
   PoseTable(const Peaks& all_peaks, const Skeleton& the_skeleton, PoseStorage& memory)
@@ -35,15 +35,15 @@ class PoseTable {
   const Skeleton& skeleton;
   int32_t count = 0;  // of poses
 
-  // Makes `poses` empty poses, and a place for the pose of every peak.
+  // Creates `poses` empty poses, and an entry for the pose of every peak.
   void reset(int32_t poses) {
     count = poses;
     storage_.pose_of.resize(peaks.x.size());
     storage_.rows.assign(int64_t{poses} * skeleton.keypoints, -1);
   }
 
-  // Fills the links. Those of a peak come in the order of the candidates, so that sums over them round alike in every
-  // backend.
+  // Fills the links. The links of a peak have the order of the candidates, so that sums over them are rounded
+  // identically in every backend.
   void link(const CandidateParts& candidates);
 
   int32_t* row(int32_t pose) { return storage_.rows.data() + int64_t{pose} * skeleton.keypoints; }

@@ -9,7 +9,7 @@ namespace simplepose {
 
 struct TypeSet {
   static constexpr int kWords = kMaxKeypoints / 64;
-  uint64_t words[kWords] = {};  // one bit a type
+  uint64_t words[kWords] = {};  // one bit per type
 
   void add(int type) { words[type >> 6] |= uint64_t{1} << (type & 63); }
   bool meets(const TypeSet& other) const {

@@ -1,7 +1,7 @@
-// Float32 arithmetic that the CPU and the CUDA code share, line for line, so that they give the same bits.
+// Float32 arithmetic that the CPU and the CUDA code share, so that they give the same bits.
 //
-// Both compile without fused multiply-add (-ffp-contract=off, -fmad=false). Every operation is correctly rounded, in
-// the order of maths.py of the reference implementation.
+// Both compile without fused multiply-add (-ffp-contract=off, -fmad=false). Every operation is correctly rounded, and
+// the operations have the order of simplepose/ops/reference/maths.py.
 #pragma once
 
 #include <cmath>
@@ -14,7 +14,7 @@
 #define SP_HD inline __attribute__((always_inline))
 #endif
 
-// Before a loop over an array that must stay in registers, which cannot be indexed by a variable.
+// For loops over an array that must stay in registers: registers cannot be indexed by a variable.
 #if defined(__CUDA_ARCH__)
 #define SP_UNROLL _Pragma("unroll")
 #else
@@ -46,7 +46,7 @@ SP_HD float bits_float(int32_t bits) {
 // Non-finite values in a map read as 0.
 SP_HD float finite(float x) {
 #if defined(__CUDA_ARCH__)
-  return fabsf(x) < INFINITY ? x : 0.0f;  // one instruction less
+  return fabsf(x) < INFINITY ? x : 0.0f;  // one instruction fewer than the other test
 #else
   return (float_bits(x) & 0x7f800000) == 0x7f800000 ? 0.0f : x;
 #endif

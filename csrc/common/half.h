@@ -23,7 +23,7 @@ struct BFloat {
 // The element type of maps.
 enum class MapType { kFloat32, kFloat16, kBFloat16 };
 
-// Exact.
+// The conversion is exact.
 SP_HD float to_float(float value) { return value; }
 SP_HD float to_float(BFloat value) { return bits_float(static_cast<int32_t>(static_cast<uint32_t>(value.bits) << 16)); }
 SP_HD float to_float(Half value) {
@@ -40,7 +40,7 @@ SP_HD float to_float(Half value) {
 #endif
 }
 
-// Finite values; what is too large becomes infinite.
+// For finite values; values that are too large become infinite.
 SP_HD void round_to(float value, Half* result) {
 #if defined(__CUDA_ARCH__)
   result->bits = __half_as_ushort(__float2half_rn(value));
@@ -48,7 +48,7 @@ SP_HD void round_to(float value, Half* result) {
   const uint32_t bits = static_cast<uint32_t>(float_bits(value));
   const uint32_t magnitude = bits & 0x7fffffff;
   uint32_t half;
-  if (magnitude >= 0x477ff000) {  // 65520 and more: past the middle between the largest float16 and 65536
+  if (magnitude >= 0x477ff000) {  // 65520 and more are rounded to infinity; the largest float16 is 65504
     half = 0x7c00;
   } else if (magnitude < 0x38800000) {  // below 2^-14: steps of 2^-24, which adding 1/2 rounds to
     half = static_cast<uint32_t>(float_bits(bits_float(static_cast<int32_t>(magnitude)) + 0.5f)) - 0x3f000000;
@@ -66,7 +66,7 @@ SP_HD void round_to(float value, BFloat* result) {
 
 SP_HD void round_to(float value, float* result) { *result = value; }
 
-// Two values at once, for which GPUs have one instruction.
+// Converts two values at once; GPUs have one instruction for it.
 template <typename Out>
 SP_HD void round_two(float first, float second, Out* results) {
   round_to(first, &results[0]);

@@ -6,7 +6,7 @@
 
 namespace simplepose {
 
-// Threads that a loop uses when the caller names no number: the processors this process may run on.
+// Default number of threads of a loop: the processors on which this process may run.
 int default_threads();
 
 namespace detail {
@@ -14,9 +14,9 @@ using LoopBody = void (*)(void* context, int64_t index);
 void parallel_for(int64_t count, int threads, LoopBody body, void* context);
 }  // namespace detail
 
-// Calls body(index) for every index in [0, count), on at most `threads` threads, the calling one among them.
-// The order is not defined; the first exception is thrown again here after the others have stopped. A loop that
-// starts while another one holds the pool runs on its own thread alone.
+// Calls body(index) for every index in [0, count), on at most `threads` threads including the calling one. The order is
+// not defined. The first exception is rethrown here after the other threads have stopped. A loop that starts while
+// another one uses the pool runs on the calling thread alone.
 template <typename Body>
 void parallel_for(int64_t count, int threads, Body&& body) {
   using Plain = std::remove_reference_t<Body>;

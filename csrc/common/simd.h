@@ -1,7 +1,8 @@
-// Which vector instructions the ops may use, decided once at run time: one build serves every x86-64 processor.
+// The vector instructions that the ops may use. They are selected once at run time, so one build runs on every x86-64
+// processor.
 //
-// The AVX2 code of an op stands in <op>_avx2.cpp, generic code beside it. Functions marked SP_AVX2 are compiled for
-// AVX2; where they call an SP_INLINE function, its lines become vector code there. Results do not differ.
+// The AVX2 code of an op is in <op>_avx2.cpp, the generic code in <op>.cpp. Functions marked SP_AVX2 are compiled for
+// AVX2; the compiler inlines and vectorizes SP_INLINE functions that they call. The results are bit-identical.
 #pragma once
 
 #include <cstdlib>
@@ -19,10 +20,11 @@
 
 namespace simplepose {
 
-// How many cells ahead a pass over a map prefetches. The hardware prefetcher stops at every page.
+// The number of cells that a pass over a map prefetches ahead. The hardware prefetcher stops at every page.
 constexpr int kPrefetch = 2048;
 
-// False where the processor has no AVX2 or the environment says SIMPLEPOSE_SIMD=generic, which is read once.
+// False if the processor has no AVX2 or the environment variable SIMPLEPOSE_SIMD is "generic". The variable is read
+// once.
 inline bool use_avx2() {
 #if SP_X86
   static const bool found = [] {

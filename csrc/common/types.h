@@ -1,4 +1,4 @@
-// What the decoding ops pass on to one another, all of one image. The Python package has the same types.
+// The data that the decoding ops exchange, each for one image. The Python package has the same types.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,10 @@ namespace simplepose {
 struct Skeleton {
   int keypoints = 0;                  // J
   std::vector<int32_t> from, to;      // [L] keypoint types of each part
-  std::vector<int16_t> part_between;  // [J * J] the part that joins two types, in either direction, or -1
+  std::vector<int16_t> part_between;  // [J * J] the part that connects two types, in either direction, or -1
   int parts() const { return static_cast<int>(from.size()); }
 
-  // From parts [count, 2], whose keypoint types are below `keypoint_types`.
+  // `parts` [count, 2] contains keypoint types below `keypoint_types`.
   static Skeleton of(int keypoint_types, const int32_t* parts, int count) {
     Skeleton skeleton;
     skeleton.keypoints = keypoint_types;
@@ -32,26 +32,26 @@ struct Skeleton {
 
 // DecodeConfig of the Python package, with thresholds rounded to float32. Lengths are cells of the maps.
 struct DecodeSettings {
-  float peak_threshold;         // rule 1: the least value of a peak
-  float part_threshold;         // rule 2: what a sample along a part must exceed
-  float min_single_score;       // rule 5: the least score of a keypoint alone
-  float join_distance;          // rule 5: fragments join within join_distance * size; 0 skips the rule
-  float min_join_size;          // rule 5: the least size of a fragment
-  int max_peaks;                // rule 1: most peaks of a keypoint type
-  int num_samples;              // rule 2: samples along a part, both ends included
-  int min_samples;              // rule 2: so many must exceed the threshold
-  int min_keypoints;            // rule 6: the least number of keypoints of a pose
-  bool part_score_product;      // rule 2: response times both scores, or else the weighted sum of the paper
+  float peak_threshold;         // rule 1: the minimum value of a peak
+  float part_threshold;         // rule 2: the value that a sample along a part must exceed
+  float min_single_score;       // rule 5: the minimum score of a single keypoint
+  float join_distance;          // rule 5: fragments are joined within join_distance * size; 0 skips the rule
+  float min_join_size;          // rule 5: the minimum size of a fragment
+  int max_peaks;                // rule 1: the maximum number of peaks of a keypoint type
+  int num_samples;              // rule 2: the number of samples along a part, both ends included
+  int min_samples;              // rule 2: the number of samples that must exceed the threshold
+  int min_keypoints;            // rule 6: the minimum number of keypoints of a pose
+  bool part_score_product;      // rule 2: response times both peak scores; false: the paper's weighted sum
   bool reassign;                // rule 4
   bool allow_shared_keypoints;  // rule 7
 };
 
-// Candidate keypoints by type, then score descending, then raster index; x, y in grid cells.
+// Peaks by type, then descending score, then raster index; x, y in grid cells.
 struct Peaks {
   std::vector<float> x, y, score;
   std::vector<int32_t> type;
-  std::vector<int32_t> first;  // [J + 1] where each type begins
-  bool truncated = false;      // whether max_peaks cut any
+  std::vector<int32_t> first;  // [J + 1] index of the first peak of each type
+  bool truncated = false;      // whether max_peaks dropped any peak
   int32_t size() const { return static_cast<int32_t>(x.size()); }
   void clear() {
     x.clear(), y.clear(), score.clear(), type.clear();
@@ -60,11 +60,11 @@ struct Peaks {
   }
 };
 
-// Scored pairs of peaks by part type, then part score descending, then peak indices.
+// Candidate parts by part type, then descending part score, then peak indices.
 struct CandidateParts {
   std::vector<int32_t> from, to;
   std::vector<float> response, score;
-  std::vector<int32_t> first;  // [L + 1] where each part type begins
+  std::vector<int32_t> first;  // [L + 1] index of the first candidate of each part type
   int32_t size() const { return static_cast<int32_t>(from.size()); }
   void clear() {
     from.clear(), to.clear(), response.clear(), score.clear();
@@ -84,14 +84,14 @@ inline PartEnds part_ends(const Skeleton& skeleton, const Peaks& peaks, int part
   return {peaks.first[from], peaks.first[from + 1], peaks.first[to], peaks.first[to + 1]};
 }
 
-// People by score descending.
+// People by descending score.
 struct People {
   std::vector<int32_t> peak;  // [N * J] peak index, -1 where the keypoint is missing
   std::vector<float> score;   // [N]
   int32_t size() const { return static_cast<int32_t>(score.size()); }
 };
 
-// A map [height, width] in memory, as the code that CPU and CUDA share reads it.
+// A map [height, width] in memory, for the code that CPU and CUDA share.
 struct PlainMap {
   const float* cells;
   int width;
@@ -99,8 +99,7 @@ struct PlainMap {
   SP_HD float operator()(int y, int x) const { return cells[int64_t{y} * width + x]; }
 };
 
-// Bits that, as an unsigned integer, are the smaller the larger the value is: keys of them sort the largest value
-// first.
+// The bits of a key that sorts values in descending order: as unsigned integers, larger values have smaller keys.
 SP_HD uint32_t descending_bits(float value) {
   const auto bits = static_cast<uint32_t>(float_bits(value));
   const uint32_t ascending = (bits & 0x80000000u) ? ~bits : bits | 0x80000000u;

@@ -8,13 +8,13 @@ namespace simplepose {
 struct CudaStatus {
   bool usable = false;
   int devices = 0;
-  std::string name;          // of the device that was asked for
+  std::string name;          // of the requested device
   std::string architecture;  // such as "sm_90"
-  std::string reason;        // why it is not usable, one line; empty if it is
+  std::string reason;        // why the device is not usable, in one line; empty if it is
 };
 
-// Whether a device can be used, and if not, why: no driver, no such GPU, or no code for its architecture in the build.
-// Never throws.
+// Whether a device can be used, and otherwise the reason: no driver, no such GPU, or a build without code for its
+// architecture. Never throws.
 CudaStatus cuda_status(int device);
 
 // Makes `device` the current device during the lifetime of the guard.

@@ -1,4 +1,4 @@
-// Integer operations of kernels: bits of a word, and division by a number that the host knows.
+// Integer operations of kernels: bits of a word, and division by a number that is known on the host.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +23,9 @@ SP_HD int lowest_bit(unsigned word) {
 #endif
 }
 
-// Divides by a number that the host knows: a multiplication and a shift, since GPUs have no integer division. Exact
-// below 2^31: the multiplier is 2^shift / divisor rounded up, and its error times 2^31 stays below 2^shift. A divisor
-// of 0 counts as 1; it comes from empty maps, where nothing is divided.
+// Divides by a number that is known on the host: a multiplication and a shift, since GPUs have no integer division.
+// Exact below 2^31: the multiplier is 2^shift / divisor rounded up, and its error times 2^31 stays below 2^shift. A
+// divisor of 0 counts as 1; it occurs for empty maps, for which nothing is divided.
 struct Divisor {
   unsigned divisor = 1, multiplier = 1u << 31;
   int shift = 31;

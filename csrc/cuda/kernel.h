@@ -1,9 +1,9 @@
-// How a CUDA kernel is written here: a struct whose run() is a sequence of phases, with a barrier after each.
+// The form of the CUDA kernels: a struct whose run() is a sequence of phases, with a barrier after each.
 //
 //   struct ReverseRows {  // of 128 elements each
 //     static constexpr int kThreads = 128, kMinBlocks = 8;  // of a block; blocks that must fit on one multiprocessor
 //     struct Shared { Fixed<float, kThreads> row; };        // shared memory of a block: plain data, not initialized
-//     struct Local {};                                      // what a thread keeps between phases, likewise
+//     struct Local {};                                      // variables of a thread between phases, likewise
 //     Span<float> rows;
 //
 //     int64_t blocks() const { return rows.size() / kThreads; }
@@ -24,7 +24,7 @@
 //   read(get)               get(shared) between phases, copied before any thread can change it
 //   dynamic<T>(first, n)    a Span of n elements of the dynamic shared memory from byte `first` on
 //
-// DeviceBlock is the Block of one thread on the GPU. The tests have another one, which runs the same lines on the host:
+// DeviceBlock is the Block of one thread on the GPU. The tests have another one, which runs the same code on the host:
 // tests/helpers/cuda_emulator/emulator.h.
 #pragma once
 
@@ -88,7 +88,7 @@ class DeviceBlock {
   SP_HD static int thread() {
 #if defined(__CUDA_ARCH__)
     const int thread = threadIdx.x;
-    __builtin_assume(thread >= 0 && thread < Kernel::kThreads);  // divisions by powers of two then are shifts
+    __builtin_assume(thread >= 0 && thread < Kernel::kThreads);  // then divisions by powers of two are shifts
     return thread;
 #else
     return 0;
@@ -115,8 +115,8 @@ __global__ void __launch_bounds__(Kernel::kThreads, Kernel::kMinBlocks)
   kernel.run(block);
 }
 
-// Once for each device: allows blocks all the shared memory of the device. For kernels with much static shared memory
-// it also asks for the largest carve-out; for the others the driver chooses.
+// Called once for each device: allows blocks to use all shared memory of the device. For kernels with much static
+// shared memory it also requests the largest carve-out; for other kernels the driver chooses.
 template <typename Kernel>
 void prepare(const char* op) {
   static std::atomic<uint64_t> prepared{0};

@@ -1,5 +1,5 @@
-// A batch of maps as a network writes them, and one map of it as the kernels read it: of any element type, cut to the
-// image, and averaged with the map of the mirrored image.
+// A batch of maps in the layout of the network's output, and the view of one map that the kernels read. The view
+// converts the element type, cuts the map to the image, and averages it with the map of the mirrored image.
 #pragma once
 
 #include "common/half.h"
@@ -9,7 +9,7 @@
 
 namespace simplepose {
 
-// One map of less than 2^31 cells. Cells [height, width] of it show the image; its rows in memory have `columns` cells.
+// One map of less than 2^31 cells. Its cells [height, width] show the image; its rows in memory have `columns` cells.
 // With kFlip it is the mean of `plain` and `mirrored`, the map of the mirrored image with its sides exchanged.
 template <typename Value, bool kFlip>
 struct MapView {
@@ -17,10 +17,10 @@ struct MapView {
 
   Span<const Value> plain, mirrored;
   int height, width, columns;
-  Divisor by_row;  // the cells of a row in whole vectors: columns, and what is missing to a multiple of kLanes
-  bool aligned;    // every row begins at a multiple of 16 bytes
+  Divisor by_row;  // the cells of a row in whole vectors: `columns` rounded up to a multiple of kLanes
+  bool aligned;    // whether every row begins at a multiple of 16 bytes
 
-  // The elements that kLanes cells of a row need, as loaded.
+  // The loaded elements of kLanes cells of a row.
   struct Raw {
     Vector<Value> plain, mirrored;
   };
@@ -36,8 +36,8 @@ struct MapView {
   SP_HD int row_of(int cell) const { return by_row.quotient(cell); }
   SP_HD int column_of(int cell, int row) const { return cell - row * static_cast<int>(by_row.divisor); }
 
-  // kLanes cells from `cell` on, in rows of whole vectors; cells right of the image are undefined. kAligned: the caller
-  // knows that `aligned` is set.
+  // kLanes cells from `cell` on, in rows of whole vectors; cells right of the image are undefined. kAligned: `aligned`
+  // is known to be set.
   template <bool kAligned>
   SP_HD Raw load(int cell) const {
     Raw raw;
@@ -68,15 +68,15 @@ struct MapView {
   SP_HD static float average(float a, float b) { return (a + b) * 0.5f; }
 };
 
-// Maps [images, channels, rows, columns]; with kFlip as many again of the mirrored images follow.
+// Maps [images, channels, rows, columns]; with kFlip, as many maps of the mirrored images follow.
 template <typename Value, bool kFlip>
 struct MapBatch {
   using Element = Value;
   static constexpr bool kMirrored = kFlip;
 
   Span<const Value> cells;
-  Span<const int32_t> sizes;   // [images, 2] height and width that show the image; empty: all of the map
-  Span<const int32_t> mirror;  // [channels] with kFlip: the channel that takes a channel's place in a mirrored image
+  Span<const int32_t> sizes;   // [images, 2] height and width that show the image; empty: the whole map
+  Span<const int32_t> mirror;  // [channels] with kFlip: the corresponding channel of the mirrored image
   int64_t images;
   int channels, rows, columns;
   Divisor by_row;

@@ -1,8 +1,8 @@
-// Memory as kernels see it: spans and arrays, accesses of several elements at once, and atomic operations.
+// Memory access of kernels: spans and arrays, accesses of several elements at once, and atomic operations.
 //
 // The host emulator of the tests runs kernels thread by thread. It defines SP_CHECK_RANGE and SP_CHECK before it
-// includes this header, and so sees every index that is out of bounds and every access that is not aligned. Everywhere
-// else the checks compile to nothing.
+// includes this header, and so detects every index that is out of bounds and every access that is not aligned. In other
+// builds the checks are empty.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +45,7 @@ class Span {
   int64_t size_ = 0;
 };
 
-// An array in a kernel's Shared or Local.
+// A fixed-size array for a kernel's Shared or Local.
 template <typename T, int kSize>
 struct Fixed {
   T elements[kSize];
@@ -56,13 +56,13 @@ struct Fixed {
   }
 };
 
-// `kCount` neighboring elements, which one access moves where they lie at a multiple of their size.
+// `kCount` neighboring elements, moved by one access if their address is a multiple of their total size.
 template <typename T, int kCount>
 struct alignas(kCount * sizeof(T)) Group {
   T cells[kCount];
 };
 
-// As many elements as one 16-byte access moves.
+// The number of elements that one 16-byte access moves.
 template <typename T>
 struct alignas(16) Vector {
   static constexpr int kLanes = 16 / static_cast<int>(sizeof(T));
@@ -130,8 +130,8 @@ SP_HD void keep_larger(float& cell, float value) {
 #endif
 }
 
-// The same address, whose origin is hidden from the compiler. An index is then added to the address in one instruction;
-// otherwise the compiler may add it to the parts that the address was computed from.
+// The same address, whose origin is hidden from the compiler. The compiler then adds an index to the address in one
+// instruction; otherwise it may add the index to the terms of which the address is the sum.
 template <typename T>
 SP_HD T* opaque(T* address) {
 #if defined(__CUDA_ARCH__)

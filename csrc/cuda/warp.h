@@ -1,4 +1,4 @@
-// What the threads of a warp exchange within a phase: one bit each, or one value each.
+// Exchange between the threads of a warp within a phase: one bit or one value of each thread.
 #pragma once
 
 #include "cuda/memory.h"
@@ -26,7 +26,7 @@ class WarpValues {
  public:
   SP_HD WarpValues(float* slots, int lane, float own, const ValueOf& value_of) : slots_(slots), value_of_(value_of) {
 #if defined(__CUDA_ARCH__)
-    __syncwarp();  // all threads have read the values before
+    __syncwarp();  // all threads have read the previous values
     slots[lane] = own;
     __syncwarp();
 #else

@@ -1,4 +1,4 @@
-// The three decoding ops in a row, for one image, in memory that is kept from call to call.
+// The three decoding ops in sequence, for one image, in memory that later calls reuse.
 #pragma once
 
 #include <limits>

@@ -1,4 +1,4 @@
-// The decoding ops on a GPU, for files that the C++ compiler compiles. Kernels are enqueued on a stream (a
+// The decoding ops on a GPU, declared for files that the C++ compiler compiles. Kernels are enqueued on a stream (a
 // cudaStream_t); every function throws if a launch fails.
 #pragma once
 

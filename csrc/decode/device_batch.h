@@ -1,9 +1,9 @@
-// decode of a batch whose maps lie on a device. Peaks and accepted pairs are found there; they are some hundred
-// kilobytes and come to the host, where assign_keypoints groups people image by image.
+// decode of a batch whose maps are on a device. Peaks and accepted pairs are found on the device. They are a few
+// hundred kilobytes and are copied to the host, where assign_keypoints groups people image by image.
 //
 // A Device allocates, copies, launches and waits: a GPU (decode_cuda.cu) or the emulator of the tests. Buffers are kept
-// from batch to batch. How much is copied back at once is estimated from the batches before, so that usually one copy
-// of each buffer follows the kernels. What is missing is copied when the counts are known.
+// from batch to batch. The size of the copies is estimated from earlier batches, so that usually one copy of each
+// buffer follows the kernels. If something is missing, it is copied when the counts are known.
 #pragma once
 
 #include <algorithm>
@@ -17,10 +17,10 @@
 
 namespace simplepose {
 
-// Limits of that estimate, so that one crowded batch does not make the copies large for good.
+// Limits of that estimate, so that one crowded batch does not make all later copies large.
 constexpr int64_t kMostUsualSlots = 64, kMostUsualHits = 256;
 
-// Memory of a device, or of the host where the device copies to and from; where it grows, it loses its content.
+// Memory of a device, or host memory for copies to and from a device. It loses its content when it grows.
 template <typename Device>
 class Buffer {
  public:
@@ -52,10 +52,10 @@ struct BatchBuffers {
   Buffer<Device> tables{false}, peaks{false}, result{false};
   Buffer<Device> host_tables{true}, host_peaks{true}, host_result{true};
   typename Device::Event done;
-  int64_t usual_slots = 8, usual_hits = 8;  // estimated: slots a map, hits an image and part type
+  int64_t usual_slots = 8, usual_hits = 8;  // estimated: slots per map, hits per image and part type
 };
 
-// The offsets in the result buffer: counts first, then as many hits as there is room for.
+// The offsets in the result buffer: counts first, then hits up to the end.
 struct ResultLayout {
   int64_t maps, segments;  // images * keypoint types, images * part types
 
@@ -70,8 +70,8 @@ struct ResultLayout {
 template <typename Device>
 class DeviceBatch {
  public:
-  // Maps on the device, part types before keypoint types; `sizes` and `mirror` of AnyMaps on the host here. Nothing
-  // waits for the device; the maps must stay valid until wait() has returned.
+  // The maps are on the device, part types before keypoint types; `sizes` and `mirror` of AnyMaps are on the host. The
+  // constructor does not wait for the device. The maps must stay valid until wait() has returned.
   DeviceBatch(Device device, BatchBuffers<Device>& buffers, const AnyMaps& maps, const Skeleton& skeleton,
               const DecodeSettings& settings)
       : device_(device),
@@ -105,7 +105,7 @@ class DeviceBatch {
     return fits_;
   }
 
-  // The people of an image, after wait(); several threads may call it with a workspace each.
+  // The people of an image, after wait(); several threads may call it, each with its own workspace.
   void decode(int64_t image, Workspace& workspace) const {
     read_peaks(image, workspace.peaks);
     read_candidates(image, workspace);
@@ -172,7 +172,7 @@ class DeviceBatch {
     device_.record(buffers_.done);
   }
 
-  // Copies what the first copy did not include. The next batches of these buffers include it at once.
+  // Copies the data that the first copy did not include. Later batches of these buffers include them in the first copy.
   void copy_rest() {
     const auto* counts = result<int32_t>(buffers_.host_result, layout_.peak_counts());
     int64_t slots = 0;

@@ -10,14 +10,14 @@
 
 namespace simplepose {
 
-// MapBatch before its element type is known; with `flip`, 2 x images x channels maps lie there.
+// A MapBatch whose element type is known at run time only; with `flip` it has 2 x images x channels maps.
 struct AnyMaps {
   const void* cells;
   MapType type;
   bool flip;
   int64_t images;
   int channels, rows, columns;
-  const int32_t* sizes = nullptr;   // [images, 2]; null: all of the maps
+  const int32_t* sizes = nullptr;   // [images, 2]; null: the whole maps
   const int32_t* mirror = nullptr;  // [channels] with flip
 };
 
@@ -79,7 +79,7 @@ void launch_find_peaks(Launcher& launcher, const AnyMaps& maps, int first_channe
   });
 }
 
-// Part type 0 is channel 0; parts [part_types, 2]; slots and counts as find_peaks left them.
+// Part type 0 is channel 0; parts [part_types, 2]; slots and counts are those of find_peaks.
 template <typename Launcher>
 void launch_match_parts(Launcher& launcher, const AnyMaps& maps, const int32_t* parts, int part_types, int keypoints,
                         const PartRules& rules, float* slots, int32_t* counts, int max_peaks,

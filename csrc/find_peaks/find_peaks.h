@@ -1,8 +1,8 @@
 // find_peaks: heatmap NMS with sub-pixel positions (rule 1). Reference: find_peaks of the reference implementation.
 //
-// A cell is a peak if it reaches the threshold and beats its 8 neighbors under (value, then lower raster index);
-// cells outside the map do not count, and non-finite values read as 0. Sub-pixel offsets are the vertices of
-// parabolas through logarithms, rounded to 1/256 cell.
+// A cell is a peak if its value is at least the threshold and it precedes its 8 neighbors in the order (higher value,
+// then lower raster index). Cells outside the map are ignored, and non-finite values read as 0. Sub-pixel offsets are
+// the vertices of parabolas through logarithms, rounded to 1/256 cell.
 #pragma once
 
 #include <vector>
@@ -12,7 +12,7 @@
 
 namespace simplepose {
 
-// Keypoint maps [J, height, width], row by row; threshold > 0. `keys` is scratch that keeps its memory.
+// Keypoint maps [J, height, width], row by row; threshold > 0. `keys` is memory that later calls reuse.
 void find_peaks(const float* maps, int keypoints, int height, int width, const DecodeSettings& settings, Peaks& peaks,
                 std::vector<uint64_t>& keys);
 
@@ -27,9 +27,9 @@ SP_HD bool is_peak(const Map& map, int height, int width, int y, int x) {
   for (int neighbor = 0; neighbor < 9; ++neighbor) {
     const int v = y + neighbor / 3 - 1, u = x + neighbor % 3 - 1;
     const bool inside = neighbor != 4 && v >= 0 && v < height && u >= 0 && u < width;
-    const bool earlier = neighbor < 4;  // an earlier neighbor wins a tie
+    const bool earlier = neighbor < 4;  // of equal values, the earlier one is the peak
 #if defined(__CUDA_ARCH__)
-    // All neighbors are read at once, so that a thread waits for memory once. For those outside it reads the cell.
+    // All neighbors are read at once, so that a thread waits for memory once. Outside the map, the cell is read.
     const float other = finite(map(inside ? v : y, inside ? u : x));
     beaten |= inside && (earlier ? other >= value : other > value);
 #else
@@ -41,10 +41,10 @@ SP_HD bool is_peak(const Map& map, int height, int width, int y, int x) {
   return !beaten;
 }
 
-constexpr float kLogFloor = 1e-3f;  // samples below it count as it before their logarithm is taken
+constexpr float kLogFloor = 1e-3f;  // samples below it are raised to it before the logarithm
 
-// The vertex of the parabola through three logarithms, in cells from the middle one: within half a cell, rounded to
-// 1/256; 0 where the second difference is not negative.
+// The vertex of the parabola through three logarithms, in cells from the middle one. It is clamped to half a cell,
+// rounded to 1/256 cell, and 0 if the second difference is not negative.
 SP_HD float parabola_vertex(float before, float middle, float after) {
   const float curvature = (before - middle) + (after - middle);
   if (!(curvature < 0.0f)) return 0.0f;

@@ -1,11 +1,12 @@
-// find_peaks as a kernel: one block a map, which scans it in rounds, tests what could be a peak, and sorts the peaks.
+// find_peaks as a kernel: one block per map. It scans the map in rounds, tests the cells that may be peaks, and sorts
+// the peaks.
 //
 // In a round every thread evaluates the cells that it loaded before. As soon as it has evaluated 16 bytes of them, it
-// loads the 16 bytes that take their place in the next round, so that loads and evaluation overlap. Vectors of 16 bytes
-// of which a cell reaches the threshold are noted in shared memory; then all threads share the tests of these few.
-// Peaks are (score, cell) keys in a list. The list is cut back to the best max_peaks whenever the next round could
-// overflow it, so maps of any size and any noise are handled. Keys arrive in any order; they are distinct and sorted at
-// the end, so the result does not depend on it.
+// loads the 16 bytes that replace them in the next round, so that loads and evaluation overlap. A vector of 16 bytes
+// with a cell that reaches the threshold is noted in shared memory; then all threads share the tests of the noted
+// vectors. Peaks are (score, cell) keys in a list. The list is cut to the best max_peaks whenever the next round could
+// overflow it, so maps of any size and with any noise are handled. Keys arrive in any order, but they are distinct and
+// sorted at the end, so the result does not depend on the order.
 #pragma once
 
 #include "cuda/kernel.h"
@@ -20,25 +21,25 @@ struct FindPeaksKernel {
   using View = MapView<Value, kFlip>;
   static constexpr int kThreads = 128, kMinBlocks = 5;
   static constexpr int kLanes = View::kLanes;
-  static constexpr int kLoads = (kFlip ? 16 : 32) / kLanes;  // independent ones of a thread in a round
-  static constexpr int kVectors = kThreads * kLoads;         // of a round
-  static constexpr int kMostPeaks = kLanes / 2;              // of a vector: of two neighbors one is beaten
+  static constexpr int kLoads = (kFlip ? 16 : 32) / kLanes;  // independent loads of a thread in a round
+  static constexpr int kVectors = kThreads * kLoads;         // vectors of a round
+  static constexpr int kMostPeaks = kLanes / 2;              // peaks of a vector: of two neighbors, at most one
 
   MapBatch<Value, kFlip> maps;
   int first_channel, keypoints;
   Divisor by_keypoints;
   float threshold;
   int max_peaks;
-  int capacity;  // of the list: at least least_capacity(max_peaks)
+  int capacity;  // of the list of keys: at least least_capacity(max_peaks)
   PeakSlots peaks;
 
   struct Shared {
     int noted, kept;
     bool truncated;
-    Fixed<int32_t, kVectors> vectors;  // those that are noted
+    Fixed<int32_t, kVectors> vectors;  // the noted vectors
   };
   struct Local {
-    int next;  // vector to evaluate; those up to kLoads steps ahead are loaded
+    int next;  // the next vector to evaluate; kLoads vectors are loaded, kThreads apart
     typename View::Raw raw[kLoads];
   };
 
@@ -57,7 +58,7 @@ struct FindPeaksKernel {
     for (int i = 0; i < kLoads; ++i) load<kAligned>(map, local.next + i * kThreads, local.raw[i]);
   }
 
-  // Evaluates what is loaded, and loads what takes its place in the next round.
+  // Evaluates the loaded vectors, and loads their replacements for the next round.
   template <bool kAligned>
   SP_HD void scan(const View& map, Local& local, Shared& shared) const {
     SP_UNROLL
@@ -81,8 +82,8 @@ struct FindPeaksKernel {
     float values[kLanes];
     SP_UNROLL
     for (int lane = 0; lane < kLanes; ++lane)
-      values[lane] = x + lane < map.width ? finite(View::lane(raw, lane)) : 0.0f;  // 0 beats nothing
-    unsigned highest = 0;  // a bit a cell: whether it beats its neighbors in the vector
+      values[lane] = x + lane < map.width ? finite(View::lane(raw, lane)) : 0.0f;  // a value of 0 is never a peak
+    unsigned highest = 0;  // one bit per cell: whether it precedes its neighbors in the vector
     SP_UNROLL
     for (int lane = 0; lane < kLanes; ++lane) {
       bool wins = values[lane] >= threshold;
@@ -98,8 +99,8 @@ struct FindPeaksKernel {
     }
   }
 
-  // Sorts keys[0, count) in ascending order by a bitonic network. All its exchanges put the smaller key first, so
-  // padding keys beyond the end, which would be the largest, would never move and are left out.
+  // Sorts keys[0, count) in ascending order by a bitonic network. All exchanges put the smaller key first.
+  // Padding keys beyond the end would be the largest and never move, so they are omitted.
   template <typename Block>
   SP_HD static void sort(Block& block, const Span<uint64_t>& keys, int count) {
     for (int size = 2; size / 2 < count; size *= 2) {
@@ -118,7 +119,7 @@ struct FindPeaksKernel {
     }
   }
 
-  // Sorts the list and cuts it to max_peaks; how many there are then.
+  // Sorts the list and cuts it to max_peaks; returns the number of keys that remain.
   template <typename Block>
   SP_HD int keep_best(Block& block, const Span<uint64_t>& keys, int count) const {
     sort(block, keys, count);
@@ -144,8 +145,8 @@ struct FindPeaksKernel {
     peaks.slots[slot + 2] = finite(map(y, x));
   }
 
-  // Writes the best max_peaks of the list. A few keys are placed by counting the smaller ones, which takes one phase;
-  // a sort takes dozens.
+  // Writes the best max_peaks of the list. A few keys are placed by counting the smaller ones, which takes one phase; a
+  // sort takes dozens of phases.
   template <typename Block>
   SP_HD void finish(Block& block, const View& map, int64_t plane, const Span<uint64_t>& keys, int count) const {
     const bool few = count <= kThreads;

@@ -1,4 +1,4 @@
-// The scan of a map for cells above the threshold, as the generic and the AVX2 code of find_peaks share it.
+// The scan of a map for cells that reach the threshold, shared by the generic and the AVX2 code of find_peaks.
 #pragma once
 
 #include <cfloat>
@@ -8,22 +8,22 @@
 
 namespace simplepose {
 
-// The scan of one map for peaks. `keys` receive (score descending, raster index) as one integer each.
+// The scan of one map for peaks. Each peak is stored in `keys` as one integer: (descending score, raster index).
 struct Scan {
   const float* map = nullptr;
   int height = 0, width = 0;
   float threshold = 0.0f;
-  uint64_t* keys = nullptr;  // room for every possible peak: no two are neighbors
+  uint64_t* keys = nullptr;  // with room for every possible peak: no two peaks are neighbors
   size_t count = 0;
 
-  // Appends the cell, which reaches the threshold, if it is a peak.
+  // Appends a cell that reaches the threshold if it is a peak.
   void test(int y, int x) {
     if (!is_peak(PlainMap{map, width}, height, width, y, x)) return;
     const int64_t cell = int64_t{y} * width + x;
     keys[count++] = uint64_t{descending_bits(map[cell])} << 32 | cell;
   }
 
-  // The cells of row y from `begin` on.
+  // Scans the cells of row y from `begin` on.
   void run_row(int y, int begin) {
     const float* row = map + int64_t{y} * width;
     for (int x = begin; x < width; ++x) {
@@ -32,12 +32,12 @@ struct Scan {
   }
 };
 
-// Logarithms of 8 samples. The compiler makes vector code of the loop where the caller has AVX2.
+// Logarithms of 8 samples. The compiler vectorizes the loop if the caller is compiled for AVX2.
 SP_INLINE void floored_logs(const float* samples, float* out) {
   for (int i = 0; i < 8; ++i) out[i] = floored_log(samples[i]);
 }
 
-// The same with AVX2, on processors that have it: all rows of a map, and 8 logarithms.
+// The same for processors with AVX2: the scan of all rows of a map, and 8 logarithms.
 void scan_avx2(Scan& scan);
 void floored_logs_avx2(const float* samples, float* out);
 

@@ -1,8 +1,8 @@
 // match_parts: scores every pair of peaks that a body part could connect (rule 2). Reference: match_parts
 // of the reference implementation.
 //
-// `samples` evenly spaced bilinear samples, both ends included; a candidate if enough exceed the threshold and its
-// part score is finite. Non-finite map values read as 0.
+// The map is sampled bilinearly at `samples` evenly spaced points, both ends included. A pair is a candidate if enough
+// samples exceed the threshold and its part score is finite. Non-finite map values read as 0.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace simplepose {
 
-// Pairs of peaks as lines from a to b, in arrays that a vector load may overrun by 7.
+// Pairs of peaks as lines from a to b. The arrays allow vector loads of up to 7 elements beyond their end.
 struct PairLines {
   std::vector<float> ax, ay, bx, by;
 
@@ -31,12 +31,12 @@ struct AcceptedPairs {
   void clear() { pair.clear(), response.clear(); }
 };
 
-// What match_parts keeps from call to call, so that a steady state allocates nothing.
+// Memory of match_parts, reused by later calls, so that a steady state allocates nothing.
 struct MatchScratch {
   AcceptedPairs accepted;
   std::vector<float> score;        // [accepted] the part score
-  std::vector<uint64_t> keys;      // the accepted pairs with a finite score, as integers that sort by it
-  PairLines all, kept;             // AVX2: pairs at the first look, and those that pass it
+  std::vector<uint64_t> keys;      // the accepted pairs with a finite score, as integers that are ordered by score
+  PairLines all, kept;             // AVX2: all pairs, and those that pass the first test
   std::vector<uint8_t> reachable;  // AVX2: [height * width] whether a sample from the cell can exceed the threshold
 };
 
@@ -44,12 +44,12 @@ struct MatchScratch {
 void match_parts(const float* maps, int height, int width, const Peaks& peaks, const Skeleton& skeleton,
                  const DecodeSettings& settings, CandidateParts& candidates, MatchScratch& scratch);
 
-// The last step for one part type: appends the pairs in scratch.accepted that have a finite part score, best first,
-// ties in the order of the pairs. Part types must come in order.
+// The last step for one part type: appends the pairs in scratch.accepted that have a finite part score, by descending
+// score, ties in the order of the pairs. It must be called in the order of the part types.
 void append_by_score(const Peaks& peaks, const PartEnds& ends, bool product, CandidateParts& candidates,
                      MatchScratch& scratch);
 
-// Where sample `k` of the line from a to b lies along one axis, clamped to the map.
+// The position of sample `k` of the line from a to b along one axis, clamped to the map.
 SP_HD float sample_position(float a, float b, float t, float last) {
   const float p = a + t * (b - a);
   return p < 0.0f ? 0.0f : (p > last ? last : p);

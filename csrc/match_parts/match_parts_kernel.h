@@ -1,9 +1,9 @@
-// match_parts as a kernel: one block an image and part type, one thread a pair of peaks at a time.
+// match_parts as a kernel: one block per image and part type; a thread processes one pair of peaks at a time.
 //
 // Accepted pairs are gathered in shared memory, in order. When all are known, the block reserves a segment of the
-// packed output with one atomic addition and writes them there. The few blocks with more of them than shared memory
-// holds sample their pairs once more and write directly. Where a segment begins depends on the order of the blocks;
-// what it holds does not.
+// packed output with one atomic addition and writes them there. A block with more accepted pairs than shared memory has
+// room for samples its pairs again and writes directly. The position of a segment depends on the order of the blocks;
+// its content does not.
 #pragma once
 
 #include "cuda/integers.h"
@@ -20,10 +20,10 @@ struct PairHit {
   float response;
 };
 
-// What the blocks write. Nothing beyond the end of `hits` is written: `total` says how long it should have been.
+// The output of the blocks. Nothing beyond the end of `hits` is written; `total` is the length that is needed.
 struct PackedHits {
   Span<unsigned long long> total;  // [1] 0 before the launch
-  Span<int64_t> first;             // [images, parts] where the segment of the block begins
+  Span<int64_t> first;             // [images, parts] the first hit of the block's segment
   Span<int32_t> counts;            // [images, parts]
   Span<PairHit> hits;
 };
@@ -47,7 +47,7 @@ struct MatchPartsKernel {
 
   struct Shared {
     int64_t first;
-    Fixed<unsigned, kWords> accepted;  // a bit a thread
+    Fixed<unsigned, kWords> accepted;  // one bit per thread
     Fixed<float, kMaxSamples> positions;
     Fixed<PairHit, kStaged> staged;
   };
@@ -113,7 +113,7 @@ struct MatchPartsKernel {
     return true;
   }
 
-  // Calls sink(place, hit, shared) for every accepted pair, place counting them in order; returns how many there are.
+  // Calls sink(place, hit, shared) for every accepted pair, where `place` counts them in order; returns their number.
   template <typename Block, typename Sink>
   SP_HD int for_accepted(Block& block, const Part& part, Sink&& sink) const {
     int before = 0;

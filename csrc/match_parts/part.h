@@ -1,4 +1,4 @@
-// One part type of one image, as the generic and the AVX2 code of match_parts take it.
+// The input of match_parts for one part type of one image, shared by the generic and the AVX2 code.
 #pragma once
 
 #include "match_parts/match_parts.h"
@@ -11,7 +11,7 @@ struct Part {
   int height = 0, width = 0;
   const Peaks* peaks = nullptr;
   PartEnds ends{};
-  int samples = 0, needed = 0;  // of a pair; so many must exceed the threshold
+  int samples = 0, needed = 0;  // of a pair: number of samples, and how many must exceed the threshold
   float threshold = 0.0f;
   const float* positions = nullptr;  // [samples] k / (samples - 1)
   const int* middle_out = nullptr;   // [samples] sample indices from the middle outwards
@@ -31,8 +31,8 @@ struct Part {
   }
 };
 
-// Fills scratch.accepted with the pairs of which enough samples exceed the threshold, in (from-peak, to-peak) order. On
-// processors with AVX2 alone, and not for maps that are narrow().
+// Fills scratch.accepted with the pairs of which enough samples exceed the threshold, in (from-peak, to-peak) order.
+// Only for processors with AVX2, and not for maps that are narrow().
 void match_part_avx2(const Part& part, MatchScratch& scratch);
 
 }  // namespace simplepose

@@ -1,5 +1,5 @@
-// Arrays at the border to Python: taken as objects and checked, never converted in silence. The public face of the
-// package checks before it calls, so these checks guard against misuse.
+// Arrays from Python: they are passed as objects and checked, never converted implicitly. The public functions of the
+// package check their arguments first, so these checks guard against misuse of the module.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -22,7 +22,7 @@ std::string shape_text(const Lengths& lengths) {
   return "[" + text + "]";
 }
 
-// Throws TypeError for what is no array, ValueError for an array of another type, shape or order.
+// Throws TypeError for an object that is not an array, ValueError for an array of another type, shape or order.
 [[noreturn]] inline void throw_wrong_array(const char* name, const py::dtype& dtype,
                                            std::initializer_list<py::ssize_t> shape, const py::object& got) {
   const std::string expected = std::string(name) + ": expected a C-contiguous array of " + std::string(py::str(dtype)) +

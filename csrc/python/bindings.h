@@ -1,4 +1,4 @@
-// The functions that register the parts of the Python module, one a file.
+// The functions that register the parts of the Python module, one per file.
 #pragma once
 
 #include "python/arrays.h"

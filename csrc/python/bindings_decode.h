@@ -1,4 +1,4 @@
-// What the Python functions for decoding on the CPU and on a GPU share.
+// Code that the Python functions for decoding on the CPU and on a GPU share.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace simplepose {
 
-// A skeleton and settings, compiled once and used by every call.
+// A skeleton and settings, converted once and used by every call.
 struct Decoder {
   Skeleton skeleton;
   DecodeSettings settings;
@@ -44,8 +44,8 @@ struct Decoder {
   }
 };
 
-// The workspace of the calling thread, so that a steady state allocates nothing. A workspace that noise has made large
-// is freed at the end of the call.
+// The workspace of the calling thread, so that a steady state allocates nothing. A workspace that noisy maps made
+// large is freed at the end of the call.
 class ThreadWorkspace {
  public:
   ThreadWorkspace() = default;
@@ -64,7 +64,7 @@ class ThreadWorkspace {
   Workspace* operator->() const { return &**this; }
 };
 
-// What write_people writes, and the scores of the people.
+// The rows that write_people writes, and the scores of the people.
 struct PeopleRows {
   std::vector<float> keypoints, scores;
   bool truncated = false;
@@ -73,7 +73,7 @@ struct PeopleRows {
 inline py::tuple people_arrays(py::ssize_t people, int keypoints, const float* rows, const float* scores) {
   auto keypoint_array = new_array<float>({people, keypoints, 3});
   auto score_array = new_array<float>({people});
-  std::copy_n(rows, keypoint_array.size(), keypoint_array.mutable_data());  // rows may be null where there is nobody
+  std::copy_n(rows, keypoint_array.size(), keypoint_array.mutable_data());  // rows may be null if there are no people
   std::copy_n(scores, score_array.size(), score_array.mutable_data());
   return py::make_tuple(std::move(keypoint_array), std::move(score_array));
 }
@@ -91,8 +91,8 @@ inline void take_people(const Workspace& workspace, float scale, float shift, Pe
   rows.truncated = workspace.peaks.truncated;
 }
 
-// Calls decode(image, workspace) for every image on at most `threads` threads, without the interpreter lock; one tuple
-// an image.
+// Calls decode(image, workspace) for every image on at most `threads` threads, without the interpreter lock; returns
+// one tuple per image.
 template <typename Decode>
 py::list decode_images(int64_t images, int keypoints, float scale, float shift, int threads, Decode&& decode) {
   std::vector<PeopleRows> results(images);

@@ -1,7 +1,7 @@
 // Tensors borrowed from DLPack capsules.
 //
-// A borrowed capsule is read during one call: it is not renamed and its deleter is not called, so that it stays its
-// owner's, who frees it with the capsule.
+// A borrowed capsule is read during one call. It is not renamed and its deleter is not called, so it keeps its owner,
+// which frees the tensor with the capsule.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -23,7 +23,7 @@ inline std::string name_of(const DLDataType& type) {
   return kind + std::to_string(type.bits);
 }
 
-// Throws TypeError for what is no capsule (`got` is null), ValueError for another tensor.
+// Throws TypeError for an object that is not a capsule (`got` is null), ValueError for another tensor.
 [[noreturn]] inline void throw_wrong_tensor(const char* name, std::initializer_list<DLDataType> types, int32_t ndim,
                                             const DLTensor* got) {
   std::string expected = std::string(name) + ": expected a contiguous CUDA tensor of ";
@@ -57,7 +57,7 @@ inline std::vector<int64_t> shape_of(const DLTensor& tensor) {
   return std::vector<int64_t>(tensor.shape, tensor.shape + tensor.ndim);
 }
 
-// Of a tensor of float32, float16 or bfloat16.
+// The element type of a tensor of float32, float16 or bfloat16.
 inline MapType map_type(const DLTensor& tensor) {
   if (tensor.dtype == kFloat32) return MapType::kFloat32;
   return tensor.dtype == kFloat16 ? MapType::kFloat16 : MapType::kBFloat16;

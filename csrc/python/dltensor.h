@@ -39,8 +39,8 @@ inline bool operator==(const DLDataType& a, const DLDataType& b) {
   return a.code == b.code && a.bits == b.bits && a.lanes == b.lanes;
 }
 
-// Whether the elements lie in row-major order without gaps. Strides of axes with one element do not matter, and none
-// do where there are no elements.
+// Whether the elements lie in row-major order without gaps. Strides of axes with one element are ignored, and all
+// strides if there are no elements.
 inline bool is_contiguous(const int64_t* shape, const int64_t* strides, int32_t ndim) {
   if (!strides) return true;
   int64_t step = 1;

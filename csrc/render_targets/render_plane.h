@@ -1,7 +1,7 @@
-// How the CPU draws one channel of one image, only where its shapes are, while it is in cache.
+// The CPU code that draws one channel of one image. It visits only the cells of the shapes, while the map is in cache.
 //
-// All functions are inlined into their caller: render_plane_generic and, with wider vectors, render_plane_avx2. Results
-// do not differ.
+// All functions are inlined into their caller: render_plane_generic and, with wider vectors, render_plane_avx2. The
+// results are bit-identical.
 #pragma once
 
 #include <algorithm>
@@ -13,9 +13,9 @@
 
 namespace simplepose {
 
-constexpr int kRenderLanes = 8;  // of a vector
+constexpr int kRenderLanes = 8;  // elements of a vector
 
-// What a thread reuses from plane to plane.
+// Memory of a thread, reused for all planes.
 struct RenderScratch {
   std::vector<float> along_x, along_y;  // a keypoint's factors; along_x also counts boxes in a row
   std::vector<TargetShape> shapes;
@@ -57,7 +57,7 @@ SP_INLINE void draw_keypoint(const Plane& plane, const float* keypoint, const Ta
   }
 }
 
-// The inner loops take shape and rules by value: stores to the row cannot change them, so the compiler can vectorize.
+// The inner loops take shape and rules by value. Stores to the row cannot change copies, so the compiler can vectorize.
 SP_INLINE void draw_ellipse_row(const TargetShape shape, const TargetRules rules, CellRange columns, float py,
                                 float* __restrict row) {
   for (int x = columns.first; x <= columns.last; ++x)
@@ -80,7 +80,7 @@ SP_INLINE void draw_ellipse(const Plane& plane, const TargetShape& shape, const 
   }
 }
 
-// Row by row, so that the boxes over a cell need one row of counts.
+// Draws row by row, so that the number of boxes over each cell needs one row only.
 SP_INLINE void average_lines(const Plane& plane, const TargetRules& rules, RenderScratch& scratch) {
   float* __restrict boxes = scratch.along_x.data();
   for (int y = 0; y < plane.height; ++y) {
@@ -152,7 +152,7 @@ SP_INLINE void render_plane(const TargetArguments& arguments, const std::vector<
   }
 }
 
-// render_plane with AVX2, on processors that have it.
+// render_plane for processors with AVX2.
 void render_plane_avx2(const TargetArguments& arguments, const std::vector<float*>& maps, int64_t index,
                        RenderScratch& scratch);
 

@@ -1,11 +1,11 @@
-// render_targets: keypoints of people in, training target maps out.
+// render_targets: renders training target maps from the keypoints of people.
 //
-// Keypoints [B, P, J, 3] float32 are x, y in image pixels and COCO visibility; one counts if its visibility is above 0
-// and x and y are finite. Parts [L, 2] int32 are the keypoint types that each part connects. Maps, one a scale k, are
-// [B, C, H >> k, W >> k] float32 with C = L + J, or L + J + 1 with the envelope.
+// Keypoints [B, P, J, 3] float32 are x, y in image pixels and COCO visibility; a keypoint is rendered if its visibility
+// is above 0 and x and y are finite. Parts [L, 2] int32 are the keypoint types that each part connects. The maps of
+// scale k are [B, C, H >> k, W >> k] float32 with C = L + J, or L + J + 1 with the envelope.
 //
 // Channels: the parts, the keypoint types, then the envelope, which is the maximum over the keypoint channels. Cell i
-// of an axis lies at pixel i * stride + stride / 2 - 0.5. Every element of the maps is written, whatever they held.
+// of an axis lies at pixel i * stride + stride / 2 - 0.5. Every element of the maps is written.
 //
 //   keypoint, ellipse  exp(-r^2 / (2 sigma^2)), below the threshold 0; maximum over people
 //   keypoint, line     the same without threshold, in a window of cells; maximum over people
@@ -16,8 +16,8 @@
 //                      the threshold; mean over the people whose box covers the cell, summed in their order
 //   scale k > 0        2 x 2 average pool of scale k - 1: ((a + b) + (c + d)) / 4, a and b the upper row
 //
-// A part needs both keypoints and a length that is finite and at least 1e-15 pixels. CPU and CUDA give the bits of the
-// reference.
+// A part needs both keypoints and a length that is finite and at least 1e-15 pixels. CPU and CUDA code give the bits of
+// the reference implementation.
 #pragma once
 
 #include <cstdint>
@@ -40,12 +40,12 @@ struct TargetArguments {
   int channels() const { return part_types + keypoint_types + (envelope ? 1 : 0); }
 };
 
-// On the CPU, with at most `threads` threads.
+// Renders on the CPU with at most `threads` threads.
 void render_targets(const TargetArguments& arguments, const std::vector<float*>& maps, int threads);
 
-// On the GPU `device`, all pointers there, enqueued on `stream` (a cudaStream_t): one launch, which also pools the
-// first kMaxFusedScales scales. Maps of float16 and bfloat16 are rounded from the float32 values, ties to even; they
-// have at most kMaxFusedScales scales. Throws if the launch fails or the batch is too large for one.
+// Renders on the GPU `device`, enqueued on `stream` (a cudaStream_t); all pointers are to device memory. One launch
+// also pools the first kMaxFusedScales scales. Maps of float16 and bfloat16 are rounded from the float32 values, ties
+// to even; they have at most kMaxFusedScales scales. Throws if the launch fails or the batch is too large for one.
 void render_targets_cuda(const TargetArguments& arguments, const std::vector<void*>& maps, MapType type, int device,
                          void* stream);
 

@@ -1,11 +1,11 @@
-// The CUDA kernels of render_targets (csrc/cuda/kernel.h says how kernels are written).
+// The CUDA kernels of render_targets (csrc/cuda/kernel.h describes the form of a kernel).
 //
 // A block draws one tile of one channel in shared memory, and writes it and its pooled scales once. It takes the shapes
-// of its channel (people, or all keypoints of all people for the envelope) 32 at a time. One thread a shape finds those
-// that reach the tile; then warps draw them, several shapes side by side, and each cell of the tile keeps the larger
-// value. A maximum does not depend on the order, so the result has the bits of the CPU's. The mean of the line shape
-// does: there each thread sums its own cells in the order of the people. A tile that no shape reaches only stores
-// zeros.
+// of its channel (people, or all keypoints of all people for the envelope) 32 at a time. One thread per shape
+// tests whether it reaches the tile. Then warps draw these shapes in parallel, and each cell of the tile keeps the
+// larger value. A maximum does not depend on the order, so the bits equal those of the CPU code. The mean of the line
+// shape depends on the order: for it, each thread sums its own cells in the order of the people. For a tile that no
+// shape reaches, the block only stores zeros.
 #pragma once
 
 #include <algorithm>
@@ -21,18 +21,18 @@ template <typename Out, bool kLine>
 struct RenderKernel {
   static constexpr int kThreads = kTileThreads;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-  static constexpr int kMinBlocks = kLine ? 1 : 3;  // as many as shared memory has room for
+  static constexpr int kMinBlocks = kLine ? 1 : 3;  // limited by shared memory
 #else
-  static constexpr int kMinBlocks = kLine ? 5 : 9;  // what bounds them is shared memory, or for 9 registers
+  static constexpr int kMinBlocks = kLine ? 5 : 9;  // 5 is limited by shared memory, 9 by registers
 #endif
   static constexpr int kWarps = kThreads / 32;
   static constexpr int kChunk = 32;
-  static constexpr int kSide = 16;  // of the squares in which keypoints are drawn: a warp has their 2 x 16 factors
+  static constexpr int kSide = 16;  // of the squares in which keypoints are drawn: a warp computes 2 x 16 factors
   using Writer = TileWriter<Out>;
 
   enum class Kind { kPart, kKeypoint, kEnvelope };
 
-  // What one block draws. Short, since every thread keeps it.
+  // The channel and tile of a block. It is small, because every thread stores it.
   struct Place {
     Kind kind;
     int channel, image;
@@ -42,7 +42,7 @@ struct RenderKernel {
     SP_HD CellRange rows() const { return {y, y + kTile - 1}; }
   };
 
-  // A shape that reaches the tile, cut to it. Cells are counted from the tile's first.
+  // A shape that reaches the tile, clipped to it. Cells are counted from the first cell of the tile.
   struct alignas(16) Drawn {
     int32_t box;  // left, right, top and bottom cell, 6 bits each, and the shift
     float x, y;
@@ -66,8 +66,8 @@ struct RenderKernel {
     Tile tile;
     Fixed<Drawn, kChunk> shapes;
     Fixed<unsigned char, kChunk> reaches;
-    Fixed<unsigned char, kChunk> listed;  // the shapes that do, in their order
-    int count;                            // of them
+    Fixed<unsigned char, kChunk> listed;  // the shapes that reach the tile, in their order
+    int count;                            // of the listed shapes
     alignas(16) typename Writer::Slots slots;
     typename Writer::Coarse coarse;
   };
@@ -81,7 +81,7 @@ struct RenderKernel {
   Divisor by_tiles, by_images, by_columns;
   Writer writer;
 
-  // `maps`: one a scale, those after the first kMaxFusedScales are left to PoolKernel.
+  // `maps`: one per scale; PoolKernel renders those after the first kMaxFusedScales.
   static RenderKernel make(const TargetArguments& arguments, const std::vector<Out*>& maps) {
     const int64_t numbers = 3 * int64_t{arguments.keypoint_types};
     if (arguments.images * arguments.people > 0x7fffffff / std::max<int64_t>(numbers, 1))
@@ -105,7 +105,7 @@ struct RenderKernel {
 
   int64_t blocks() const { return arguments.images * arguments.channels() * tiles; }
 
-  // For every cell of the tile the people whose box covers it.
+  // For every cell of the tile: the number of people whose box covers it.
   int64_t dynamic_bytes() const { return kLine ? kTile * kTilePitch * int64_t{sizeof(float)} : 0; }
 
   template <typename Block>
@@ -137,7 +137,7 @@ struct RenderKernel {
       block.each([&](int thread, Local&, Shared& shared) { writer.write_coarse(to, scale, thread, shared.coarse); });
   }
 
-  // The last channel of every image first: the envelope, if there is one, takes longest and must not come last.
+  // The first blocks draw the last channel of every image: the envelope, if there is one, takes longest.
   SP_HD Place place_of(unsigned block) const {
     const unsigned plane = by_tiles.quotient(block), tile = by_tiles.rest(block, plane);
     const unsigned last = by_images.quotient(plane), image = by_images.rest(plane, last);
@@ -174,7 +174,7 @@ struct RenderKernel {
     return keypoint_shape(keypoints.at(point * 3, 3), rules(), arguments.height, arguments.width, shape);
   }
 
-  // One thread a shape.
+  // Each thread tests one shape.
   SP_HD bool find_shape(const Place& place, int index, int thread, Shared& shared) const {
     if (thread >= kChunk) return false;
     TargetShape shape;
@@ -206,7 +206,7 @@ struct RenderKernel {
     }
   }
 
-  // Each warp draws a shape. Where there are few parts, which may be long, two or all warps share a part.
+  // Each warp draws a shape. If there are few parts, which may be long, two or all warps share a part.
   SP_HD void draw_shapes(const Place& place, int thread, Shared& shared) const {
     const int count = shared.count, warp = thread / 32, lane = thread % 32;
     if (place.kind == Kind::kPart) {
@@ -219,7 +219,8 @@ struct RenderKernel {
     }
   }
 
-  // As many columns as the part has, a power of two, and as many rows as the warp has threads for.
+  // A warp covers as many columns as the part has, rounded to a power of two, and as many rows as it then has threads
+  // for.
   SP_HD void draw_ellipse(const Place& place, const Drawn shape, int lane, int share, int sharers,
                           Shared& shared) const {
     const TargetRules rules = this->rules();
@@ -237,9 +238,9 @@ struct RenderKernel {
     }
   }
 
-  // Square by square, none of which leaves the tile. Every thread computes one factor, half of them those of the rows,
-  // the others those of the columns. Outside the shape they are zero, so that all threads may draw all rows. The halves
-  // of the warp draw four rows each at a time: cells four rows apart lie in different banks.
+  // The shape is drawn in squares that lie within the tile. Every thread computes one factor: half of the threads those
+  // of the rows, the others those of the columns. Factors outside the shape are zero, so that all threads may draw all
+  // rows. Each half of the warp draws four rows at a time: cells four rows apart are in different banks.
   SP_HD void draw_keypoint(const Place& place, const Drawn shape, int lane, float* slots, Shared& shared) const {
     const TargetRules rules = this->rules();
     const CellRange columns{shape.left(), shape.right()}, rows{shape.top(), shape.bottom()};
@@ -254,7 +255,7 @@ struct RenderKernel {
         };
         const WarpValues factors(slots, lane, factor_of(lane), factor_of);
         const float along_x = factors[kSide + lane % kSide];
-        constexpr int kRows = 4;  // of a half at a time
+        constexpr int kRows = 4;  // rows that half a warp draws at a time
         const int below = kRows * (lane / kSide), first = (top + below) * kTilePitch + left + lane % kSide;
         SP_UNROLL
         for (int row = 0; row < kSide; row += 2 * kRows) {

@@ -1,7 +1,7 @@
 // The geometry of render_targets and the value of a cell, shared by the CPU and the CUDA code.
 //
-// The reference implementation has the same operations in the same order. The spans of a shape say which cells must be
-// evaluated. For the ellipse shape they may contain further cells, whose value is then 0; for the line shape they are
+// The reference implementation has the same operations in the same order. The spans of a shape are the cells that must
+// be evaluated. For the ellipse shape they may contain further cells, whose value is 0; for the line shape they are
 // exact.
 #pragma once
 
@@ -15,7 +15,7 @@ struct TargetRules {
   float stride;
   float threshold;
   float keypoint_scale;   // a keypoint's Gaussian at distance r is 2^-(keypoint_scale r)^2
-  float keypoint_radius;  // where a keypoint's Gaussian lies safely below the threshold
+  float keypoint_radius;  // distance beyond which a keypoint's Gaussian is below the threshold
   float part_scale;
   float part_radius;  // the ellipse's short semi-axis
   float part_inside;  // 1 / (part_scale part_radius)^2
@@ -25,8 +25,8 @@ struct TargetRules {
 
 constexpr float kLineFloor = 0.01f;
 constexpr float kLineEpsilon = 1e-6f;
-constexpr float kShortestSquared = 1e-30f;  // below it squares lose their digits
-// The rounding error of a distance, relative to the coordinates that it was computed from, is less than this.
+constexpr float kShortestSquared = 1e-30f;  // float32 squares below it lose precision
+// Upper bound of the rounding error of a distance, relative to the coordinates from which it was computed.
 constexpr float kSlack = 4e-6f;
 // A direction cosine below this does not bound a row.
 constexpr float kFlat = 1e-3f;
@@ -41,9 +41,9 @@ struct CellRange {
   }
 };
 
-// A part's direction as its cells need it.
+// A part's direction in the units of the cell values.
 struct PartAxis {
-  float along_x, along_y;    // in semi-axes a pixel
+  float along_x, along_y;    // in semi-axes per pixel
   float across_x, across_y;  // in units of the distance d at which the Gaussian is 2^-d^2
 };
 
@@ -54,7 +54,7 @@ struct TargetShape {
   PartAxis axis;
   float ux, uy;  // the part's direction
   float half;    // the ellipse's long semi-axis
-  float slack;   // pixels that rounding can move a distance by
+  float slack;   // maximum rounding error of a distance, in pixels
 };
 
 SP_HD float smaller(float a, float b) { return a < b ? a : b; }
@@ -62,8 +62,8 @@ SP_HD float larger(float a, float b) { return a > b ? a : b; }
 SP_HD float magnitude(float a) { return a < 0.0f ? -a : a; }
 SP_HD bool is_finite(float a) { return (float_bits(a) & 0x7f800000) != 0x7f800000; }
 
-// `value` where `sign` is not negative, else 0, also for NaN. It is a mask: from a conditional expression a compiler
-// may make a branch around the computation of the value, and then it does not vectorize.
+// `value` if `sign` is not negative, else 0, also for NaN. It uses a bit mask: for a conditional expression a compiler
+// may generate a branch around the computation of the value, which prevents vectorization.
 SP_HD float where_positive(float sign, float value) {
   return bits_float(float_bits(value) & ~(float_bits(larger(sign, -1.0f)) >> 31));
 }
@@ -71,27 +71,27 @@ SP_HD float where_positive(float sign, float value) {
 // The image position of a cell.
 SP_HD float grid(int cell, float stride) { return static_cast<float>(cell) * stride + (stride * 0.5f - 0.5f); }
 
-// The cells from `low` to `high`, given in cells, that the axis has.
+// The cells of the axis from `low` to `high`, which are given in cells.
 SP_HD CellRange cells_between(float low, float high, int cells) {
   const auto most = static_cast<float>(cells);
   return {static_cast<int>(ceilf(smaller(larger(low, 0.0f), most))),
           static_cast<int>(floorf(smaller(larger(high, -1.0f), most - 1.0f)))};
 }
 
-// The cells from position `low` to `high`, given in pixels, up to rounding.
+// The cells from position `low` to `high`, which are given in pixels; up to rounding.
 SP_HD CellRange cells_within(float low, float high, const TargetRules& rules, int cells) {
   const float offset = rules.stride * 0.5f - 0.5f;
   return cells_between((low - offset) * rules.inv_stride, (high - offset) * rules.inv_stride, cells);
 }
 
-// Without branches, so that the three reads overlap.
+// Computed without branches, so that the three reads overlap.
 SP_HD bool labeled(const float* keypoint) {
   const bool finite_x = is_finite(keypoint[0]), finite_y = is_finite(keypoint[1]);
   return static_cast<bool>(static_cast<int>(keypoint[2] > 0.0f) & static_cast<int>(finite_x) &
                            static_cast<int>(finite_y));
 }
 
-// One axis of a keypoint's Gaussian at a cell; the value is the product of both.
+// The factor of one axis of a keypoint's Gaussian at a cell; the value is the product of both factors.
 SP_HD float keypoint_factor(int cell, float position, const TargetRules& rules) {
   const float d = (grid(cell, rules.stride) - position) * rules.keypoint_scale;
   return exp2_minus(d * d);
@@ -111,7 +111,7 @@ SP_HD CellRange keypoint_span(float position, const TargetRules& rules, int cell
   return cells_within(position - reach, position + reach, rules, cells);
 }
 
-// False if nothing of the keypoint falls on the maps.
+// False if no cell of the maps is in reach of the keypoint, or it is not labeled.
 SP_HD bool keypoint_shape(const float* keypoint, const TargetRules& rules, int height, int width, TargetShape* shape) {
   if (!labeled(keypoint)) return false;
   *shape = {};
@@ -128,13 +128,14 @@ SP_HD CellRange line_span(float a, float b, float stride, int cells) {
   return cells_between(low, high, cells);
 }
 
-// Half the extent of the shape's ellipse along the axis of which its long axis has the cosine `along`.
+// Half the extent of the shape's ellipse along an axis; `along` is the cosine of the angle between this axis and the
+// long axis of the ellipse.
 SP_HD float ellipse_extent(float along, float across, const TargetShape& shape, const TargetRules& rules) {
   const float a = shape.half * along, b = rules.part_radius * across;
   return sqrtf(a * a + b * b) + shape.slack;
 }
 
-// False if the part is not drawn: an end unlabeled, a length below the least one, or nothing of it on the maps.
+// False if the part is not drawn: a keypoint is not labeled, the part is too short, or no cell of the maps is in reach.
 SP_HD bool part_shape(const float* a, const float* b, const TargetRules& rules, int height, int width,
                       TargetShape* shape) {
   const bool labeled_a = labeled(a), labeled_b = labeled(b);
@@ -166,7 +167,7 @@ SP_HD bool part_shape(const float* a, const float* b, const TargetRules& rules, 
   return !shape->columns.empty() && !shape->rows.empty();
 }
 
-// The cells of a row that the ellipse can reach: those of its columns in the rectangle around it.
+// The cells of a row that the ellipse can reach: the columns of the shape within the oriented rectangle around it.
 SP_HD CellRange ellipse_row(const TargetShape& shape, int row, const TargetRules& rules, int width) {
   const float py = grid(row, rules.stride) - shape.y;
   const float a = shape.half + shape.slack, b = rules.part_radius + shape.slack;
@@ -185,13 +186,13 @@ SP_HD CellRange ellipse_row(const TargetShape& shape, int row, const TargetRules
   return cells_within(shape.x + low - shape.slack, shape.x + high + shape.slack, rules, width);
 }
 
-// A part's Gaussian is 2^-exponent. The cell lies (px, py) from the part's center, here and below.
+// A part's Gaussian is 2^-exponent. Here and below, (px, py) is the offset of the cell from the part's center.
 SP_HD float part_exponent(const PartAxis& axis, float px, float py) {
   const float d = px * axis.across_x - py * axis.across_y;
   return d * d;
 }
 
-// Not negative inside the ellipse; NaN for parts that are too far off for float32.
+// Not negative inside the ellipse; NaN for parts that are too far away for float32.
 SP_HD float ellipse_inside(const PartAxis& axis, float px, float py, float exponent, const TargetRules& rules) {
   const float t = px * axis.along_x + py * axis.along_y;
   return 1.0f - (t * t + exponent * rules.part_inside);

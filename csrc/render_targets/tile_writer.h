@@ -1,5 +1,5 @@
-// How a block of the kernels of render_targets writes its finished tile: the cells of all scales, each once, four cells
-// of scale 0 at a time where rows allow it.
+// The code with which a block of the kernels of render_targets writes its finished tile: each cell of all scales once,
+// and four cells of scale 0 at a time if the rows allow it.
 #pragma once
 
 #include <vector>
@@ -12,8 +12,8 @@
 
 namespace simplepose {
 
-constexpr int kTile = 64;               // cells a side
-constexpr int kTilePitch = kTile + 12;  // few of the cells that a warp draws at once lie in the same bank
+constexpr int kTile = 64;               // cells per side
+constexpr int kTilePitch = kTile + 12;  // few of the cells that a warp draws at once are in the same bank
 constexpr int kTileThreads = 128;
 
 static_assert(kTile >> (kMaxFusedScales - 1) == 1, "the last scale that a tile writes is one cell of it");
@@ -37,11 +37,11 @@ struct TilePlace {
 
 template <typename Out>
 struct TileWriter {
-  static constexpr int kSquares = kTile / 4;  // of 4 x 4 cells, along a side of the tile
-  static constexpr int kWarpScale = 4;        // the last one of which a warp has whole cells
+  static constexpr int kSquares = kTile / 4;  // squares of 4 x 4 cells along a side of the tile
+  static constexpr int kWarpScale = 4;        // the last scale of which a warp has whole cells
   static constexpr int kCoarse = kTile >> kWarpScale;
 
-  // What the threads of a warp exchange.
+  // The values that the threads of a warp exchange.
   using Slots = Fixed<float, kTileThreads>;
   // The cells of kWarpScale, then those of the scale after it.
   using Coarse = Fixed<float, kCoarse * kCoarse * 5 / 4>;
@@ -63,7 +63,7 @@ struct TileWriter {
     return writer;
   }
 
-  // Without kDrawn all cells are zero, whatever the tile holds. All threads of a block take part.
+  // Without kDrawn, zeros are written and the tile is not read. All threads of a block must call it.
   template <bool kDrawn>
   SP_HD void write(const TilePlace& place, int thread, Tile& tile, Slots& slots, Coarse& coarse) const {
     if (in_fours)
@@ -72,7 +72,7 @@ struct TileWriter {
       write_own<kDrawn, false>(place, thread, tile, slots, coarse);
   }
 
-  // The scales of which a warp has no whole cell, one after the other: 2 x 2 cells and one.
+  // The scales of which a warp has no whole cell, one after the other: 2 x 2 cells and 1 cell.
   SP_HD void write_coarse(const TilePlace& place, int scale, int thread, Coarse& coarse) const {
     const int side = kTile >> scale, column = thread & (side - 1), pitch = 2 * side;
     const int row = thread >> (kMaxFusedScales - 1 - scale);
@@ -85,11 +85,11 @@ struct TileWriter {
   }
 
  private:
-  // A map from one of its cells on.
+  // A region of a map, from one of its cells on.
   struct Window {
     Span<Out> map;
-    int first, pitch;   // that cell; from row to row
-    int rows, columns;  // that are left; none outside the map
+    int first, pitch;   // index of that cell; distance between rows
+    int rows, columns;  // that remain; 0 outside the map
   };
 
   SP_HD Window window(const TilePlace& place, int scale, int row, int column) const {
@@ -118,8 +118,8 @@ struct TileWriter {
     }
   }
 
-  // The scales of which a thread has whole cells: it has two squares of 4 x 4 cells, a warp two rows of 16 of them and
-  // then the two below.
+  // The scales of which a thread has whole cells. A thread has two squares of 4 x 4 cells; a warp has two rows of 16
+  // squares, then the two rows below.
   template <bool kDrawn, bool kFours>
   SP_HD void write_own(const TilePlace& place, int thread, Tile& tile, Slots& slots, Coarse& coarse) const {
     const int warp = thread / 32, lane = thread % 32, column = lane % kSquares, row = 4 * warp + lane / kSquares;
@@ -152,7 +152,7 @@ struct TileWriter {
     if (scales > 3) write_shared<kDrawn, kFours>(place, thread, quarters, tile, slots, coarse);
   }
 
-  // The next two scales. A cell needs values of several threads of a warp: all of them compute it, and one writes it.
+  // The next two scales. A cell needs values of several threads of a warp. All of them compute it, and one writes it.
   template <bool kDrawn, bool kFours>
   SP_HD void write_shared(const TilePlace& place, int thread, const float (&quarters)[2], Tile& tile, Slots& slots,
                           Coarse& coarse) const {
@@ -197,7 +197,7 @@ struct TileWriter {
              mean_of_four(upper.cells[2], upper.cells[3], lower.cells[2], lower.cells[3])}};
   }
 
-  // A cell of a scale, from the tile.
+  // The value of a cell of a scale, computed from the tile.
   template <int kScale>
   SP_HD static float pooled(Tile& tile, int y, int x) {
     if constexpr (kScale == 0) {

@@ -1,4 +1,4 @@
-"""`simplepose evaluate`: COCO AP of a checkpoint, or of the decoder alone on maps made from the annotations."""
+"""`simplepose evaluate`: COCO AP of a checkpoint, or of the decoder alone on rendered or stored maps."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from simplepose.poses import Poses
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", nargs="?", help="a shipped name or a file; none with --oracle")
+    parser.add_argument("checkpoint", nargs="?", help="name of shipped weights or a file; not with --oracle or --maps")
     parser.add_argument("--annotations", required=True, help="COCO keypoint annotation file")
     parser.add_argument("--images", type=Path, help="the folder of the image files")
     parser.add_argument("--oracle", choices=["clean", "noisy"], help="evaluate the decoder alone, without a network")
     parser.add_argument("--maps", help="evaluate the decoder alone on stored maps: NPZ with maps and image_ids")
-    parser.add_argument("--backend", default="auto", choices=get_args(Backend), help="of --oracle and --maps")
-    parser.add_argument("--limit", type=int, help="only the first so many images")
-    parser.add_argument("--ids", type=int, nargs="+", help="only these images")
-    parser.add_argument("--out", type=Path, help="write COCO results; a killed run with it goes on where it was")
+    parser.add_argument("--backend", default="auto", choices=get_args(Backend), help="backend of --oracle and --maps")
+    parser.add_argument("--limit", type=int, help="evaluate only the first LIMIT images")
+    parser.add_argument("--ids", type=int, nargs="+", help="evaluate only the images with these ids")
+    parser.add_argument("--out", type=Path, help="file for COCO results; a killed run can be resumed with it")
     add_predictor_options(parser)
     parser.add_argument(
         "--skeleton", help="with --oracle or --maps: coco (the default), crowdpose14, hand21 or a TOML file"
@@ -52,11 +52,11 @@ def run(options: argparse.Namespace) -> int:
     if options.oracle or options.maps:
         return _run_oracle(options)
     if options.skeleton is not None:
-        raise UsageError("--skeleton goes with --oracle or --maps; a checkpoint has its own")
+        raise UsageError("--skeleton needs --oracle or --maps; a checkpoint contains its skeleton")
     if options.checkpoint is None or options.images is None:
         raise UsageError("expected a CHECKPOINT and --images, or --oracle, or --maps")
     if not options.images.is_dir():
-        raise UsageError(f"--images: {options.images} is no folder")
+        raise UsageError(f"--images: {options.images} is not a folder")
     predictor = make_predictor(options)
     annotations = read_annotations(options.annotations, options.images, predictor.skeleton)
     first = os.environ.get("RANK", "0") == "0"
@@ -105,7 +105,7 @@ def _run_oracle(options: argparse.Namespace) -> int:
     if options.checkpoint or options.images or options.out or options.flip or options.scales != [1.0]:
         raise UsageError("--oracle and --maps run no network: no CHECKPOINT, --images, --out, --flip or --scales")
     if options.oracle and options.maps:
-        raise UsageError("--maps: expected none with --oracle, which renders its own")
+        raise UsageError("--maps: expected none with --oracle, which renders its own maps")
     skeleton = chosen_skeleton(argparse.Namespace(skeleton=options.skeleton or "coco"))
     annotations = read_annotations(options.annotations, skeleton=skeleton)
     print_warnings("evaluate", annotations.warnings)
@@ -128,7 +128,7 @@ def _run_oracle(options: argparse.Namespace) -> int:
     else:
         print(metrics_table(report.metrics))
         print(f"{report.images} images, {report.people_found} people found, {report.people_annotated} annotated")
-        print(", ".join(f"{stage} {ms:.3f} ms" for stage, ms in report.milliseconds.items()) + " an image")
+        print(", ".join(f"{stage} {ms:.3f} ms" for stage, ms in report.milliseconds.items()) + " per image")
         print(f"command: {_command()}")
     return 0
 

@@ -1,4 +1,4 @@
-"""`simplepose inspect`: a contact sheet of training samples with keypoints, masks and targets, to look at."""
+"""`simplepose inspect`: a contact sheet of training samples with keypoints, masks and targets."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from simplepose.cli.options import add_skeleton_option, chosen_skeleton, print_j
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", help="annotation file, or a folder with one")
     parser.add_argument("--images", help="the image folder; default: found beside the annotations")
-    parser.add_argument("--out", default="inspect.png", help="the picture")
-    parser.add_argument("--count", type=int, default=8, help="samples")
+    parser.add_argument("--out", default="inspect.png", help="path of the picture")
+    parser.add_argument("--count", type=int, default=8, help="number of samples")
     parser.add_argument("--first", type=int, default=0, help="index of the first sample")
     parser.add_argument("--size", type=int, default=512, help="side of a sample in pixels")
-    parser.add_argument("--epoch", type=int, default=0, help="whose random numbers are used")
+    parser.add_argument("--epoch", type=int, default=0, help="epoch that selects the random numbers")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--plain", action="store_true", help="whole images, nothing augmented")
+    parser.add_argument("--plain", action="store_true", help="whole images without augmentation")
     add_skeleton_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
         check_count("count", options.count)
         check_count("first", options.first, 0)
         source = find_data(options.data, options.images)
-    annotations = read_annotations(*source, skeleton)  # a bad file is no bad argument
+    annotations = read_annotations(*source, skeleton)  # not a usage error: the argument is valid, the file is not
     print_warnings("inspect", annotations.warnings)
     with usage_errors():
         dataset = COCODataset(

@@ -84,7 +84,7 @@ def print_json(data: Any) -> None:
 
 
 def print_warnings(command: str, warnings: Iterable[str]) -> None:
-    """What was worked out or left out, one line each on stderr."""
+    """Print warnings on stderr, one line each."""
     for line in warnings:
         print(f"simplepose {command}: warning: {line}", file=sys.stderr)
 

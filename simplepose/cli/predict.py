@@ -33,7 +33,7 @@ TINY_HINT = "tiny was trained on synthetic people only; photos need --checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", help="images, folders, patterns, a video, or a camera's number")
+    parser.add_argument("inputs", nargs="+", help="images, folders, patterns, a video, or a camera number")
     parser.add_argument("--checkpoint", default="tiny", help="name of shipped weights or a file")
     parser.add_argument(
         "--out",
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--draw", action="store_true", help="draw the people; needs --out")
     parser.add_argument("--boxes", action="store_true", help="also draw boxes; needs --draw")
-    parser.add_argument("--names", action="store_true", help="also draw the keypoints' names; needs --draw")
+    parser.add_argument("--names", action="store_true", help="also draw the names of the keypoints; needs --draw")
     parser.add_argument("--heatmaps", action="store_true", help="also draw the keypoint maps; needs --draw")
     parser.add_argument(
         "--min-keypoints", type=int, default=3, help="draw and count only people with this many keypoints or more"
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         if getattr(options, name) and not options.draw:
             raise UsageError(f"--{name} needs --draw")
     if "" in options.inputs:
-        raise UsageError("inputs: expected paths, patterns or a camera's number, got an empty name")
+        raise UsageError("inputs: expected paths, patterns or a camera number, got an empty name")
     with usage_errors():
         drawing = DrawConfig(min_keypoints=options.min_keypoints, boxes=options.boxes, names=options.names)
     videos = [name for name in options.inputs if Path(name).suffix.lower() in VIDEO_SUFFIXES]
@@ -102,7 +102,7 @@ class _Job:
         self.people = 0
 
     def warn(self, line: str) -> None:
-        """Say on stderr, and in the JSON object, what was worked out or left out."""
+        """Print a warning on stderr and add it to the JSON object."""
         self.warnings.append(line)
         print_warnings("predict", [line])
 

@@ -1,30 +1,32 @@
-"""The rules for the fields of COCO annotation files: what is taken, what is worked out, what is refused.
+"""The rules for the fields of COCO annotation files: what is accepted, computed or refused.
 
-`simplepose.data.annotations` is the only caller, so that training, validation, evaluation, oracle and inspection follow
-the same rules. Everything that is worked out is counted in `Notes`. `null` is the same as a missing field, also within
-lists. Whatever else is wrong (a wrong type, an integer beyond 64 bits) is a ValueError that names the place.
+`simplepose.data.annotations` is the only caller, so that training, validation, evaluation, oracle evaluation and
+`simplepose inspect` follow the same rules. `Notes` counts every value that is computed. `null` is the same as a missing
+field, also within lists. Any other error (a wrong type, an integer of more than 64 bits) raises a ValueError that names
+the place.
 
 | field | missing | other rules |
 |---|---|---|
-| `images[].id`, `categories[].id` | refused | an integer in text ("7") and 7.0 are converted; two equal ids are \
+| `images[].id`, `categories[].id` | refused | an integer as text ("7") and 7.0 are converted; duplicate ids are \
 refused |
 | `images[].width`, `height` | taken from the image file | converted like ids; 0 counts as missing; negative numbers \
 and more than 80 megapixels are refused |
-| `images[].file_name` | refused where image files are read | a backslash separates folders unless a file of the \
-literal name exists |
-| `annotations[].id` | accepted | converted like other ids; two equal ids are refused |
-| `image_id` | refused | converted; the annotation of an image that is not listed is left out |
-| `category_id` | taken as the skeleton's category | converted; annotations of other categories are left out |
+| `images[].file_name` | refused where image files are read | a backslash separates folders, unless a file with \
+exactly this name exists |
+| `annotations[].id` | accepted | converted like other ids; duplicate ids are refused |
+| `image_id` | refused | converted; an annotation of an image that is not listed is left out |
+| `category_id` | the skeleton's category is assumed | converted; annotations of other categories are left out |
 | `keypoints` | no keypoint is labeled | D x (x, y, visibility) with visibility 0, 1 or 2; `null`, NaN and Infinity \
 become 0 for an unlabeled keypoint and are refused for a labeled one |
-| `num_keypoints` | counted | always counted from the visibilities |
-| `iscrowd` | 0 | 0, 1, true or false; integers also in text |
-| `segmentation` | the box is the outline | polygons of finite numbers, where a last x without y is dropped; run \
-lengths are not negative, sum to H x W and have the image's size |
-| `bbox` | around the segmentation, else around the labeled keypoints | four finite numbers; a side of 0 counts as \
-missing; a negative side is refused |
-| `area` | of the segmentation, else of the box; with skeleton crowdpose14: 0.53 x the box's | NaN, Infinity, 0 and \
-negative numbers count as missing; an area below 0.01 or above 1.5 x the box's is kept and reported |
+| `num_keypoints` | counted from the visibilities | replaced if it is not the number of labeled keypoints |
+| `iscrowd` | 0 | 0, 1, true or false; integers also as text |
+| `segmentation` | the box is the outline | polygons of finite numbers, where a last x without y is dropped; or run \
+lengths of the image's size that are not negative and sum to H x W |
+| `bbox` | computed from the segmentation, else from the labeled keypoints | four finite numbers; a box with a side of \
+0 counts as missing; a negative side is refused |
+| `area` | that of the segmentation, else that of the box; with skeleton crowdpose14: 0.53 x the area of the box | \
+NaN, Infinity, 0 and negative numbers count as missing; an area below 0.01 x or above 1.5 x the area of the box is \
+kept and reported |
 """
 
 from __future__ import annotations
@@ -42,23 +44,23 @@ from simplepose.data.images import MOST_PIXELS
 from simplepose.data.run_lengths import RunLengths, check_run_lengths, mask_box, run_counts
 
 MOST = 1e8
-"""The largest coordinate, in pixels either way."""
+"""The largest magnitude of a coordinate in pixels."""
 
 MOST_INTEGER = 2**63 - 1
-"""The largest integer, as it is stored in tensors."""
+"""The largest integer: tensors store ids as int64."""
 
 AREA_SHARES = {"crowdpose14": 0.53}
-"""Skeletons whose data sets define the area as a share of the box: CrowdPose's evaluation takes 0.53."""
+"""Skeletons whose data sets define the area as a fraction of the box area: CrowdPose's evaluation uses 0.53."""
 
 PLAUSIBLE_AREA = (0.01, 1.5)
-"""Areas outside this range, as a share of the box, are reported; those of COCO val2017 people are from 0.02 to 1."""
+"""Areas outside this range, as a fraction of the box area, are reported. COCO val2017 people have 0.02 to 1."""
 
 Polygons = tuple[NDArray[np.float32], ...]
 Box = tuple[float, float, float, float]
 
 
 class Notes:
-    """What was worked out or left out, counted by kind."""
+    """Counts of the values that were computed and of the entries that were left out, by kind."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -68,7 +70,7 @@ class Notes:
         self.counts[text, unit] += 1
 
     def lines(self, path: Path) -> tuple[str, ...]:
-        """One line a kind: file, how many, what."""
+        """One line per kind: the file, the number and the kind."""
         plural = {"category": "categories"}
         return tuple(
             f"{path}: {count} {unit if count == 1 else plural.get(unit, unit + 's')}: {text}"
@@ -77,16 +79,16 @@ class Notes:
 
 
 def integer(value: object, place: str, notes: Notes, unit: str = "annotation", least: int = -MOST_INTEGER) -> int:
-    """An integer of at least ``least``; one in text or in a float without fraction is converted.
+    """An integer of at least ``least``; an integer as text and a float without fraction are converted.
 
     Raises:
-        ValueError: it is none; the message begins with ``place``.
+        ValueError: the value is not such an integer; the message begins with ``place``.
     """
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         number = int(value)
     elif isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]{1,20}\s*", value):
         number = int(value)
-        notes.add("integers in text, converted", unit)
+        notes.add("integers as text, converted", unit)
     elif isinstance(value, float) and value.is_integer():
         number = int(value)
     else:
@@ -101,7 +103,7 @@ def image_sides(height: object, width: object, place: str, notes: Notes) -> tupl
     """``height`` and ``width`` of an image in pixels; (0, 0) if one is missing.
 
     Raises:
-        ValueError: one is no integer or negative, or the image is larger than an image file may be.
+        ValueError: one is not an integer or is negative, or the image has more than `MOST_PIXELS` pixels.
     """
     sides = [
         0 if value is None else integer(value, f"{place}.{name}", notes, "image", 0)
@@ -113,7 +115,7 @@ def image_sides(height: object, width: object, place: str, notes: Notes) -> tupl
 
 
 def crowd_flag(value: object, place: str, notes: Notes) -> bool:
-    """``iscrowd``."""
+    """The field ``iscrowd`` as bool."""
     if value is None:
         notes.add("iscrowd missing, taken as 0")
         return False
@@ -128,14 +130,14 @@ def crowd_flag(value: object, place: str, notes: Notes) -> bool:
 def keypoint_table(
     value: object, count: int, order: Sequence[int] | None, place: str, notes: Notes
 ) -> NDArray[np.float32]:
-    """``keypoints`` as ``[count, 3]`` x, y in pixels, visibility; zeros where the annotation has none.
+    """``keypoints`` as ``[count, 3]``: x, y in pixels and visibility; zeros if the annotation has none.
 
     Args:
         value: the field.
-        count: how many keypoints the skeleton's data sets have.
+        count: the number of keypoints in the skeleton's data sets.
         order: row ``i`` of the result is keypoint ``order[i]`` of the file; None: the orders are the same.
         place: the annotation, for messages.
-        notes: where replaced coordinates are counted.
+        notes: counts replaced coordinates.
 
     Raises:
         ValueError: the length, a type, a visibility or a coordinate of a labeled keypoint is wrong.
@@ -163,12 +165,12 @@ def keypoint_table(
                 f"{place}[{at}]: expected finite coordinates of a labeled keypoint, got {show(value[at : at + 3])}"
             )
         table[unplaced, :2] = 0
-        notes.add("coordinates of unlabeled keypoints are no numbers, taken as 0")
+        notes.add("coordinates of unlabeled keypoints are not finite numbers, set to 0")
     return (table if order is None else table[list(order)]).astype(np.float32)
 
 
 def check_count(value: object, counted: int, notes: Notes) -> None:
-    """Compare ``num_keypoints`` with the number of labeled keypoints, which is what counts."""
+    """Report ``num_keypoints`` if it is missing or differs from the number of labeled keypoints, which is used."""
     if value is None:
         notes.add("num_keypoints missing, counted from the visibilities")
     elif value != counted:
@@ -182,10 +184,10 @@ def outline(value: object, size: tuple[int, int], place: str, notes: Notes) -> t
         value: the field.
         size: height and width of the image in pixels; (0, 0) if they are not known.
         place: the annotation, for messages.
-        notes: where dropped numbers are counted.
+        notes: counts dropped numbers.
 
     Raises:
-        ValueError: a polygon or the run lengths are not as COCO has them.
+        ValueError: a polygon or the run lengths are not in COCO's format.
     """
     if not value:
         if value is None or value == [] or value == {}:
@@ -205,7 +207,7 @@ def outline(value: object, size: tuple[int, int], place: str, notes: Notes) -> t
             raise ValueError(f"{place}[{index}]: expected finite coordinates, got {show(polygon)}")
         if len(points) % 2:
             notes.add("a polygon's last x without y, dropped")
-        if len(points) >= 6:  # fewer than three corners enclose nothing; COCO has a few such
+        if len(points) >= 6:  # fewer than three corners have no area; COCO contains a few such polygons
             polygons.append(points[: len(points) // 2 * 2].reshape(-1, 2).astype(np.float32))
     return tuple(polygons), None
 
@@ -218,10 +220,10 @@ def person_box(
     place: str,
     notes: Notes,
 ) -> Box:
-    """``bbox``, x, y, width, height in pixels; worked out where it is missing or has no extent.
+    """``bbox``: x, y, width, height in pixels; computed if it is missing or a side is 0.
 
     Raises:
-        ValueError: it is not four finite numbers, or a side is negative.
+        ValueError: the box does not consist of four finite numbers, or a side is negative.
     """
     given: Box | None = None
     if value is not None and value != []:
@@ -235,7 +237,7 @@ def person_box(
     known = mask_box(rle) if rle is not None else points_box(polygons, keypoints)
     if known[2] > 0 and known[3] > 0:
         source = "segmentation" if polygons or rle is not None else "labeled keypoints"
-        notes.add(f"bbox missing or without extent, worked out from the {source}")
+        notes.add(f"bbox missing or with a side of 0, computed from the {source}")
         return known
     return given or known
 
@@ -243,10 +245,10 @@ def person_box(
 def person_area(
     value: object, box: Box, polygons: Polygons, rle: RunLengths | None, skeleton: str, place: str, notes: Notes
 ) -> float:
-    """``area`` in square pixels; worked out where it is missing or not positive.
+    """``area`` in square pixels; computed if it is missing or not positive.
 
     Raises:
-        ValueError: it is no number.
+        ValueError: the area is not a number.
     """
     of_box = box[2] * box[3]
     if value is not None:
@@ -255,37 +257,38 @@ def person_area(
         given = float(_numbers([value], f"{place}.area")[0])
         if 0 < given < np.inf:
             return given
-    how = "area missing or not positive, worked out as "
+    how = "area missing or not positive, set to "
     if skeleton in AREA_SHARES:
-        worked_out, source = AREA_SHARES[skeleton] * of_box, f"{AREA_SHARES[skeleton]:g} x the box's, CrowdPose's rule"
+        computed = AREA_SHARES[skeleton] * of_box
+        source = f"{AREA_SHARES[skeleton]:g} x the area of the box, CrowdPose's rule"
     elif polygons or rle is not None:
-        worked_out = float(sum(run_counts(rle)[1::2])) if rle is not None else sum(map(_polygon_area, polygons))
-        source = "the segmentation's"
+        computed = float(sum(run_counts(rle)[1::2])) if rle is not None else sum(map(_polygon_area, polygons))
+        source = "the area of the segmentation"
     else:
-        worked_out, source = of_box, "the box's"
-    if worked_out > 0:
+        computed, source = of_box, "the area of the box"
+    if computed > 0:
         notes.add(how + source)
-        return worked_out
+        return computed
     if of_box > 0:
-        notes.add(how + "the box's")
+        notes.add(how + "the area of the box")
     return of_box
 
 
 def check_area(area: float, box: Box, notes: Notes) -> None:
-    """Report the area of a person to evaluate if no prediction can match it, or if it can hardly be right."""
+    """Report the area of an evaluated person if it is 0, so that no prediction matches, or if it is implausible."""
     low, high = PLAUSIBLE_AREA
     of_box = box[2] * box[3]
     if area <= 0:
-        notes.add("labeled keypoints without an area, no prediction can match them")
+        notes.add("labeled keypoints without an area, so no prediction can match them")
     elif of_box > 0 and not low <= area / of_box <= high:
-        notes.add(f"area outside {low:g} to {high:g} x the box's, kept as it is")
+        notes.add(f"area outside {low:g} to {high:g} x the area of the box, kept unchanged")
 
 
 def file_path(value: object, images: Path | None, place: str, notes: Notes) -> Path:
-    """Where the image file lies; without a folder the name as it is, the empty path if there is none.
+    """The path of the image file in ``images``; without a folder, the file name alone or, if missing, an empty path.
 
     Raises:
-        ValueError: ``file_name`` is no text, or is missing although there is a folder.
+        ValueError: ``file_name`` is not text, or is missing although there is a folder.
     """
     if (value is None or value == "") and images is None:
         return Path()
@@ -293,13 +296,13 @@ def file_path(value: object, images: Path | None, place: str, notes: Notes) -> P
         raise ValueError(f"{place}.file_name: expected a file name, got {show(value)}")
     folder = images or Path()
     if "\\" in value and not (folder / value).is_file():
-        notes.add("backslashes in file_name, taken as separators of folders", "image")
+        notes.add("backslashes in file_name, taken as folder separators", "image")
         value = value.replace("\\", "/")
     return folder / value
 
 
 def points_box(polygons: Polygons, keypoints: NDArray[np.float32]) -> Box:
-    """The box around the polygons, else around the labeled keypoints; empty where there are none."""
+    """The box around the polygons, else around the labeled keypoints; zeros if there are neither."""
     points = np.concatenate(polygons) if polygons else keypoints[keypoints[:, 2] > 0, :2] + 0.5
     if not len(points):
         return (0.0, 0.0, 0.0, 0.0)
@@ -308,12 +311,12 @@ def points_box(polygons: Polygons, keypoints: NDArray[np.float32]) -> Box:
 
 
 def _numbers(values: list[object], place: str, nulls: bool = False) -> NDArray[np.float64]:
-    """``values`` as float64; null becomes NaN where it is allowed.
+    """``values`` as float64; null becomes NaN if ``nulls`` allows it.
 
     Raises:
-        ValueError: a value is no number.
+        ValueError: a value is not a number.
     """
-    if not set(map(type, values)) <= {int, float}:  # what a JSON file can have is checked at once
+    if not set(map(type, values)) <= {int, float}:  # a fast test of the types that JSON numbers have
         wrong = [i for i, v in enumerate(values) if not _is_number(v) and not (nulls and v is None)]
         if wrong:
             raise ValueError(f"{place}[{wrong[0]}]: expected a number, got {show(values[wrong[0]])}")
@@ -324,7 +327,7 @@ def _numbers(values: list[object], place: str, nulls: bool = False) -> NDArray[n
 
 
 def _is_number(value: object) -> bool:
-    """Whether ``value`` is a number; data sets made in Python may have those of NumPy."""
+    """Whether ``value`` is a number; data sets made in Python may contain NumPy numbers."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 

@@ -1,14 +1,15 @@
-"""The reader of COCO annotation files: which images there are and the people in them, for any skeleton.
+"""The reader of COCO annotation files: the images and their people, for any skeleton.
 
-Training, validation, evaluation, oracle and inspection all read through `read_annotations`, once a file. The rules for
-single fields stand in `simplepose.data.annotation_fields`; those for the file as a whole are these:
+Training, validation, evaluation, oracle evaluation and `simplepose inspect` read each file once, through
+`read_annotations`. `simplepose.data.annotation_fields` defines the rules for single fields. The rules for the whole
+file are:
 
-| matter | rule |
+| item | rule |
 |---|---|
-| category | the one whose keypoint names are the skeleton's, whatever it is called; of several, the one called \
-"person". If no category names keypoints: the one called "person", else the only one |
-| order of the keypoints | if the category has the skeleton's names in another order, keypoints are reordered by \
-name |
+| category | the category whose keypoint names are the skeleton's, with any name; of several, the one named "person". \
+If no category lists keypoint names: the category named "person", else the only category |
+| order of the keypoints | if the category has the skeleton's keypoint names in another order, keypoints are reordered \
+by name |
 | an annotation of another category, or of an image that is not listed | left out |
 | duplicate ids of images, categories or annotations | refused |
 """
@@ -32,31 +33,31 @@ from simplepose.data.run_lengths import RunLengths
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 ANNOTATION_FILES = ("annotations.json", "person_keypoints.json")
-"""What an annotation file in a data folder is called, the first found wins; else the folder's only json."""
+"""Names of annotation files in a data folder, in order of preference; else the folder's only JSON file is used."""
 
 LISTS = ("images", "annotations", "categories")
 """The lists that an annotation file must have."""
 
 
 class Person(NamedTuple):
-    """One annotated person, or a crowd of them. Boxes and polygons are COCO's: the first pixel covers 0 to 1."""
+    """One annotated person, or a crowd. Boxes and polygons have COCO's coordinates: the first pixel covers 0 to 1."""
 
     id: int  # in the file; -1 if it has none
     keypoints: NDArray[np.float32]  # [D, 3] x, y, COCO visibility, in dataset order; all 0 if not annotated
     box: tuple[float, float, float, float]  # x, y, width, height
-    area: float  # of the person's outline, square pixels
+    area: float  # of the person's segmentation, in square pixels
     crowd: bool
-    polygons: Polygons  # [V, 2] each; the outline is their union, the box where it is missing
-    rle: RunLengths | None  # the outline as a COCO run-length encoding, then there are no polygons
+    polygons: Polygons  # [V, 2] each; their union is the outline; the box if there is no segmentation
+    rle: RunLengths | None  # the outline as a COCO run-length encoding; then ``polygons`` is empty
 
     @property
     def labeled(self) -> int:
-        """How many keypoints are labeled (visibility above 0)."""
+        """The number of labeled keypoints (visibility above 0)."""
         return int(np.count_nonzero(self.keypoints[:, 2]))
 
     @property
     def ignored(self) -> bool:
-        """Whether loss and evaluation leave it out: a crowd, or a person without labeled keypoints."""
+        """Whether loss and evaluation ignore it: a crowd, or a person without labeled keypoints."""
         return self.crowd or self.labeled == 0
 
 
@@ -65,20 +66,20 @@ class ImageRecord(NamedTuple):
 
     id: int
     path: Path
-    height: int  # pixels; 0 if neither the file says it nor an image file
+    height: int  # pixels; 0 if neither the annotation file nor an image file gives it
     width: int
     people: tuple[Person, ...]  # in the order of the file, crowds included
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """What an annotation file says of one skeleton's category."""
+    """The content of an annotation file for one skeleton's category."""
 
     path: Path
     skeleton: Skeleton
     category: int  # the id of the category
     images: Mapping[int, ImageRecord]  # by id, in the order of the file
-    warnings: tuple[str, ...] = ()  # what was worked out or left out: one line a kind, counted
+    warnings: tuple[str, ...] = ()  # computed values and skipped entries: one line per kind, with its count
 
     def keypoints(self, image_id: int) -> NDArray[np.float32]:
         """``[P, J, 3]`` float32 in network order: the people of an image that have labeled keypoints."""
@@ -90,21 +91,21 @@ class Annotations:
         return [i for i, image in self.images.items() if not all(person.ignored for person in image.people)]
 
     def left_out(self) -> str:
-        """The warnings about annotations that were left out, for messages about what remains: each begins with "; "."""
+        """The warnings about annotations that were left out, each after "; ", to append to an error message."""
         lines = (line.removeprefix(f"{self.path}: ") for line in self.warnings if line.endswith("left out"))
         return "".join(f"; {line}" for line in lines)
 
 
 def find_data(data: str | Path, images: str | Path | None = None) -> tuple[Path, Path]:
-    """The annotation file and the image folder that ``data`` means.
+    """The annotation file and the image folder of a data source.
 
     Args:
-        data: an annotation file, or a folder with `ANNOTATION_FILES` or a single json in it.
+        data: an annotation file, or a folder with `ANNOTATION_FILES` or a single JSON file in it.
         images: the image folder; default: ``images`` beside the file, or COCO's split folder (``train2017`` for
             ``annotations/person_keypoints_train2017.json``), or the file's own folder.
 
     Raises:
-        FileNotFoundError: one of them does not exist; the message names what was looked for.
+        FileNotFoundError: one of them does not exist; the message names the expected path.
     """
     data = Path(data)
     if data.is_dir():
@@ -131,19 +132,19 @@ def read_annotations(path: str | Path, images: str | Path | None = None, skeleto
 
     Args:
         path: the JSON file.
-        images: the folder that the file names are relative to; None where no image file is read.
-        skeleton: the keypoints that are wanted.
+        images: the folder that the file names are relative to; None if no image file is read.
+        skeleton: the keypoints to read.
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: it is no such file; the message names the file, the place, what was expected and what came.
+        ValueError: the file is invalid; the message names the file, the place, the expected and the actual value.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such annotation file")
     try:
         data = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:  # also bytes that are no text
+    except (ValueError, RecursionError) as error:  # also for bytes that are not valid text
         raise ValueError(f"{path}: not a JSON file ({error})") from None
     return annotations_from(data, path, skeleton, images)
 
@@ -151,7 +152,7 @@ def read_annotations(path: str | Path, images: str | Path | None = None, skeleto
 def annotations_from(
     data: object, path: str | Path, skeleton: Skeleton = COCO, images: str | Path | None = None
 ) -> Annotations:
-    """The records of an annotation file's content, as `read_annotations` gives them; ``path`` is for messages.
+    """The records of a parsed annotation file, as `read_annotations` returns them; ``path`` is for messages.
 
     Raises:
         ValueError: as in `read_annotations`.
@@ -175,7 +176,7 @@ class _Category(NamedTuple):
     """The skeleton's category among those of a file."""
 
     id: int
-    order: tuple[int, ...] | None  # the place of each dataset keypoint in the category's order; None: the same order
+    order: tuple[int, ...] | None  # index of each dataset keypoint in the category; None: the same order
     listed: frozenset[int]  # the ids of all categories
 
 
@@ -184,7 +185,7 @@ def _lists(data: object, path: Path) -> dict[str, list[object]]:
     for name in LISTS:
         values = data.get(name) if isinstance(data, dict) else None
         if not isinstance(values, list):
-            raise ValueError(f"{path}: expected an object with the lists {', '.join(LISTS)}, it has no list {name!r}")
+            raise ValueError(f"{path}: expected an object with the lists {', '.join(LISTS)}; it has no list {name!r}")
         found[name] = values
     return found
 
@@ -202,7 +203,7 @@ def _category(entries: Sequence[object], skeleton: Skeleton, notes: Notes) -> _C
         entry = _entry(value, f"categories[{index}]")
         key = fields.integer(entry.get("id"), f"categories[{index}].id", notes, "category")
         if key in names:
-            raise ValueError(f"categories[{index}].id: expected an id of its own, got {key} a second time")
+            raise ValueError(f"categories[{index}].id: expected a unique id, got {key} twice")
         given = entry.get("keypoints") or []
         if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
             raise ValueError(f"categories[{index}].keypoints: expected a list of names, got {show(given)}")
@@ -216,11 +217,11 @@ def _category(entries: Sequence[object], skeleton: Skeleton, notes: Notes) -> _C
             f"got {'; '.join(', '.join(keypoints[key]) for key in with_keypoints)}"
         )
     candidates = fitting or list(names)
-    called_person = [key for key in candidates if names[key] == "person"]
-    chosen = candidates if len(candidates) == 1 else called_person
+    named_person = [key for key in candidates if names[key] == "person"]
+    chosen = candidates if len(candidates) == 1 else named_person
     if len(chosen) != 1:
         raise ValueError(
-            f"categories: expected one called 'person' or one alone with keypoints, got {list(names.values())}"
+            f"categories: expected one category named 'person' or only one with keypoints, got {list(names.values())}"
         )
     found = chosen[0]
     if not keypoints[found]:
@@ -238,7 +239,7 @@ def _images(entries: Sequence[object], folder: Path | None, notes: Notes) -> dic
         entry = _entry(value, f"images[{index}]")
         key = fields.integer(entry.get("id"), f"images[{index}].id", notes, "image")
         if key in records:
-            raise ValueError(f"images[{index}].id: expected an id of its own, got {key} a second time")
+            raise ValueError(f"images[{index}].id: expected a unique id, got {key} twice")
         path = fields.file_path(entry.get("file_name"), folder, f"image {key}", notes)
         height, width = fields.image_sides(entry.get("height"), entry.get("width"), f"image {key}", notes)
         if not height:
@@ -248,7 +249,7 @@ def _images(entries: Sequence[object], folder: Path | None, notes: Notes) -> dic
 
 
 def _size_of_file(path: Path | None, notes: Notes) -> tuple[int, int]:
-    """Height and width of an image file; 0 if it cannot be read, which reading its pixels says."""
+    """Height and width of an image file; zeros if it cannot be read: a later read of its pixels raises the error."""
     if path is None:
         return 0, 0
     try:
@@ -275,7 +276,7 @@ def _people(
         if entry.get("id") is not None:
             key = fields.integer(entry["id"], f"{place}.id", notes)
             if key in seen:
-                raise ValueError(f"{place}.id: expected an id of its own, got {key} a second time")
+                raise ValueError(f"{place}.id: expected a unique id, got {key} twice")
             seen.add(key)
         if not _is_of(category, entry, place, notes):
             continue

@@ -28,7 +28,7 @@ POLYGON_BITS = 4
 class AugmentConfig:
     """The selection and transform of samples; the defaults are the paper's (docs/design.md, Training)."""
 
-    frame: Frame = "person"  # "person": one sample per main person; "image": one sample per image, which it shows whole
+    frame: Frame = "person"  # "person": one sample per main person; "image": one sample per image, showing all of it
     person_size: float = 0.6  # frame="person": longer side of the main person's box, as a fraction of the input
     scale: tuple[float, float] = (0.7, 1.3)  # range of the scale factor, uniform
     rotation: float = 40.0  # maximum rotation in degrees in both directions, uniform
@@ -74,7 +74,7 @@ def draw_transform(
     side: float,
     corner: bool = False,
 ) -> Transform:
-    """Sample one transform. It consumes 8 random numbers, whatever the settings.
+    """Sample one transform. It uses 8 random numbers with any settings.
 
     Args:
         config: the ranges.
@@ -180,11 +180,11 @@ def draw_outlines(
     canvas = np.zeros((size, size), np.uint8)
     polygons = [polygon for person in people for polygon in person.polygons]
     if polygons:
-        # COCO's polygon coordinates start at the corner of the first pixel, those of the matrix at its center.
+        # The origin of COCO's polygons is the corner of the first pixel; that of the matrix is its center.
         points = (np.concatenate(polygons) - 0.5) @ matrix[:, :2].T + matrix[:, 2]
         points = np.rint(np.clip(points, -16 * size, 17 * size) * (1 << POLYGON_BITS)).astype(np.int32)
         start = 0
-        for polygon in polygons:  # one at a time: filled together, overlapping polygons would leave holes
+        for polygon in polygons:  # one at a time: overlapping polygons filled together would have holes
             cv2.fillPoly(canvas, [points[start : start + len(polygon)]], 255, shift=POLYGON_BITS)
             start += len(polygon)
     encoded = [person.rle for person in people if person.rle is not None]

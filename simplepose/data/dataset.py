@@ -1,6 +1,6 @@
-"""The training data: COCO-style keypoint annotations and image files in, uint8 samples and batches out.
+"""The training data: uint8 samples and batches from COCO keypoint annotations and image files.
 
-Workers ship images, keypoints and small masks; the target maps are rendered on the device (`simplepose.data.targets`).
+Workers send images, keypoints and small masks; the target maps are rendered on the device (`simplepose.data.targets`).
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from simplepose.data.images import read_image
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 NO_PERSON = -1
-"""The person of a sample that shows a whole image."""
+"""The person index of a sample that shows a whole image."""
 
 
 class Sample(NamedTuple):
     """One training sample."""
 
     image: NDArray[np.uint8]  # [S, S, 3] BGR
-    keypoints: NDArray[np.float32]  # [P, J, 3] x, y in input pixels, COCO visibility; who has any labeled
-    person_mask: NDArray[np.uint8]  # [S/4, S/4] 255 x the share of each cell that people and crowds cover
-    loss_mask: NDArray[np.uint8]  # [S/4, S/4] 255 x the share that no ignored person or crowd covers
+    keypoints: NDArray[np.float32]  # [P, J, 3] x, y in input pixels, COCO visibility; people with labeled keypoints
+    person_mask: NDArray[np.uint8]  # [S/4, S/4] 255 x the fraction of each cell that people and crowds cover
+    loss_mask: NDArray[np.uint8]  # [S/4, S/4] 255 x the fraction that no ignored person or crowd covers
     image_id: int
 
 
 class Batch(NamedTuple):
-    """Samples put together by `collate`."""
+    """A batch of samples, made by `collate`."""
 
     images: Tensor  # [B, S, S, 3] uint8 BGR
     keypoints: Tensor  # [B, P, J, 3] float32, padded with visibility 0
@@ -52,35 +52,36 @@ class Batch(NamedTuple):
     image_ids: Tensor  # [B] int64
 
     def to(self, device: str | torch.device, non_blocking: bool = False) -> Batch:
-        """The batch on another device; the image ids stay where they are."""
+        """The batch on another device; the image ids stay on the CPU."""
         moved = (t.to(device, non_blocking=non_blocking) for t in self[:-1])
         return Batch(*moved, self.image_ids)  # type: ignore[call-arg]  # mypy does not count starred arguments
 
     def inputs(self) -> Tensor:
-        """The network's input: ``[B, 3, S, S]`` float32 BGR from 0 to 1, channels last in memory."""
+        """The network's input: ``[B, 3, S, S]`` float32 BGR from 0 to 1, in channels-last memory."""
         return self.images.permute(0, 3, 1, 2).float().div_(255)
 
 
 class COCODataset(Dataset[Sample]):
-    """Samples of a COCO keypoint json and its images, for any skeleton, augmented by one affine each.
+    """Samples of a COCO keypoint annotation file and its images, for any skeleton, each augmented by one affine warp.
 
-    With ``augment.frame == "person"`` there is a sample for each main person (`main_people`), who comes to the center;
-    with ``"image"`` one for each image with a person to learn from, all of it in view. All people of the image are in
-    each of its samples. A sample depends on (seed, epoch, index) alone, whatever the number of workers.
+    With ``augment.frame == "person"`` there is one sample for each main person (`main_people`), who is moved to the
+    center. With ``"image"`` there is one sample for each image with a labeled person, and it shows the whole image. A
+    sample contains all people of its image. It depends only on (seed, epoch, index), not on the number of workers.
 
     Args:
-        data: an annotation file, a folder with one (`find_data`), or what `read_annotations` read of one.
-        images: the image folder; default: found beside the file.
-        skeleton: the keypoints to learn; the file holds its ``dataset_keypoints``. Records have their own skeleton.
+        data: an annotation file, a folder with one (`find_data`), or the result of `read_annotations`.
+        images: the image folder; default: searched for beside the file.
+        skeleton: the keypoints to learn; the file contains its ``dataset_keypoints``. `Annotations` have their own
+            skeleton, which replaces this one.
         size: the side of the samples in pixels, a multiple of the stride.
-        augment: what is done to the samples; default: the paper's augmentation.
-        seed: of all random numbers.
+        augment: the augmentation; default: the paper's.
+        seed: the seed of all random numbers.
         stride: pixels of a cell of the masks.
-        cache_bytes: how many bytes of decoded images each worker may keep; worth it where all of them fit.
+        cache_bytes: bytes of decoded images that each worker may keep; useful if all images fit.
 
     Raises:
         FileNotFoundError: the annotation file or the image folder is missing.
-        ValueError: the file is no COCO keypoint json or has nobody to learn from. The message names the file.
+        ValueError: the file is not a valid annotation file or has no person to train on. The message names the file.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class COCODataset(Dataset[Sample]):
         self.samples = _choose_samples(self.records, self.augment)
         if not self.samples:
             raise ValueError(
-                f"{self.annotations}: nobody to learn from in {len(self.records)} images{source.left_out()}"
+                f"{self.annotations}: no person to train on in {len(self.records)} images{source.left_out()}"
             )
         for record in (self.records[index] for index, _ in self.samples):
             if not record.height or not record.width:
@@ -123,7 +124,7 @@ class COCODataset(Dataset[Sample]):
         return len(self.samples)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the random numbers of an epoch, in all workers; call it before iterating over a loader."""
+        """Select the random numbers of an epoch in all workers; call it before iterating over a loader."""
         self._epoch.fill_(epoch)
 
     def __getitem__(self, index: int) -> Sample:
@@ -138,7 +139,7 @@ class COCODataset(Dataset[Sample]):
         record = self.records[record_index]
         transform = self._draw(record, person, np.random.default_rng((self.seed, int(self._epoch), index)))
         image = self._cache.get(record, _reduction(transform))
-        # a cached image, or one that is no JPEG, comes in full
+        # a cached image, or one that is not a JPEG, has its full size
         reduced = round(max(record.height, record.width) / max(image.shape[:2]))
         return Sample(
             warp_image(image, transform, self.size, self.augment.border, reduced),
@@ -152,7 +153,7 @@ class COCODataset(Dataset[Sample]):
             box, side = (0.0, 0.0, float(record.width), float(record.height)), float(self.size)
         else:
             box, side = record.people[person].box, self.augment.person_size * self.size
-        # a whole image lies where the Predictor puts it: the network need not give the same at other places
+        # place a whole image as the Predictor does: the output of the network depends on the position
         return draw_transform(self.augment, rng, box, self.size, side, corner=person == NO_PERSON)
 
     def _keypoints(self, record: ImageRecord, transform: Transform) -> NDArray[np.float32]:
@@ -176,11 +177,12 @@ class COCODataset(Dataset[Sample]):
 
 
 def main_people(people: Sequence[Person], config: AugmentConfig) -> list[int]:
-    """The people of an image that get a sample of their own, as indices.
+    """The indices of the main people of an image; each of them gets a sample.
 
-    Taken in the order of the file: no crowd; at least ``min_keypoints`` labeled keypoints (at most half of what the
-    skeleton has, rounded up, is asked for) and ``min_area``; and a box center further from each one taken before than
-    ``min_distance`` times the longer side of that one's box.
+    People are considered in the order of the file. A main person is not a crowd, has at least ``min_keypoints`` labeled
+    keypoints (or half of the skeleton's, rounded up, if that is less) and at least the area ``min_area``. The distance
+    of its box center from that of every earlier main person exceeds ``min_distance`` times the longer side of the
+    earlier one's box.
     """
     chosen: list[int] = []
     for index, person in enumerate(people):
@@ -198,7 +200,7 @@ def main_people(people: Sequence[Person], config: AugmentConfig) -> list[int]:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """A batch of samples; people are padded with visibility 0 to the largest number in it."""
+    """A batch of samples; people are padded with visibility 0 to the largest number of people in the batch."""
     people = max(len(s.keypoints) for s in samples)
     keypoints = np.zeros((len(samples), people, *samples[0].keypoints.shape[1:]), np.float32)
     for row, sample in zip(keypoints, samples, strict=True):
@@ -213,15 +215,15 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 def make_loader(dataset: Dataset[Sample], *, workers: int = 0, **options: Any) -> DataLoader[Sample]:
-    """A `DataLoader` that gives `Batch` objects, its workers kept between epochs and with one thread each.
+    """A `DataLoader` of `Batch` objects; its workers stay alive between epochs and have one thread each.
 
-    With workers, OpenCV is set to one thread in this process too, and for good: its thread pool does not live on in a
-    forked process, where the next call that touches it waits forever.
+    With workers, OpenCV is permanently limited to one thread in this process too: its thread pool does not survive a
+    fork, and a call that uses the pool in the forked process would never return.
 
     Args:
         dataset: a `COCODataset` or a subset of one.
-        workers: how many processes; 0 loads in this one.
-        options: the loader's other arguments: batch_size, sampler, shuffle, drop_last, pin_memory, ...
+        workers: number of worker processes; 0 loads in this process.
+        options: other arguments of the `DataLoader`: batch_size, sampler, shuffle, drop_last, pin_memory, ...
     """
     if workers > 0:
         cv2.setNumThreads(1)
@@ -230,18 +232,18 @@ def make_loader(dataset: Dataset[Sample], *, workers: int = 0, **options: Any) -
 
 
 def _init_worker(worker: int) -> None:
-    cv2.setNumThreads(1)  # for workers that were spawned, which do not inherit it
+    cv2.setNumThreads(1)  # spawned workers do not inherit the limit
 
 
 class _ImageCache:
-    """Decoded images of one worker: kept until the bytes are used up, and then no more."""
+    """Decoded images of one worker; images that exceed the limit are not kept."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.images: dict[int, NDArray[np.uint8]] = {}
 
     def get(self, record: ImageRecord, reduced: int) -> NDArray[np.uint8]:
-        """The image at full size if there is room to keep it, else read at ``1 / reduced``."""
+        """The image at full size if it fits the cache, else read at ``1 / reduced`` of its size."""
         if record.id in self.images:
             return self.images[record.id]
         needed = record.height * record.width * 3
@@ -264,7 +266,7 @@ def _center(person: Person) -> tuple[float, float]:
 
 
 def _reduction(transform: Transform) -> int:
-    """How far the image may be reduced in decoding so that the warp still does not enlarge it."""
+    """The largest reduction in decoding with which the warp does not enlarge the image."""
     scale = float(np.sqrt(abs(np.linalg.det(transform.matrix[:, :2]))))
     return next(r for r in (8, 4, 2, 1) if scale * r <= 1 or r == 1)
 
@@ -272,6 +274,6 @@ def _reduction(transform: Transform) -> int:
 def _to_grid(mask: NDArray[np.uint8], cells: int) -> NDArray[np.uint8]:
     """The area average ``[cells, cells]`` of a square mask."""
     grid: Any = mask
-    while grid.shape[0] % (2 * cells) == 0:  # OpenCV halves twice six times faster than it divides by four
+    while grid.shape[0] % (2 * cells) == 0:  # two halvings take OpenCV a sixth of the time of one reduction by four
         grid = cv2.resize(grid, (grid.shape[1] // 2, grid.shape[0] // 2), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(grid, (cells, cells), interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,7 +1,7 @@
-"""The reader of images: a file, an array, a PIL image or a tensor becomes one array of BGR bytes.
+"""The reader of images: it converts a file, an array, a PIL image or a tensor to one uint8 BGR array.
 
-Training, evaluation, prediction and inspection read image files here: the same files are refused, and the pixels at
-full size are the same. `read_image` is the one place where EXIF orientation and the annotated size meet.
+Training, evaluation, prediction and inspection read image files with `read_image`: they refuse the same files and get
+the same pixels at full size. `read_image` also compares the EXIF orientation with the annotated size.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from simplepose.io.atomic import atomic_write
 Image = NDArray[np.uint8]
 
 MOST_PIXELS = 80_000_000
-"""The largest image: 80 megapixels, 240 MB as BGR; a file's header is enough to refuse it."""
+"""Maximum size of an image: 80 megapixels, which are 240 MB as BGR. It is checked before the pixels are decoded."""
 
 SUFFIXES = frozenset(
     {".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"}
     | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 )
-"""What counts as an image in a folder where Pillow reads it; files that are named one by one may be called anything."""
+"""Suffixes of image files in a folder, if Pillow reads them; a single file may have any name."""
 
 FEATURES = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}
-"""Formats that Pillow knows by name also where it was built without them, and what it calls the feature."""
+"""Formats that are registered in Pillow even if it was built without them, and the features that support them."""
 
 JPEG_FORMATS = ("JPEG", "MPO")
-"""What Pillow calls a JPEG, alone or with others behind it."""
+"""Pillow's format names of a JPEG: a single one, and one followed by others."""
 
 DECODING = {
     1: cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
@@ -50,10 +50,10 @@ DECODING = {
     4: cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_IGNORE_ORIENTATION,
     8: cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_IGNORE_ORIENTATION,
 }
-"""How OpenCV decodes a JPEG at ``1 / reduced`` of its size, as stored."""
+"""OpenCV's flags to decode a JPEG at ``1 / reduced`` of its size, without its EXIF orientation."""
 
 JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""What ends the compressed pixels of a JPEG: a marker that is no restart marker."""
+"""The end of the compressed pixels of a JPEG: a marker other than a restart marker."""
 
 DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 """Pillow's modes of grayscale with more than 8 bits."""
@@ -65,7 +65,7 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True)
 class SizedImage:
-    """An image file and the size that it is annotated with; `as_image` reads it as `read_image` does."""
+    """An image file with its annotated size, for `as_image`."""
 
     path: Path
     height: int  # pixels; 0: any
@@ -78,38 +78,38 @@ if TYPE_CHECKING:
     ImageLike: TypeAlias = (
         str | os.PathLike[str] | SizedImage | NDArray[np.uint8] | NDArray[np.uint16] | PIL.Image.Image | Tensor
     )
-    """What `as_image` reads."""
+    """The arguments that `as_image` accepts."""
 
 
 class Listing(NamedTuple):
-    """What `find_images` found."""
+    """The result of `find_images`."""
 
     paths: list[Path]
-    left_out: tuple[str, ...]  # one line for each folder with files that were left out: how many of which kind
+    left_out: tuple[str, ...]  # one line per folder in which files were left out: their number by kind
 
 
 def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None, reduced: int = 1) -> Image:
-    """Read an image file, turned upright as its EXIF orientation says.
+    """Read an image file and apply its EXIF orientation.
 
-    Grayscale, palette and CMYK files become BGR; 16 bits are scaled to 8; transparency is put on white, as viewers
-    show it; of an animation the first picture counts. A JPEG with other bytes behind its end is whole.
+    Grayscale, palette and CMYK files are converted to BGR, and 16 bits are scaled to 8. Transparent pixels are blended
+    with white. Of an animation, the first frame is read. A JPEG may have other bytes after its end.
 
     Args:
         path: the file.
-        size: height and width in pixels that the image is annotated with. If they are those of the upright image, it
-            comes upright; else, if they are those of the pixels as stored, it was annotated without regard to the
-            orientation and comes as stored; anything else is refused. None: no size is asked for.
-        reduced: 1, 2, 4 or 8: a JPEG comes at ``1 / reduced`` of its size, rounded up, where pixel ``i`` is the mean
-            of pixels ``reduced * i`` to ``reduced * (i + 1) - 1``. Other files come in full, and so do CMYK and those
-            that are turned and whose sides are no multiples of ``reduced``.
+        size: the annotated height and width in pixels. If they are those of the upright image, the result is upright.
+            Otherwise, if they are those of the stored pixels, the orientation was ignored in annotation, and the result
+            has the stored pixels. Any other size is refused. None: the size is not checked.
+        reduced: 1, 2, 4 or 8. A JPEG is decoded at ``1 / reduced`` of its size, rounded up: pixel ``i`` is the mean of
+            pixels ``reduced * i`` to ``reduced * (i + 1) - 1``. Other files are read at full size, and so are JPEGs
+            with CMYK colors and those that must be rotated and have a side that is not a multiple of ``reduced``.
 
     Returns:
         ``[H, W, 3]`` uint8, BGR.
 
     Raises:
-        ImageError: the file is missing, empty, cut short, no image, too large or of another size; the message begins
-            with the path.
-        ValueError: ``reduced`` is none of these.
+        ImageError: the file is missing, empty, truncated, not an image, too large or of another size; the message
+            begins with the path.
+        ValueError: ``reduced`` is not 1, 2, 4 or 8.
     """
     if reduced not in DECODING:
         raise ValueError(f"reduced: expected one of {', '.join(map(str, DECODING))}, got {reduced!r}")
@@ -138,7 +138,7 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Height and width of an image file in pixels, upright; of a JPEG only the header is read.
+    """Height and width of an image file in pixels, upright. Of a JPEG only the header is read.
 
     Raises:
         ImageError: as in `read_image`.
@@ -148,17 +148,17 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
             if image.format in JPEG_FORMATS:
                 width, height = _upright(image.size, _orientation(image))
                 return height, width
-    except Exception:  # whatever it is, reading the pixels names it
+    except Exception:  # read_image below raises an error that names the file
         pass
     height, width = read_image(path).shape[:2]
     return height, width
 
 
 def write_image(path: str | os.PathLike[str], image: Image) -> None:
-    """Write ``image`` ``[H, W, 3]`` (BGR) in the format that the path's suffix names; the file is whole or not there.
+    """Write ``image`` ``[H, W, 3]`` (BGR) in the format of the path's suffix, atomically.
 
     Raises:
-        ImageError: the suffix names no format that can be written; the message begins with the path.
+        ImageError: no format with this suffix can be written; the message begins with the path.
         OSError: the file cannot be written.
     """
     suffix = Path(path).suffix.lower()
@@ -173,7 +173,7 @@ def write_image(path: str | os.PathLike[str], image: Image) -> None:
 
 
 def as_image(value: ImageLike) -> Image:
-    """An image in any form as BGR bytes; an array that is one already comes back as it is, not copied.
+    """Convert an image in any form to a uint8 BGR array; an array that has this form is returned without a copy.
 
     Args:
         value: one of
@@ -186,11 +186,11 @@ def as_image(value: ImageLike) -> Image:
               ``[H, W, C]``, or ``[H, W]``. (``torchvision.io`` reads RGB: pass ``image.flip(0)``.)
 
     Returns:
-        ``[H, W, 3]`` uint8, BGR. Opacity is put on white, 16 bits are scaled to 8.
+        ``[H, W, 3]`` uint8, BGR. Transparent pixels are blended with white, 16 bits are scaled to 8.
 
     Raises:
-        ImageError: the file or the image has no usable content, or is too large.
-        TypeError: ``value`` is none of the above; floats are refused, since their range is anyone's guess.
+        ImageError: the file or the image is invalid or too large.
+        TypeError: ``value`` is none of the above; floats are refused, because their range is not known.
     """
     if isinstance(value, str | os.PathLike):
         return read_image(value)
@@ -213,15 +213,15 @@ def list_images(sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str
 
 
 def find_images(sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Listing:
-    """The image files that paths, folders and patterns stand for, in the order given.
+    """The image files of paths, folders and patterns, in the given order.
 
     Args:
-        sources: one or several of: a folder (its image files by name, with numbers in numeric order; not hidden ones,
-            and not those of folders within), a pattern with ``*``, ``?``, ``[...]`` or ``**``, or a path. A path that
-            does not exist is kept: reading it says so.
+        sources: one or several of: a folder, a pattern with ``*``, ``?``, ``[...]`` or ``**``, or a path. The image
+            files of a folder are sorted by name, with numbers in numeric order; hidden files and subfolders are left
+            out. A path that does not exist is kept, and an attempt to read it raises the error.
 
     Raises:
-        ImageError: a folder holds no images or a pattern fits no file.
+        ImageError: a folder contains no images, or no file matches a pattern.
     """
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
@@ -249,7 +249,7 @@ def find_images(sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str
 
 
 def _left_out(files: Iterable[Path]) -> str:
-    """How many files there are of each kind, in words; empty without files."""
+    """A text with the number of files of each kind; empty if there are no files."""
     kinds = Counter("hidden" if p.name.startswith(".") else p.suffix.lower() or "without a suffix" for p in files)
     total = sum(kinds.values())
     kinds_text = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
@@ -258,14 +258,14 @@ def _left_out(files: Iterable[Path]) -> str:
 
 @cache
 def _readable_suffixes() -> frozenset[str]:
-    """Those of `SUFFIXES` that the installed Pillow reads."""
+    """The `SUFFIXES` that the installed Pillow reads."""
     known = PIL.Image.registered_extensions()
     missing = {name for name, feature in FEATURES.items() if name in PIL.Image.OPEN and not PIL.features.check(feature)}
     return frozenset(s for s in SUFFIXES if known.get(s) in PIL.Image.OPEN and known[s] not in missing)
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """A sort key in which 9.jpg stands before 10.jpg."""
+    """A sort key that orders 9.jpg before 10.jpg."""
     pieces = re.findall(r"[0-9]+|[^0-9]+", str(path))
     return [(0, int(p), p) if p[0] in "0123456789" else (1, 0, p) for p in pieces]
 
@@ -281,7 +281,7 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _orientation(image: PIL.Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 (upright) also where there is none."""
+    """The EXIF orientation, 1 to 8; 1 (upright) if there is none."""
     value = image.getexif().get(PIL.ExifTags.Base.Orientation, 1)
     return value if value in range(1, 9) else 1
 
@@ -291,7 +291,7 @@ def _upright(size: tuple[int, int], orientation: int) -> tuple[int, int]:
 
 
 def _must_turn(stored: tuple[int, int], orientation: int, size: tuple[int, int] | None) -> bool:
-    """Whether pixels of ``stored`` width and height are to be turned by their EXIF orientation; see `read_image`."""
+    """Whether pixels of ``stored`` width and height must be rotated by their EXIF orientation; see `read_image`."""
     upright = _upright(stored, orientation)
     if size is None or upright == size[::-1]:
         return orientation != 1
@@ -303,15 +303,15 @@ def _must_turn(stored: tuple[int, int], orientation: int, size: tuple[int, int] 
 
 
 def _from_jpeg(file: BinaryIO, image: PIL.Image.Image, size: tuple[int, int] | None, reduced: int) -> Image | None:
-    """BGR bytes of a whole JPEG by OpenCV, which takes a quarter less time than Pillow; None: Pillow must see to it."""
+    """Decode a complete JPEG with OpenCV, which takes a quarter less time than Pillow; None: Pillow must decode it."""
     orientation = _orientation(image)
     turn = _must_turn(image.size, orientation, size)
     file.seek(0)
     data = file.read()
-    if not _is_whole(data):  # OpenCV would fill up with gray and say nothing
+    if not _is_whole(data):  # OpenCV would fill missing pixels with gray without an error
         return None
     if turn and any(side % reduced for side in image.size):
-        reduced = 1  # mirrored, the image would begin with a pixel that is less than a full mean
+        reduced = 1  # rotated, the first pixel could be the mean of fewer pixels
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), DECODING[reduced])
     if pixels is None or pixels.shape[1::-1] != tuple(-(-side // reduced) for side in image.size):
         return None
@@ -319,7 +319,7 @@ def _from_jpeg(file: BinaryIO, image: PIL.Image.Image, size: tuple[int, int] | N
 
 
 def _is_whole(data: bytes) -> bool:
-    """Whether a JPEG has an end, whatever comes behind it. Thumbnails and other segments are stepped over."""
+    """Whether a JPEG has an end marker; other bytes may follow. Thumbnails and other segments are skipped."""
     at = 2
     while at + 4 <= len(data):
         marker = data[at + 1]
@@ -331,8 +331,8 @@ def _is_whole(data: bytes) -> bool:
         if marker == 0xD9:
             return True
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xDA:  # the compressed pixels, or some of them
-            if data.endswith(b"\xff\xd9"):  # they cannot hold these two bytes
+        if marker == 0xDA:  # compressed pixels follow
+            if data.endswith(b"\xff\xd9"):  # compressed pixels cannot contain these two bytes
                 return True
             found = JPEG_MARKER.search(data, at)
             if found is None:
@@ -342,7 +342,7 @@ def _is_whole(data: bytes) -> bool:
 
 
 def _turned(pixels: Image, orientation: int) -> Image:
-    """``pixels [H, W, 3]`` as stored, turned upright."""
+    """The stored ``pixels [H, W, 3]``, rotated and mirrored to be upright."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     flip_rows, flip_columns = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
@@ -350,9 +350,9 @@ def _turned(pixels: Image, orientation: int) -> Image:
 
 
 def _from_pil(image: PIL.Image.Image, size: tuple[int, int] | None = None) -> Image:
-    """BGR bytes of a PIL image; its pixels may still be in the file. ``size`` as in `read_image`."""
+    """A PIL image as uint8 BGR; its pixels are loaded if necessary. ``size`` as in `read_image`."""
     image.load()
-    if _must_turn(image.size, _orientation(image), size):  # else exif_transpose would copy it
+    if _must_turn(image.size, _orientation(image), size):  # otherwise exif_transpose would only copy the image
         image = PIL.ImageOps.exif_transpose(image)
     if image.mode in DEEP_MODES:
         values = np.asarray(image).astype(np.int64)
@@ -375,7 +375,7 @@ def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _from_array(array: NDArray[Any], value: object) -> Image:
-    """BGR bytes of ``[H, W]`` or ``[H, W, 1 | 3 | 4]`` bytes or 16-bit words; ``value`` is what messages describe."""
+    """uint8 BGR of uint8 or uint16 ``[H, W]`` or ``[H, W, 1 | 3 | 4]``; ``value`` is described in error messages."""
     if array.dtype not in (np.uint8, np.uint16):
         hint = "; multiply by 255 and convert" if array.dtype.kind == "f" else ""
         raise TypeError(f"image: expected uint8 or uint16, got {describe(value)}{hint}")

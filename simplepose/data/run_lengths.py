@@ -1,4 +1,4 @@
-"""COCO run-length masks: checked before pycocotools gets them, their lengths and their box."""
+"""COCO run-length masks: the check before pycocotools decodes them, their run lengths and their box."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from simplepose.data.images import MOST_PIXELS
 
 
 class RunLengths(TypedDict):
-    """A COCO run-length encoding, column by column, the first run outside the mask."""
+    """A COCO run-length encoding, column by column; the first run is outside the mask."""
 
     size: list[int]  # height, width
     counts: list[int] | str | bytes  # the lengths, or their compressed form
 
 
 def check_run_lengths(value: dict[str, object], size: tuple[int, int], place: str) -> RunLengths:
-    """A checked copy: what pycocotools gets can neither crash it nor make it run on.
+    """A checked copy, which cannot crash pycocotools or make it run without end.
 
     Args:
         value: ``segmentation``, an object.
@@ -52,10 +52,10 @@ def check_run_lengths(value: dict[str, object], size: tuple[int, int], place: st
 
 
 def run_counts(rle: RunLengths) -> list[int]:
-    """The lengths of the runs, the first outside the mask.
+    """The lengths of the runs; the first run is outside the mask.
 
     Raises:
-        ValueError: the compressed form is damaged.
+        ValueError: the compressed form is invalid.
     """
     counts = rle["counts"]
     if isinstance(counts, list):
@@ -75,12 +75,12 @@ def run_counts(rle: RunLengths) -> list[int]:
             lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
             value = shift = 0
     if shift:
-        raise ValueError("expected compressed run lengths as pycocotools writes them, the last one is cut off")
+        raise ValueError("expected compressed run lengths as pycocotools writes them; the last one is cut off")
     return lengths
 
 
 def mask_box(rle: RunLengths) -> tuple[float, float, float, float]:
-    """The box around a run-length mask; empty where the mask is."""
+    """The box around a run-length mask; zeros if the mask is empty."""
     height = rle["size"][0]
     edges = np.cumsum([0, *run_counts(rle)])[1:]
     starts, ends = edges[:-1:2], edges[1::2]
@@ -90,7 +90,7 @@ def mask_box(rle: RunLengths) -> tuple[float, float, float, float]:
     if not len(starts):
         return (0.0, 0.0, 0.0, 0.0)
     left, right = int(starts[0]) // height, int(ends[-1] - 1) // height
-    if (starts // height != (ends - 1) // height).any():  # a run over the end of a column reaches both borders
+    if (starts // height != (ends - 1) // height).any():  # a run beyond the end of a column touches both borders
         top, bottom = 0, height - 1
     else:
         top, bottom = int((starts % height).min()), int(((ends - 1) % height).max())

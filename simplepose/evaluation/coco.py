@@ -1,4 +1,4 @@
-"""The official COCO evaluation of keypoints, by pycocotools, on what `simplepose.data.annotations` read."""
+"""The official COCO evaluation of keypoints: pycocotools on the records of `simplepose.data.annotations`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from simplepose.data.annotations import Annotations, Person
 from simplepose.skeleton.skeleton import Skeleton
 
 METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
-"""pycocotools' ten keypoint numbers, in its order."""
+"""The ten keypoint metrics of pycocotools, in its order."""
 
 Result = dict[str, Any]
 """One detected person: image_id, category_id, keypoints [D * 3], score."""
 
 
 def check_people(annotations: Annotations, image_ids: Iterable[int]) -> None:
-    """ValueError unless all images are known and one shows somebody to evaluate: a person with labeled keypoints."""
+    """Check that all images are known and that at least one shows a person with labeled keypoints.
+
+    Raises:
+        ValueError: an image is unknown, or there is no person to evaluate.
+    """
     ids = list(image_ids)
     unknown = [i for i in ids if i not in annotations.images]
     if unknown:
@@ -30,8 +34,8 @@ def check_people(annotations: Annotations, image_ids: Iterable[int]) -> None:
     if all(person.ignored for person in people):
         crowds = sum(person.crowd for person in people)
         raise ValueError(
-            f"{annotations.path}: nobody to evaluate: expected people with labeled keypoints in {len(ids)} images, got "
-            f"0; {len(people) - crowds} people without labeled keypoints, {crowds} crowds{annotations.left_out()}"
+            f"{annotations.path}: no person to evaluate: expected people with labeled keypoints in {len(ids)} images, "
+            f"got 0; {len(people) - crowds} people without labeled keypoints, {crowds} crowds{annotations.left_out()}"
         )
 
 
@@ -41,22 +45,22 @@ def evaluate_keypoints(
     image_ids: Iterable[int] | None = None,
     skeleton: Skeleton | None = None,
 ) -> dict[str, float]:
-    """COCO's OKS AP and AR, 20 detections an image, by pycocotools.
+    """COCO's OKS AP and AR with 20 detections per image, by pycocotools.
 
     Args:
         annotations: the ground truth.
-        results: detected people, as `Poses.to_coco` gives them.
-        image_ids: the images to count, also those without results; default: all of the annotations.
-        skeleton: its OKS sigmas are used; default: that of the annotations.
+        results: detected people, as returned by `Poses.to_coco`.
+        image_ids: the evaluated images, with or without results; default: all images of the annotations.
+        skeleton: defines the OKS sigmas; default: the skeleton of the annotations.
 
     Returns:
-        The numbers of `METRICS`; those without any annotated person are -1, as pycocotools has them.
+        The values of `METRICS`. As in pycocotools, a metric without annotated people is -1.
     """
     from pycocotools.coco import COCO as Dataset
     from pycocotools.cocoeval import COCOeval
 
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools' own, under NumPy 2
+        warnings.simplefilter("ignore", DeprecationWarning)  # raised within pycocotools under NumPy 2
         ground_truth = Dataset()
         ground_truth.dataset = _dataset(annotations)
         ground_truth.createIndex()
@@ -72,18 +76,18 @@ def evaluate_keypoints(
 
 
 def _dataset(annotations: Annotations) -> dict[str, Any]:
-    """The records as pycocotools takes them, complete.
+    """The records as a complete data set for pycocotools.
 
-    People are numbered from 1: to pycocotools a person with the id 0 was not found. Outlines are left out: the
-    evaluation of keypoints takes the areas.
+    People are numbered from 1, because pycocotools counts a person with id 0 as missed. Segmentations are not included:
+    the evaluation of keypoints uses the areas only.
     """
-    everyone = [(image_id, person) for image_id, image in annotations.images.items() for person in image.people]
+    people = [(image_id, person) for image_id, image in annotations.images.items() for person in image.people]
     return {
         "info": {},
         "images": [{"id": i, "height": r.height, "width": r.width} for i, r in annotations.images.items()],
         "annotations": [
             _annotation(number, image_id, annotations.category, person)
-            for number, (image_id, person) in enumerate(everyone, 1)
+            for number, (image_id, person) in enumerate(people, 1)
         ],
         "categories": [{"id": annotations.category, "name": "person"}],
     }
@@ -103,7 +107,7 @@ def _annotation(number: int, image_id: int, category: int, person: Person) -> di
 
 
 def metrics_table(metrics: dict[str, float]) -> str:
-    """The ten numbers in two lines, for people."""
+    """The metrics as text: a line of names and a line of values."""
     names = "  ".join(f"{name:>5}" for name in metrics)
     values = "  ".join(f"{value:5.3f}" for value in metrics.values())
     return f"{names}\n{values}"

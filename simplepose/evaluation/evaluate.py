@@ -1,4 +1,4 @@
-"""Evaluation of a predictor on COCO images by pycocotools: resumable, shared out over processes."""
+"""Evaluation of a predictor on COCO images by pycocotools: resumable, on one or several processes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from simplepose.io.atomic import atomic_write, write_json
 from simplepose.poses import Poses
 
 Find = Callable[[Iterable[SizedImage]], Iterator[Poses | Exception]]
-"""People of image files, in order; an image that could not be read gives its error instead."""
+"""Finds the people of image files, in order; yields the error instead for an image that cannot be read."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation measured."""
+    """The result of an evaluation."""
 
-    metrics: dict[str, float]  # pycocotools' ten numbers
+    metrics: dict[str, float]  # the ten metrics of pycocotools
     images: int
     people_found: int
     failed: dict[str, str]  # paths of images that could not be read, with the reason; they count as empty images
-    seconds: float  # of this run, without the images that an earlier run had done
+    seconds: float  # of this run, without images that an interrupted run had already processed
 
 
 def evaluate_images(
@@ -41,19 +41,20 @@ def evaluate_images(
 ) -> Evaluation | None:
     """Find the people of all images and evaluate them.
 
-    Under torchrun the images are shared out over the processes and gathered again; only the first process gets a
-    result, the others None.
+    Under torchrun the images are divided among the processes and the results are gathered on the first process. The
+    other processes return None.
 
     Args:
         find: the predictor.
         annotations: the ground truth, with the paths of the image files.
-        image_ids: which images.
-        out: results file in COCO's format, written whole at the end. While the run goes on, each image's people
-            stand in ``OUT.partial`` files, so that a killed run goes on where it was.
-        settings: what makes results comparable (checkpoint, scales, ...); a run goes on only with the same ones.
+        image_ids: the images to evaluate.
+        out: results file in COCO's format, written atomically at the end. During the run, the people of finished
+            images are stored in ``OUT.partial`` files, so that a killed run can resume.
+        settings: the settings that determine the results (checkpoint, scales, ...). A run resumes only with equal
+            settings.
 
     Raises:
-        ValueError: there is nobody to evaluate, or the partial file is of other settings; the message says so.
+        ValueError: there is no person to evaluate, or the partial file was written with other settings.
     """
     ids = list(image_ids)
     check_people(annotations, ids)
@@ -87,9 +88,9 @@ def evaluate_images(
 
 
 class Journal:
-    """The people found so far: one JSON line an image, after a first line with the settings.
+    """The people found so far: a first line with the settings, then one JSON line per image.
 
-    A line that a killed run left half-written is dropped; its image is done again.
+    An incomplete last line of a killed run is dropped, and its image is processed again.
     """
 
     def __init__(self, path: Path | None, settings: Mapping[str, Any]) -> None:
@@ -105,24 +106,24 @@ class Journal:
         head, *entries = [line for line in lines if line.endswith("\n")] or [self._head + "\n"]
         if head.rstrip("\n") != self._head:
             raise ValueError(
-                f"{path}: was left by a run with other settings ({head.strip()}); remove it or use another results file"
+                f"{path}: a run with other settings wrote it ({head.strip()}); remove it or use another results file"
             )
         for line in entries:
             entry = json.loads(line)
-            if not entry["error"]:  # what could not be read is tried again
+            if not entry["error"]:  # an image that could not be read is tried again
                 self.done[entry["image_id"]] = (entry["results"], "")
 
     def __enter__(self) -> Journal:
         if self._path:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(self._path) as temporary:  # without the line that was cut off, if there is one
+            with atomic_write(self._path) as temporary:  # without an incomplete last line
                 lines = [self._head, *(_entry_line(i, *entry) for i, entry in self.done.items())]
                 temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
             self._file = self._path.open("a", encoding="utf-8")
         return self
 
     def add(self, image_id: int, results: list[Result], error: str) -> None:
-        """Note that an image is done."""
+        """Record the result of an image."""
         self.done[image_id] = (results, error)
         if self._file:
             self._file.write(_entry_line(image_id, results, error) + "\n")
@@ -138,26 +139,26 @@ def _entry_line(image_id: int, results: list[Result], error: str) -> str:
 
 
 def _gather(done: dict[int, Any], rank: int, world: int) -> list[dict[int, Any]]:
-    """What every process has done, on the first one."""
+    """The results of all processes, on the first process."""
     if world == 1:
         return [done]
     from datetime import timedelta
 
     import torch.distributed as distributed
 
-    alone = not distributed.is_initialized()  # in training the processes have come together before
-    if alone:
-        distributed.init_process_group("gloo", timeout=timedelta(days=1))  # a process may finish hours before another
+    own_group = not distributed.is_initialized()  # in training the process group exists already
+    if own_group:
+        distributed.init_process_group("gloo", timeout=timedelta(days=1))  # processes may finish hours apart
     try:
         gathered: list[Any] = [None] * world
         distributed.all_gather_object(gathered, done)
     finally:
-        if alone:
+        if own_group:
             distributed.destroy_process_group()
     return gathered if rank == 0 else []
 
 
 def to_dict(report: Evaluation) -> dict[str, Any]:
-    """The ten numbers and everything else on one level, for JSON."""
+    """The report as a flat dictionary for JSON, with the metrics at the top level."""
     values = asdict(report)
     return {**values.pop("metrics"), **values}

@@ -1,7 +1,7 @@
 """Oracle AP: the AP of the decoder on maps rendered from annotations, without a network.
 
-See docs/design.md, Inference and evaluation. The result depends on the decoder alone: the layouts of people are real,
-the maps are perfect or have synthetic errors.
+See docs/design.md, Inference and evaluation. The result depends on the decoder alone: the people are those of real
+images, and the maps are perfect or have synthetic errors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 SHIFT = (0.137, 0.291)
-"""Pixels by which annotated keypoints, which are integers, are moved off the ties of the grid."""
+"""Shift of annotated keypoints in pixels. Annotated coordinates are integers; the shift avoids ties between cells."""
 
 PADDING = 64
 """Image sizes are padded to a multiple of this, as before the network."""
@@ -36,17 +36,17 @@ NOISE = {"least_response": 0.3, "dropped_keypoints": 0.04, "dropped_parts": 0.10
 
 @dataclass
 class OracleReport:
-    """What an oracle run measured."""
+    """The result of an oracle evaluation."""
 
     metrics: dict[str, float]
     images: int
     people_found: int
     people_annotated: int
-    milliseconds: dict[str, float] = field(default_factory=dict)  # mean an image, by stage
+    milliseconds: dict[str, float] = field(default_factory=dict)  # mean per image, by operation
 
 
 def image_keypoints(annotations: Annotations, image_id: int) -> NDArray[np.float32]:
-    """``[P, J, 3]`` the annotated people of an image, moved by `SHIFT`."""
+    """``[P, J, 3]``: the annotated people of an image, moved by `SHIFT`."""
     keypoints = annotations.keypoints(image_id)
     keypoints[..., :2] += np.array(SHIFT, np.float32)
     return keypoints
@@ -60,15 +60,15 @@ def oracle_maps(
     skeleton: Skeleton = COCO,
     config: TargetConfig | None = None,
 ) -> NDArray[np.float32]:
-    """``[L + J, H, W]``: the maps of a perfect network, or of a bad one.
+    """``[L + J, H, W]``: the maps of a perfect network, or maps with synthetic errors.
 
     Args:
         keypoints: ``[P, J, 3]`` in image pixels.
         image_size: height and width in pixels; padded to multiples of 64.
-        noise_seed: with a seed, each person responds with a factor from U(0.3, 1), 4% of the keypoints and 10% of
-            the parts of each person are missing, and blurred normal noise is added to all maps.
-        skeleton: what the channels are.
-        config: how parts and keypoints are drawn.
+        noise_seed: None: perfect maps. With a seed, the maps of each person are multiplied by a factor from U(0.3, 1),
+            4% of the keypoints and 10% of the parts of each person are missing, and blurred normal noise is added.
+        skeleton: defines the channels.
+        config: how parts and keypoints are rendered.
     """
     config = config or TargetConfig()
     height, width = (-(-side // PADDING) * PADDING for side in image_size)
@@ -100,11 +100,11 @@ def _blurred_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[
 
 
 MapSource = Callable[[int], NDArray[np.float32]]
-"""Gives the maps of an image by its id."""
+"""Returns the maps of an image by its id."""
 
 
 def annotation_maps(annotations: Annotations, noisy: bool) -> MapSource:
-    """Maps rendered from annotations; the noise of an image is seeded with its id.
+    """Maps rendered from annotations; the id of an image is the seed of its noise.
 
     The source raises ValueError for an image whose height and width are not annotated.
     """
@@ -144,18 +144,18 @@ def run_oracle(
     backend: str = "auto",
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> OracleReport:
-    """Decode the maps of all images and evaluate the people against the annotations.
+    """Decode the maps of all images and evaluate the poses against the annotations.
 
     Args:
         annotations: the ground truth.
-        maps: where the maps come from.
+        maps: the source of the maps.
         image_ids: the images.
-        config: the rules of grouping.
+        config: the settings of the decoder.
         backend: as in `decode`.
-        progress: wraps the loop over images, for a progress bar.
+        progress: wraps the iterable of images, for example with a progress bar.
 
     Raises:
-        ValueError: there is nobody to evaluate.
+        ValueError: there is no person to evaluate.
     """
     ids = list(image_ids)
     check_people(annotations, ids)
@@ -187,7 +187,7 @@ def _timed_decode(
 
 
 def progress_bar(description: str) -> Callable[[Iterable[int]], Iterator[int]]:
-    """A bar on a terminal, nothing elsewhere, for `run_oracle`."""
+    """A progress bar for `run_oracle`; it is shown on a terminal only."""
     from tqdm import tqdm
 
     return lambda items: iter(tqdm(items, description, unit="image", disable=None))

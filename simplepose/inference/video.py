@@ -1,6 +1,6 @@
-"""Videos through OpenCV: frames in, drawn frames out.
+"""Reading and writing of videos with OpenCV.
 
-Two matters are worked out and said in ``notes``: a frame rate that cannot be right, and sides of odd length.
+Implausible frame rates are replaced and frames with odd sides are padded; a message reports each.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from simplepose.io.atomic import atomic_write
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm"})
 
 PLAUSIBLE_RATE = (1.0, 240.0)
-"""Frames a second. A file without frame durations, as browsers record, is said to have the rate of its clock: 1000."""
+"""Frames per second. OpenCV returns the clock rate, 1000, for files without frame durations, as browsers record."""
 
 DEFAULT_RATE = 25.0
-"""Frames a second of a file whose frames have no times either."""
+"""Frames per second of a file without a plausible rate and without timestamps."""
 
 TIMED_FRAMES = 1000
-"""How many frames at most are read to work the rate out."""
+"""Maximum number of frames whose timestamps are read to compute the rate."""
 
 Image = NDArray[np.uint8]
 
@@ -35,13 +35,13 @@ class Frames:
     """The frames of a video file, ``[H, W, 3]`` uint8 BGR, in the order in which they are shown.
 
     Attributes:
-        rate: frames a second. Outside `PLAUSIBLE_RATE` it is worked out from the times of the first `TIMED_FRAMES`
-            frames, and is `DEFAULT_RATE` if they have none.
-        count: how many frames the file says it has; None if it does not say.
-        notes: what was worked out, a line each.
+        rate: frames per second. A rate outside `PLAUSIBLE_RATE` is replaced by the rate of the timestamps of the first
+            `TIMED_FRAMES` frames, or by `DEFAULT_RATE` if there are no timestamps.
+        count: the number of frames according to the file; None if the file does not contain it.
+        notes: a message if the rate was replaced.
 
     Raises:
-        ImageError: the file is missing or no video; the message names it.
+        ImageError: the file is missing or is not a video; the message names it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,9 +56,11 @@ class Frames:
             given, timed = self.rate, _timed_rate(path)
             self.rate = timed or DEFAULT_RATE
             source = (
-                "worked out from the times of the frames" if timed else "the default, since the frames have no times"
+                "computed from the timestamps of the frames"
+                if timed
+                else "the default, since the frames have no timestamps"
             )
-            self.notes.append(f"{path}: frame rate {given:g} cannot be right; {self.rate:.4g} frames/s is {source}")
+            self.notes.append(f"{path}: frame rate {given:g} is not plausible; {self.rate:.4g} frames/s is {source}")
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.count = int(count) if 0 < count < 1e9 else None
 
@@ -74,7 +76,7 @@ class Frames:
 
 
 def _timed_rate(path: Path) -> float | None:
-    """Frames a second by the times of the first frames; None if there are no times that grow."""
+    """Frames per second from the timestamps of the first frames; None unless the timestamps increase."""
     capture = cv2.VideoCapture(str(path))
     times: list[float] = []
     try:
@@ -87,7 +89,7 @@ def _timed_rate(path: Path) -> float | None:
 
 
 def even_sides(frame: Image) -> Image:
-    """``frame [H, W, 3]``, its last row and column repeated where the side is odd: MP4 needs even sides."""
+    """``frame [H, W, 3]`` with even sides, which MP4 needs: the last row or column is repeated if a side is odd."""
     height, width = frame.shape[:2]
     if height % 2 == 0 and width % 2 == 0:
         return frame
@@ -98,12 +100,12 @@ def even_sides(frame: Image) -> Image:
 def video_writer(
     path: Path | None, rate: float, note: Callable[[str], None] = lambda _: None
 ) -> Iterator[Callable[[Image], None] | None]:
-    """A function that appends a frame to a new MP4 file; the file appears when the block ends. None without a path.
+    """A function that appends a frame to a new MP4 file, which is created at the end of the block; None without a path.
 
     Args:
         path: the file.
-        rate: frames a second.
-        note: gets a line if frames are padded (`even_sides`), and one if frames of several sizes are resized.
+        rate: frames per second.
+        note: called with a message if frames are padded (`even_sides`), and once if frames are resized.
 
     Raises:
         OSError: OpenCV cannot write the file.
@@ -115,7 +117,7 @@ def video_writer(
     writer: cv2.VideoWriter | None = None
     size, resized = (0, 0), False
     with atomic_write(path) as temporary:
-        target = temporary.with_suffix(".mp4")  # OpenCV chooses the container by the name
+        target = temporary.with_suffix(".mp4")  # OpenCV selects the container by the suffix
 
         def write(frame: Image) -> None:
             nonlocal writer, size, resized
@@ -130,7 +132,7 @@ def video_writer(
                 writer = cv2.VideoWriter(str(target), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
                 if not writer.isOpened():
                     raise OSError(f"{path}: OpenCV cannot write this video")
-            if frame.shape[:2] != size[::-1]:  # OpenCV would leave the frame out
+            if frame.shape[:2] != size[::-1]:  # OpenCV would skip the frame
                 if not resized:
                     note(f"{path}: frames of other sizes are resized to the first frame's, {size[0]} x {size[1]}")
                 resized, frame = True, np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)

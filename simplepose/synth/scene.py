@@ -20,8 +20,8 @@ BACKGROUND = -1
 
 # nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles
 HIDDEN_LABEL_PROBABILITY = np.array([0.1] * 5 + [0.75] * 2 + [0.4] * 2 + [0.3] * 2 + [0.7] * 2 + [0.4] * 4)
-"""Probability that a hidden keypoint is labeled, roughly as in COCO: annotators label covered hips, but no eyes of a
-person seen from behind."""
+"""Probability that a hidden keypoint is labeled, roughly as in COCO: annotators label covered hips, but not the
+eyes of a person who is seen from behind."""
 
 Range = tuple[float, float]
 

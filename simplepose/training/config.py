@@ -36,7 +36,7 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
-    shape: Shape = "ellipse"  # of the part targets; "line" is the released code's
+    shape: Shape = "ellipse"  # of the part targets; "line": as in the released code
     sigma: float = 1.0  # factor on the paper's standard deviations of the targets at this input size
     l2_epochs: int = 0  # the number of first epochs that use plain L2 instead of ``loss``
     epochs: int = 60
@@ -228,7 +228,7 @@ PRESETS = {
         ema=0.95,
         validate_epochs=80,
     ),
-    # The same with a few real photos, where people are smaller.
+    # As "overfit", but for a few real photos, in which people are smaller.
     "photos": replace(
         _MEMORIZE,
         model=ModelConfig(stacks=1, width=48, growth=16, input_size=320),

@@ -44,7 +44,7 @@ def inspect_data(
     Args:
         dataset: the samples, augmented with the random numbers of its current epoch.
         out: the path of the picture; its extension selects the format.
-        count: the number of samples; fewer if the data set ends before.
+        count: the number of samples; fewer if the data set has fewer samples from ``first`` on.
         first: index of the first sample.
         config: how targets are rendered; default: the paper's settings for the dataset's input size.
         panel: side of one panel in pixels.
@@ -74,7 +74,7 @@ def draw_ground_truth(image: Image, keypoints: NDArray[np.float32], skeleton: Sk
     Args:
         image: ``[H, W, 3]`` uint8 BGR.
         keypoints: ``[P, J, 3]`` x, y in pixels of ``image`` and COCO visibility.
-        skeleton: the one of the keypoints.
+        skeleton: the skeleton of the keypoints.
     """
     labeled = keypoints.astype(np.float32)
     labeled[labeled[..., 2] == 0] = (np.nan, np.nan, 0)

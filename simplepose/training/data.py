@@ -75,7 +75,7 @@ def open_data(config: TrainConfig, skeleton: Skeleton, run: Path, process: Proce
     """Open the data sets of a run; missing synthetic data are rendered into ``RUN/data`` first.
 
     Raises:
-        FileNotFoundError: annotations or images are missing; the message names the first.
+        FileNotFoundError: annotations or images are missing; the message names the first one.
         ValueError: the data are empty or invalid.
     """
     if process.is_main:

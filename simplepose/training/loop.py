@@ -91,7 +91,7 @@ def train(
         FileExistsError: the folder of a new run has content.
         FileNotFoundError: data are missing, or there is no run to resume.
         TrainError: the loss is not finite, or memory ran out; the message names the last good checkpoint.
-        OSError: a file cannot be read or written; likewise.
+        OSError: a file cannot be read or written.
     """
     run = Path(run)
     if tensorboard:
@@ -240,7 +240,7 @@ def _loop(
 
 
 def _resume_from(run: Path, checkpoint: Path, state: TrainState, samples: int, process: Process) -> None:
-    """Restore the state of a checkpoint, and publish its weights in case the run was killed before it did."""
+    """Restore the state of a checkpoint, and publish its weights again, since the run may have been killed before."""
     load_state(checkpoint, state)
     if state.num_samples != samples:
         raise ValueError(f"data: expected {state.num_samples} samples, as when the run started, got {samples}")
@@ -333,7 +333,7 @@ def _validate(
     state: TrainState, data: TrainData, skeleton: Skeleton, config: TrainConfig, process: Process
 ) -> dict[str, Any]:
     """The AP of the EMA weights; each process evaluates a part of the images."""
-    # as in training: whole images are fitted into a square, crops of persons have a fixed scale
+    # as in training: whole images are fitted into a square, crops around people have a fixed scale
     fit: Fit = "longer" if config.augment.frame == "image" else "height"
     predictor = Predictor(state.ema_model, skeleton, device=process.device, size=config.size, fit=fit)
 

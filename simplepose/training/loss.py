@@ -6,8 +6,8 @@ As in the paper, with ``S`` the predicted and ``S*`` the target value of a pixel
          1 - S - beta     elsewhere (background)                                  (equation 3)
     FL = sum over pixels and channels of  W * w_c * (S - S*)^2 * |1 - Sd|^gamma   (equation 2)
 
-``W`` is the mask of the unannotated regions and ``w_c`` the weight of the channel; the factor ``|1 - Sd|^gamma`` gives
-easy pixels a small weight. The gradient flows through the factor as well.
+``W`` is the loss mask (0 in unannotated regions) and ``w_c`` the weight of the channel. The factor
+``|1 - Sd|^gamma`` gives easy pixels a small weight. The gradient flows through the factor as well.
 
 `_focal_l2` computes these lines literally. `_FusedFocalL2` writes both cases of the factor as one expression:
 ``1 - Sd`` is ``1 + alpha - S`` in the foreground and ``S + beta`` in the background, so with
@@ -84,7 +84,7 @@ class PoseLoss(NamedTuple):
     """The result of `pose_loss`."""
 
     total: Tensor  # scalar, float32 (float64 for float64 predictions); call backward() on it
-    scales: Tensor  # [S] loss of each scale before scale weights and divisor, detached; for logs
+    scales: Tensor  # [S] loss of each scale before scale weights and divisor, detached, for logs
 
 
 def pose_loss(
@@ -112,8 +112,9 @@ def pose_loss(
         config: the parameters; default `LossConfig()`, the paper's focal L2.
         stack_weights: one per stack, normalized to sum 1; default: equal weights.
         divisor: the sum is divided by it; default: ``B``.
-        fused: whether to use the fused form. It needs no temporaries of the size of the maps and saves nothing for the
-            backward pass; it supports no double backward. False: plain autograd, which tests compare it with.
+        fused: whether to use the fused form. It needs no temporary tensors of the size of the maps and saves only its
+            inputs for the backward pass; it does not support double backward. False: plain autograd, the reference of
+            the tests.
 
     Raises:
         ValueError: shapes or counts do not fit together.

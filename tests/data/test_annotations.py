@@ -1,4 +1,4 @@
-"""The one reader of annotation files: each kind of fault is treated the same by everything that reads annotations."""
+"""The reader of annotation files: all commands that read annotations accept and refuse the same files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ import torch
 from helpers.annotation_cases import (
     HEIGHT,
     IMAGE_FAULTS,
-    NOBODY,
+    NO_PERSON,
     ODD,
     REFUSED,
     TAKEN,
     WIDTH,
     Data,
-    everyone,
+    all_people,
     person,
     well_formed,
 )
@@ -68,7 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def one_predictor(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`simplepose evaluate` builds its network once for all tests: it has no say in what is refused."""
+    """Let `simplepose evaluate` build its network once for all tests: the checks of files do not depend on it."""
     build = evaluate_command.make_predictor
 
     def make_predictor(options: argparse.Namespace) -> sp.Predictor:
@@ -85,20 +85,20 @@ CONFIG = TrainConfig(model=ModelConfig(stacks=1, width=16, growth=4, input_size=
 
 
 def train(path: Path, folder: Path, tmp: Path) -> None:
-    """What `simplepose train --data` does before its first step."""
+    """Open the training data as `simplepose train --data` does."""
     config = replace(CONFIG, data=str(path), images=str(folder / "images"))
     assert len(open_data(config, sp.COCO, tmp, Process(0, 1, torch.device("cpu"))).samples)
 
 
 def validate(path: Path, folder: Path, tmp: Path) -> None:
-    """The same with the file as `--val`."""
+    """Open the validation data as `simplepose train --val` does."""
     images = str(folder / "images")
     config = replace(CONFIG, data=str(folder / "good.json"), images=images, val=str(path), val_images=images)
     assert open_data(config, sp.COCO, tmp, Process(0, 1, torch.device("cpu"))).image_ids
 
 
 def command(*arguments: object) -> None:
-    """A command line in this process; a failure is a ValueError, as it is in the library."""
+    """Run a command line in this process; if it fails, raise ValueError, as the library does."""
     try:
         code = main([str(a) for a in arguments])
     except SystemExit as end:
@@ -123,20 +123,20 @@ CONSUMERS = (train, validate, evaluate, oracle, inspect)
 
 
 class Outcome:
-    """What a consumer did with a file: whether it took it, the lines about the file, and what it printed."""
+    """The result of a consumer for one file: whether it accepted it, its messages about the file, and its output."""
 
     def __init__(self, consumer: Callable[..., None], path: Path, folder: Path, tmp: Path, capsys: Any) -> None:
         capsys.readouterr()
         text = ""
         try:
             consumer(path, folder, tmp)
-            self.taken = True
-        except (ValueError, FileNotFoundError) as error:  # anything else is a traceback
-            self.taken, text = False, str(error)
+            self.accepted = True
+        except (ValueError, FileNotFoundError) as error:  # any other exception is a failure
+            self.accepted, text = False, str(error)
         printed = capsys.readouterr()
         self.out = printed.out
         lines = [*printed.err.splitlines(), text]
-        self.said = {line[line.index(str(path)) :] for line in lines if str(path) in line}
+        self.messages = {line[line.index(str(path)) :] for line in lines if str(path) in line}
 
 
 def outcomes(content: Data | bytes, folder: Path, tmp: Path, capsys: Any) -> dict[str, Outcome]:
@@ -151,30 +151,32 @@ def expected(folder: Path) -> Annotations:
 
 
 @pytest.mark.parametrize("kind", TAKEN)
-def test_every_consumer_takes_it_and_says_the_same(
+def test_every_consumer_accepts_the_file_with_the_same_messages(
     kind: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], expected: Annotations
 ) -> None:
     change, messages = TAKEN[kind]
     data = well_formed()
     change(data)
     found = outcomes(data, folder, tmp_path, capsys)
-    assert all(outcome.taken for outcome in found.values()), {n: o.said for n, o in found.items() if not o.taken}
-    said = found["evaluate"].said
+    assert all(outcome.accepted for outcome in found.values()), {
+        n: o.messages for n, o in found.items() if not o.accepted
+    }
+    printed = found["evaluate"].messages
     for name, outcome in found.items():
-        if kind != "backslashes" or name != "oracle":  # the oracle opens no image file
-            assert outcome.said == said, name
+        if kind != "backslashes" or name != "oracle":  # oracle evaluation opens no image file
+            assert outcome.messages == printed, name
     for consumer in ("evaluate", "oracle"):
         report = json.loads(found[consumer].out)
-        assert set(report["warnings"]) == found[consumer].said
-    text = "\n".join(sorted(said))
+        assert set(report["warnings"]) == found[consumer].messages
+    text = "\n".join(sorted(printed))
     for message in messages:
         count, rest = message.split(" ", 1)
-        lines = [line for line in said if re.search(rest, line)]
+        lines = [line for line in printed if re.search(rest, line)]
         assert lines, (message, text)
         if kind != "ids in text":
             assert any(f" {count} " in line for line in lines), (message, text)
     if not messages and kind != "outline null":
-        assert not [line for line in said if "integers" not in line], text
+        assert not [line for line in printed if "integers" not in line], text
     records = read_annotations(tmp_path / "people.json", folder / "images")
     assert [i.people[0].keypoints.shape for i in records.images.values()] == [(17, 3), (17, 3)]
     for image_id, image in expected.images.items():
@@ -195,16 +197,18 @@ def perfect(annotations: Annotations, image_id: int) -> tuple[np.ndarray, np.nda
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_every_consumer_refuses_it_in_the_same_words(
+def test_every_consumer_refuses_the_file_with_the_same_message(
     kind: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change, message = REFUSED[kind]
     data = well_formed()
     change(data)
     found = outcomes(data, folder, tmp_path, capsys)
-    assert not any(outcome.taken for outcome in found.values()), kind
-    assert len({frozenset(outcome.said) for outcome in found.values()}) == 1, {n: o.said for n, o in found.items()}
-    (line,) = found["train"].said
+    assert not any(outcome.accepted for outcome in found.values()), kind
+    assert len({frozenset(outcome.messages) for outcome in found.values()}) == 1, {
+        n: o.messages for n, o in found.items()
+    }
+    (line,) = found["train"].messages
     assert re.search(message, line), line
     assert len(line) < len(str(tmp_path)) + 400
 
@@ -214,27 +218,28 @@ def test_every_consumer_refuses_it_in_the_same_words(
     [b"", b"{", b"\xff{", b"[1, 2]", b"null", b"[" * 100_000, b'{"images": ' + b"9" * 5000 + b"}", b'"text"'],
     ids=["empty", "brace", "bytes", "list", "null", "nested", "digits", "text"],
 )
-def test_every_consumer_refuses_what_is_no_annotation_file(
+def test_every_consumer_refuses_files_that_are_not_annotation_files(
     content: bytes, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = outcomes(content, folder, tmp_path, capsys)
-    assert not any(outcome.taken for outcome in found.values())
-    assert len({frozenset(outcome.said) for outcome in found.values()}) == 1
-    (line,) = found["train"].said
+    assert not any(outcome.accepted for outcome in found.values())
+    assert len({frozenset(outcome.messages) for outcome in found.values()}) == 1
+    (line,) = found["train"].messages
     assert "not a JSON file" in line or "expected an object with the lists" in line
 
 
-@pytest.mark.parametrize("kind", NOBODY)
-def test_nobody_left_is_never_a_result(
+@pytest.mark.parametrize("kind", NO_PERSON)
+def test_every_consumer_refuses_annotations_without_people(
     kind: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = well_formed()
-    NOBODY[kind](data)
+    NO_PERSON[kind](data)
     for name, outcome in outcomes(data, folder, tmp_path, capsys).items():
-        assert not outcome.taken, name
-        assert any("nobody to learn from" in line or "nobody to evaluate" in line for line in outcome.said), name
+        assert not outcome.accepted, name
+        reasons = ("no person to train on", "no person to evaluate")
+        assert any(reason in line for line in outcome.messages for reason in reasons), name
         if kind in ("another category", "other images"):
-            assert any("nobody" in line and "5 annotations: " in line for line in outcome.said), name
+            assert any("no person" in line and "5 annotations: " in line for line in outcome.messages), name
 
 
 def test_missing_sizes_come_from_the_image_files(
@@ -245,26 +250,27 @@ def test_missing_sizes_come_from_the_image_files(
         image.update(height=value, width=value)
     found = outcomes(data, folder, tmp_path, capsys)
     for name in ("train", "validate", "evaluate", "inspect"):
-        assert found[name].taken, name
-        assert any("2 images: height or width missing, taken from the image file" in line for line in found[name].said)
-    assert not found["oracle"].taken, "it opens no image file"
-    assert any("image 1: expected 'height' and 'width', got nothing" in line for line in found["oracle"].said)
+        assert found[name].accepted, name
+        expected_message = "2 images: height or width missing, taken from the image file"
+        assert any(expected_message in line for line in found[name].messages)
+    assert not found["oracle"].accepted, "oracle evaluation opens no image file"
+    assert any("image 1: expected 'height' and 'width', got nothing" in line for line in found["oracle"].messages)
     record = read_annotations(tmp_path / "people.json", folder / "images").images[1]
     assert (record.height, record.width) == (HEIGHT, WIDTH)
 
 
-def test_file_names_are_asked_for_where_files_are_opened(
+def test_file_names_are_required_only_where_image_files_are_opened(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = well_formed()
     data["images"][0]["file_name"] = None
     found = outcomes(data, folder, tmp_path, capsys)
-    assert [name for name, outcome in found.items() if outcome.taken] == ["oracle"]
-    lines = {line for name, outcome in found.items() if name != "oracle" for line in outcome.said}
+    assert [name for name, outcome in found.items() if outcome.accepted] == ["oracle"]
+    lines = {line for name, outcome in found.items() if name != "oracle" for line in outcome.messages}
     assert lines == {f"{tmp_path / 'people.json'}: image 1.file_name: expected a file name, got nothing"}
 
 
-def test_a_literal_backslash_wins_over_a_separator(folder: Path, tmp_path: Path) -> None:
+def test_a_file_with_a_backslash_in_its_name_takes_precedence(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "a\\b.jpg").write_bytes((folder / "images" / "1.jpg").read_bytes())
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "c.jpg").write_bytes((folder / "images" / "1.jpg").read_bytes())
@@ -272,10 +278,10 @@ def test_a_literal_backslash_wins_over_a_separator(folder: Path, tmp_path: Path)
     data["images"][0]["file_name"], data["images"][1]["file_name"] = "a\\b.jpg", "a\\c.jpg"
     found = annotations_from(data, "people.json", images=tmp_path)
     assert [image.path for image in found.images.values()] == [tmp_path / "a\\b.jpg", tmp_path / "a" / "c.jpg"]
-    assert found.warnings == ("people.json: 1 image: backslashes in file_name, taken as separators of folders",)
+    assert found.warnings == ("people.json: 1 image: backslashes in file_name, taken as folder separators",)
 
 
-def test_crowdpose_has_its_own_area() -> None:
+def test_a_missing_area_of_crowdpose_is_a_fraction_of_the_box() -> None:
     skeleton = sp.load_skeleton("crowdpose14")
     entry = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [5, 5, 2] * 14, "bbox": [0, 0, 10, 20]}
     entry |= {"num_keypoints": 14, "iscrowd": 0, "segmentation": [[0, 0, 10, 0, 10, 10, 0, 10]]}
@@ -284,30 +290,30 @@ def test_crowdpose_has_its_own_area() -> None:
     found = annotations_from(data, "c.json", skeleton)
     assert found.images[1].people[0].area == pytest.approx(0.53 * 200)
     assert found.warnings == (
-        "c.json: 1 annotation: area missing or not positive, worked out as 0.53 x the box's, CrowdPose's rule",
+        "c.json: 1 annotation: area missing or not positive, set to 0.53 x the area of the box, CrowdPose's rule",
     )
     assert annotations_from({**data, "annotations": [{**entry, "area": 70}]}, "c.json", skeleton).warnings == ()
 
 
-def test_an_area_that_can_hardly_be_right_is_said() -> None:
-    """Exports with area 1 for everybody: the file's number is kept, since it may be meant, but it is said."""
+def test_an_implausible_area_is_kept_and_reported() -> None:
+    """Some exports have area 1 for all people. The number is kept, since it may be intended, and reported."""
     data = well_formed()
-    everyone(area=1)(data)
+    all_people(area=1)(data)
     found = annotations_from(data, "a.json")
     assert [p.area for p in found.images[1].people] == [1, 1]
-    assert found.warnings == ("a.json: 3 annotations: area outside 0.01 to 1.5 x the box's, kept as it is",)
+    assert found.warnings == ("a.json: 3 annotations: area outside 0.01 to 1.5 x the area of the box, kept unchanged",)
 
 
-def test_a_person_without_any_area_is_said() -> None:
+def test_labeled_keypoints_without_an_area_are_reported() -> None:
     data = well_formed()
     lone = {"id": 9, "image_id": 1, "category_id": 1, "keypoints": [5, 5, 2] + [0] * 48, "iscrowd": 0}
     data["annotations"] = [{**lone, "num_keypoints": 1}]
     assert annotations_from(data, "a.json").warnings == (
-        "a.json: 1 annotation: labeled keypoints without an area, no prediction can match them",
+        "a.json: 1 annotation: labeled keypoints without an area, so no prediction can match them",
     )
 
 
-def test_box_and_area_of_run_lengths_are_those_of_pycocotools() -> None:
+def test_box_and_area_of_run_lengths_equal_those_of_pycocotools() -> None:
     rng = np.random.default_rng(0)
     for density in (0.0, 0.01, 0.3, 0.9, 1.0):
         mask = (rng.random((13, 9)) < density).astype(np.uint8)
@@ -325,7 +331,7 @@ def test_box_and_area_of_run_lengths_are_those_of_pycocotools() -> None:
             assert found.area == mask.sum()
 
 
-def test_the_file_is_parsed_once_a_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_parses_the_file_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[int] = []
 
     class Counting:
@@ -341,7 +347,7 @@ def test_the_file_is_parsed_once_a_run(folder: Path, tmp_path: Path, monkeypatch
         assert len(parsed) == 1, consumer.__name__
 
 
-def test_the_content_given_is_not_changed() -> None:
+def test_the_parsed_content_is_not_modified() -> None:
     data = well_formed()
     before = copy.deepcopy(data)
     annotations_from(data, "a.json")
@@ -349,7 +355,7 @@ def test_the_content_given_is_not_changed() -> None:
 
 
 @pytest.mark.parametrize("fault", IMAGE_FAULTS)
-def test_every_consumer_names_a_bad_image_in_the_same_words(
+def test_every_consumer_reports_a_bad_image_with_the_same_message(
     fault: Callable[[Data, Path], None], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     images = tmp_path / "images"
@@ -362,24 +368,24 @@ def test_every_consumer_names_a_bad_image_in_the_same_words(
         "evaluate": ["evaluate", folder / "narrow.safetensors", "--images", images, "--annotations", path, "--json"],
         "inspect": ["inspect", path, "--images", images, "--out", tmp_path / "sheet.png", "--size", "64"],
     }
-    said = set()
+    messages = set()
     for arguments in command_line.values():
         capsys.readouterr()
         with pytest.raises(ValueError, match="the command has failed"):
             command(*arguments)
         lines = [line for line in capsys.readouterr().err.splitlines() if str(bad) in line]
-        said |= {line[line.index(str(bad)) :] for line in lines}
+        messages |= {line[line.index(str(bad)) :] for line in lines}
     config = replace(CONFIG, data=str(path), images=str(images))
     opened = open_data(config, sp.COCO, tmp_path, Process(0, 1, torch.device("cpu")))
     for dataset in (opened.samples, opened.preview):
         with pytest.raises(ImageError) as error:
             dataset[0]
-        said.add(str(error.value))
-    (line,) = said
+        messages.add(str(error.value))
+    (line,) = messages
     assert re.search(IMAGE_FAULTS[fault], line), line
 
 
-def test_the_guide_has_the_table_of_rules() -> None:
+def test_the_guide_contains_the_tables_of_the_docstrings() -> None:
     guide = Path(__file__).parents[2] / "docs" / "guides" / "annotations.md"
     if not guide.is_file():
         pytest.skip(f"{guide} is missing: the tests run outside a source tree")
@@ -391,17 +397,17 @@ def test_the_guide_has_the_table_of_rules() -> None:
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:
-    """Every container within ``value`` with each of its keys."""
+    """All pairs (container, key) within ``value``."""
     keys: list[Any] = list(value) if isinstance(value, dict) else []
     keys += list(range(len(value))) if isinstance(value, list) else []
     return [place for key in keys for place in ((value, key), *places(value[key]))]
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_any_damage_gives_records_or_one_line(seed: int) -> None:
-    """Values of wrong kinds at random places: never a traceback, and what is taken can be drawn and evaluated."""
+def test_damaged_files_give_records_or_a_message_of_one_line(seed: int) -> None:
+    """Values of wrong types at random places raise only ValueError, and accepted records can be drawn and evaluated."""
     rng = random.Random(seed)
-    taken = 0
+    accepted = 0
     for _ in range(150):
         data = well_formed()
         for _ in range(rng.choice((1, 1, 2))):
@@ -415,10 +421,10 @@ def test_any_damage_gives_records_or_one_line(seed: int) -> None:
             assert "\n" not in line
             assert len(line) < 600
             continue
-        taken += 1
+        accepted += 1
         for image in found.images.values():
             if image.height:
                 draw_outlines(image.people, np.array([[0.5, 0, 0], [0, 0.5, 0]]), 64, (image.height, image.width))
         results = [r for i in found.images for r in sp.Poses(*perfect(found, i)).to_coco(i, found.category)]
         evaluate_keypoints(found, results)
-    assert taken > 10
+    assert accepted > 10

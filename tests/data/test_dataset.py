@@ -1,4 +1,4 @@
-"""The dataset: who becomes a sample, what the masks cover, and that one affine moves everything alike."""
+"""The dataset: the choice of main people, the masks, and one affine warp for image, masks and keypoints."""
 
 import json
 import re
@@ -50,7 +50,7 @@ PEOPLE = (
 
 @pytest.fixture
 def write_data(tmp_path):
-    """Write an annotation file and its one image; returns the file's path."""
+    """A function that writes an annotation file and its only image, and returns the path of the file."""
 
     def write(people=PEOPLE, image=None, name="a.jpg", **changes):
         image = np.full((HEIGHT, WIDTH, 3), 60, np.uint8) if image is None else image
@@ -72,7 +72,7 @@ def toy_dataset(path, **options):
 
 
 def blob_center(image, near, radius=7):
-    """Centre of mass of the brightness above the ground around ``near``."""
+    """Center of mass of the brightness above the background around ``near``."""
     x, y = np.rint(near).astype(int)
     y0, x0 = max(y - radius, 0), max(x - radius, 0)
     patch = image[y0 : y + radius + 1, x0 : x + radius + 1].max(-1).astype(float)
@@ -82,8 +82,8 @@ def blob_center(image, near, radius=7):
 
 
 @pytest.mark.parametrize("enlarged", [1, 3])
-def test_dots_land_on_the_moved_keypoints(write_data, enlarged):
-    """Image and keypoints share the matrix, also when a large image is decoded at a fraction of its size."""
+def test_image_and_keypoints_are_moved_by_the_same_warp(write_data, enlarged):
+    """Dots in the image stay at their keypoints, also if a large image is decoded at a fraction of its size."""
     image = np.full((HEIGHT * enlarged, WIDTH * enlarged, 3), 60, np.uint8)
     spots = np.array([(100, 60), (80, 100), (120, 101), (104, 130)]) * enlarged
     for spot in spots:
@@ -103,11 +103,11 @@ def test_dots_land_on_the_moved_keypoints(write_data, enlarged):
                 errors.append(blob_center(sample.image, (x, y)) - (x, y))
     assert len(errors) > 20
     assert flips == {False, True}
-    assert np.abs(np.mean(errors, 0)).max() < 0.05, "a systematic offset"  # seen: 0.014
-    assert np.linalg.norm(errors, axis=1).max() < 0.3  # seen: 0.16
+    assert np.abs(np.mean(errors, 0)).max() < 0.05, "a systematic offset"  # measured: 0.014
+    assert np.linalg.norm(errors, axis=1).max() < 0.3  # measured: 0.16
 
 
-def test_same_sample_whatever_the_workers_and_another_each_epoch(write_data):
+def test_samples_depend_on_the_epoch_and_not_on_the_number_of_workers(write_data):
     dataset = toy_dataset(write_data())
 
     def run(workers):
@@ -136,11 +136,11 @@ def test_flip_mirrors_the_sample_and_swaps_left_and_right(write_data):
         mirrored.keypoints[:, [0, 2, 1, 3], 0][:, :3], 127 - plain.keypoints[:, :3, 0], atol=1e-3
     )
     assert mirrored.keypoints[0, :, 2].tolist() == [2, 2, 1, 0]
-    assert mirrored.keypoints[0, 3].tolist() == [0, 0, 0], "what is not labeled stays (0, 0, 0)"
+    assert mirrored.keypoints[0, 3].tolist() == [0, 0, 0], "an unlabeled keypoint stays (0, 0, 0)"
     assert np.abs(mirrored.person_mask[:, ::-1].astype(int) - plain.person_mask).max() <= 64
 
 
-def test_main_person_comes_to_the_centre_at_its_share(write_data):
+def test_the_main_person_is_centered_and_has_the_configured_size(write_data):
     config = AugmentConfig.none("person")
     box = PEOPLE[0]["bbox"]
     transform = draw_transform(config, np.random.default_rng(0), box, 128, 0.6 * 128)
@@ -150,7 +150,7 @@ def test_main_person_comes_to_the_centre_at_its_share(write_data):
     assert moved[1, 1] - moved[0, 1] == pytest.approx(0.6 * 128)
 
 
-def test_whole_image_fits_without_augmentation(write_data):
+def test_a_whole_image_without_augmentation_is_unchanged(write_data):
     image = np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8)
     path = write_data(image=image)
     dataset = toy_dataset(path, augment=AugmentConfig.none())
@@ -161,7 +161,7 @@ def test_whole_image_fits_without_augmentation(write_data):
     assert len(sample.keypoints) == 2
 
 
-def test_border_keeps_its_colour_under_jitter(write_data):
+def test_jitter_does_not_change_the_border_color(write_data):
     dataset = toy_dataset(write_data(), augment=AugmentConfig.none(jitter=0.5))
     image = dataset[0].image
     assert image[-1, -1].tolist() == [124, 127, 127]
@@ -169,7 +169,7 @@ def test_border_keeps_its_colour_under_jitter(write_data):
 
 
 @pytest.mark.parametrize("shape", [(144, 256), (256, 144)])
-def test_whole_images_lie_where_the_predictor_puts_them(write_data, shape):
+def test_whole_images_are_placed_as_in_the_predictor(write_data, shape):
     image = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
     dataset = toy_dataset(write_data(image=image), augment=AugmentConfig.none())
     sample, record = dataset[0], dataset.records[0]
@@ -180,11 +180,11 @@ def test_whole_images_lie_where_the_predictor_puts_them(write_data, shape):
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def test_main_people_follow_the_rule(write_data):
+def test_main_people_are_labeled_large_and_apart(write_data):
     full = [(5, 5, 2)] * 4
     people = [
         person(1, full, (0, 0, 100, 100)),
-        person(2, full, (0, 29, 100, 100)),  # 0.29 of the first one's size away
+        person(2, full, (0, 29, 100, 100)),  # at a distance of 0.29 of the first box side
         person(3, full, (0, 31, 100, 100)),
         person(4, full, (400, 400, 31, 33)),  # 1023 square pixels
         person(5, full, (500, 400, 32, 32)),
@@ -198,7 +198,7 @@ def test_main_people_follow_the_rule(write_data):
 
 
 def run_lengths(mask, compressed):
-    """``mask`` as the two kinds of COCO run-length encoding."""
+    """``mask`` in one of the two forms of COCO run-length encoding."""
     if compressed:
         encoded = coco_mask.encode(np.asfortranarray(mask))
         return {"size": encoded["size"], "counts": encoded["counts"].decode()}
@@ -207,7 +207,7 @@ def run_lengths(mask, compressed):
     return {"size": list(mask.shape), "counts": np.diff([0, *edges, flat.size]).tolist()}
 
 
-def test_masks_cover_people_and_hide_crowds_and_the_unlabeled(write_data):
+def test_the_person_mask_covers_all_people_and_the_loss_mask_excludes_ignored_ones(write_data):
     nothing = [(0, 0, 0)] * 4
     crowds = np.zeros((2, 200, 200), np.uint8)
     crowds[0, :40, 80:120] = crowds[1, :40, 160:] = 1
@@ -216,7 +216,7 @@ def test_masks_cover_people_and_hide_crowds_and_the_unlabeled(write_data):
         person(2, nothing, (80, 0, 40, 40), iscrowd=1, segmentation=run_lengths(crowds[0], True)),
         person(3, nothing, (160, 0, 40, 40), iscrowd=1, segmentation=run_lengths(crowds[1], False)),
         person(4, nothing, (0, 80, 40, 40), segmentation=[[0, 80, 40, 80, 40, 120, 0, 120]]),
-        person(5, [], (80, 80, 40, 40)),  # no outline: the box
+        person(5, [], (80, 80, 40, 40)),  # without segmentation, the box is the outline
     ]
     sample = toy_dataset(write_data(people, np.zeros((200, 200, 3), np.uint8)), augment=AugmentConfig.none(), size=200)[
         0
@@ -227,7 +227,7 @@ def test_masks_cover_people_and_hide_crowds_and_the_unlabeled(write_data):
         covered[y : y + 10, x : x + 10] = 255
     hidden[covered > 0] = 255
     hidden[:10, :10] = 0
-    inner = np.ones((50, 50), bool)  # polygon edges may paint a cell's rim
+    inner = np.ones((50, 50), bool)  # polygon edges may cover a part of neighboring cells
     inner[::10], inner[:, ::10] = False, False
     assert np.array_equal(sample.person_mask[inner], covered[inner])
     assert np.array_equal(sample.loss_mask[inner], 255 - hidden[inner])
@@ -235,8 +235,8 @@ def test_masks_cover_people_and_hide_crowds_and_the_unlabeled(write_data):
     assert len(sample.keypoints) == 1
 
 
-def test_polygons_and_run_lengths_cover_the_same():
-    """On real outlines, at the image's own size and moved; a shift of one pixel would cost more."""
+def test_polygons_and_run_lengths_give_the_same_mask():
+    """With outlines of real people, scaled, rotated and shifted; an error of one pixel would exceed the tolerance."""
     data = shared("data/person_keypoints_val2017_a.json")
     records = list(read_annotations(data).images.values())[:40]
     differing = union = 0
@@ -255,15 +255,15 @@ def test_polygons_and_run_lengths_cover_the_same():
     assert differing / union < 0.03
 
 
-def test_person_mask_is_eroded_as_the_released_code_does():
-    """Channel 48 of its targets, from the fractional mask that it was given."""
+def test_the_person_mask_is_eroded_as_in_the_released_code():
+    """Compare with channel 48 of targets that the released code made from the same fractional mask."""
     for path in sorted(shared("golden").glob("targets_*.npz")):
         case = np.load(path)
         mask = torch.from_numpy(case["mask_all"].astype(np.float32))[None, None]
         np.testing.assert_allclose(erode(mask)[0, 0].numpy(), case["heatmaps"][48], atol=1e-6, err_msg=path.name)
 
 
-def test_batch_is_padded_and_rendered(write_data, tmp_path):
+def test_collate_pads_people_and_make_targets_renders_the_batch(write_data, tmp_path):
     both = toy_dataset(write_data(), augment=AugmentConfig.none())[0]
     one = both._replace(keypoints=both.keypoints[:1], image_id=9)
     batch = collate([one, both])
@@ -286,14 +286,14 @@ def test_batch_is_padded_and_rendered(write_data, tmp_path):
     assert mask.min() == 1
 
 
-def test_contact_sheet_shows_a_row_for_each_sample(write_data, tmp_path):
+def test_the_contact_sheet_has_one_row_per_sample(write_data, tmp_path):
     picture = inspect_data(toy_dataset(write_data()), tmp_path / "sheet.png", count=5, panel=64)
     image = cv2.imread(str(picture))
     assert image.shape == (24 + 2 * 64, 4 * 64, 3)
     assert image[24:, 64:128].std() > 0
 
 
-def test_cached_and_reduced_images_give_nearly_the_same_sample(write_data):
+def test_cached_and_reduced_images_give_almost_the_same_sample(write_data):
     image = cv2.resize(np.random.default_rng(0).integers(0, 255, (10, 15, 3), np.uint8), (1201, 803))
     scaled = [person(1, [(400, 300, 2)] * 4, (100, 100, 600, 600))]
     path = write_data(scaled, image)
@@ -305,9 +305,9 @@ def test_cached_and_reduced_images_give_nearly_the_same_sample(write_data):
         assert np.abs(difference).mean() < 2
 
 
-def test_colour_images_of_other_kinds_are_read(write_data, tmp_path):
+def test_grayscale_transparent_and_16_bit_images_are_read(write_data, tmp_path):
     for name, image in (
-        ("grey.png", np.full((HEIGHT, WIDTH), 90, np.uint8)),
+        ("gray.png", np.full((HEIGHT, WIDTH), 90, np.uint8)),
         ("alpha.png", np.full((HEIGHT, WIDTH, 4), 90, np.uint8)),
         ("deep.png", np.full((HEIGHT, WIDTH, 3), 90 * 257, np.uint16)),
     ):
@@ -327,7 +327,7 @@ def test_real_photos_become_samples():
     np.testing.assert_allclose(neck[both, :2], (right + left)[both, :2] / 2, atol=1e-3)
 
 
-def test_data_is_found_in_the_usual_places(tmp_path):
+def test_find_data_finds_images_beside_the_annotations(tmp_path):
     for folder in ("annotations", "train2017", "synth/images"):
         (tmp_path / folder).mkdir(parents=True)
     coco = tmp_path / "annotations" / "person_keypoints_train2017.json"
@@ -339,7 +339,7 @@ def test_data_is_found_in_the_usual_places(tmp_path):
     assert find_data(synth, tmp_path) == (synth, tmp_path)
 
 
-def test_unreadable_images_are_named(write_data):
+def test_the_error_for_an_unreadable_image_names_it(write_data):
     path = write_data()
     image = path.with_name("a.jpg")
     whole = image.read_bytes()
@@ -364,8 +364,8 @@ def test_unreadable_images_are_named(write_data):
     ("changes", "message"),
     [
         ({"images": None}, "it has no list 'images'"),
-        ({"annotations": []}, "nobody to learn from in 1 images"),
-        ({"categories": []}, "expected one called 'person' or one alone with keypoints, got []"),
+        ({"annotations": []}, "no person to train on in 1 images"),
+        ({"categories": []}, "expected one category named 'person' or only one with keypoints, got []"),
         (
             {"categories": [{"id": 7, "name": "person", "keypoints": ["a", "b"]}]},
             "expected the keypoints of skeleton 'toy', tip, left, right, tail, got a, b",
@@ -377,19 +377,19 @@ def test_unreadable_images_are_named(write_data):
         ),
         (
             {"annotations": [{**PEOPLE[0], "image_id": 5}]},
-            "nobody to learn from in 1 images; 1 annotation: image_id of",
+            "no person to train on in 1 images; 1 annotation: image_id of",
         ),
         ({"annotations": [{**PEOPLE[0], "bbox": [1, 2]}]}, "annotation 1.bbox: expected x, y, width, height"),
         ({"images": [{"id": 1, "file_name": "none.jpg"}]}, "image 1: expected 'height'"),
     ],
 )
-def test_wrong_annotations_are_named(write_data, changes, message):
+def test_the_error_for_invalid_annotations_names_the_file(write_data, changes, message):
     path = write_data(**changes)
     with pytest.raises(ValueError, match=f"{re.escape(str(path))}.*{re.escape(message)}"):
         toy_dataset(path)
 
 
-def test_missing_and_broken_annotation_files_are_named(tmp_path):
+def test_the_error_for_a_missing_or_invalid_file_names_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path / "no.json"))):
         COCODataset(tmp_path / "no.json")
     with pytest.raises(FileNotFoundError, match=r"expected annotations\.json or person_keypoints\.json"):
@@ -399,19 +399,19 @@ def test_missing_and_broken_annotation_files_are_named(tmp_path):
         COCODataset(tmp_path)
 
 
-def test_mask_of_another_size_is_refused(write_data):
+def test_a_mask_of_another_size_is_refused(write_data):
     people = [*PEOPLE, person(3, [], (0, 0, 9, 9), iscrowd=1, segmentation={"size": [5, 5], "counts": [25]})]
     path = write_data(people)
     with pytest.raises(ValueError, match=r"toy.json: annotation 3.segmentation: expected a mask of the image's size"):
         toy_dataset(path)[0]
 
 
-def test_settings_are_checked():
+def test_invalid_augmentation_settings_are_rejected():
     for bad in ({"frame": "crop"}, {"scale": (1.3, 0.7)}, {"flip": 1.5}, {"border": (0, 0, 256)}, {"jitter": -1}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             AugmentConfig(**bad)
 
 
-def test_input_off_the_image_is_all_border():
+def test_a_sample_outside_the_image_has_the_border_color():
     transform = draw_transform(AugmentConfig.none("person"), np.random.default_rng(0), (5000, 0, 50, 50), 64, 40)
     assert (warp_image(np.zeros((40, 40, 3), np.uint8), transform, 64, (1, 2, 3)) == (1, 2, 3)).all()

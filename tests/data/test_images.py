@@ -1,4 +1,4 @@
-"""Reading images: every kind of file, array and tensor becomes the same bytes, and what cannot be read is named."""
+"""Reading images: all kinds of files, arrays and tensors give the same pixels, and errors name the file or argument."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ from simplepose.skeleton.skeleton import COCO
 
 RNG = np.random.default_rng(5)
 COLORS = RNG.integers(0, 256, (9, 14, 3), dtype=np.uint8)
-"""An image that is not symmetric in any way, BGR."""
+"""A BGR image without any symmetry."""
 
 
 def as_pil(bgr: np.ndarray) -> PIL.Image.Image:
     return PIL.Image.fromarray(np.ascontiguousarray(bgr[..., ::-1]))
 
 
-def test_photos_have_the_bytes_that_opencv_reads() -> None:
+def test_photos_have_the_same_pixels_as_with_opencv() -> None:
     for path in list_images(shared("data/photos"))[:3]:
         assert np.array_equal(read_image(path), cv2.imread(str(path)))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(orientation: int, tmp_path: Path) -> None:
-    """What a camera stores turned or mirrored comes out as the eye saw it; OpenCV's own reader confirms it."""
+    """Images stored rotated or mirrored are returned upright, equal to the result of OpenCV's reader."""
     exif = PIL.Image.Exif()
     exif[0x0112] = orientation
     as_pil(COLORS).save(tmp_path / "a.png", exif=exif)
@@ -60,7 +60,7 @@ def test_exif_orientation_is_applied(orientation: int, tmp_path: Path) -> None:
     assert np.array_equal(as_image(PIL.Image.open(tmp_path / "a.png")), read_image(tmp_path / "a.png"))
 
 
-def test_kinds_of_files(tmp_path: Path) -> None:
+def test_file_formats_and_color_modes_are_converted_to_bgr(tmp_path: Path) -> None:
     gray = COLORS[..., 0]
     deep = gray.astype(np.uint16) * 257
     rgb = as_pil(COLORS)
@@ -90,7 +90,7 @@ def test_kinds_of_files(tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / "deep_rgb.png"), COLORS)
 
 
-def test_transparency_is_put_on_white(tmp_path: Path) -> None:
+def test_transparent_pixels_are_blended_with_white(tmp_path: Path) -> None:
     alpha = np.array([[[0], [255]], [[51], [204]]], np.uint8)
     color = np.full((2, 2, 3), 100, np.uint8)
     expected = np.array([[255, 100], [224, 131]], np.uint8)
@@ -105,7 +105,7 @@ def test_transparency_is_put_on_white(tmp_path: Path) -> None:
     assert read_image(tmp_path / "p.png").tolist() == [[[255, 255, 255], [30, 20, 10]]]
 
 
-def test_twenty_megapixels(tmp_path: Path) -> None:
+def test_an_image_of_20_megapixels_is_read(tmp_path: Path) -> None:
     large = np.zeros((3900, 5200, 3), np.uint8)
     large[1000:, :700] = 200
     write_image(tmp_path / "large.jpg", large)
@@ -114,7 +114,7 @@ def test_twenty_megapixels(tmp_path: Path) -> None:
     assert found[3000, 100, 0] > 190
 
 
-def test_arrays_and_tensors() -> None:
+def test_arrays_and_tensors_are_converted_to_bgr() -> None:
     tensor = torch.from_numpy(COLORS)
     gray = COLORS[..., :1].repeat(3, 2)
     deep = COLORS.astype(np.uint16) * 257
@@ -122,7 +122,7 @@ def test_arrays_and_tensors() -> None:
         (COLORS, COLORS), (COLORS[..., 0], gray), (COLORS[..., :1], gray), (deep, COLORS),
         (tensor, COLORS), (tensor.permute(2, 0, 1), COLORS), (tensor[..., 0], gray), (tensor[None, ..., 0], gray),
         (as_pil(COLORS), COLORS), (COLORS[:, ::-1], COLORS[:, ::-1]), (COLORS[:1, :1], COLORS[:1, :1]),
-        (tensor[:3, :3], COLORS[:3, :3].transpose(1, 2, 0)),  # both could be channels: the first are
+        (tensor[:3, :3], COLORS[:3, :3].transpose(1, 2, 0)),  # ambiguous: the first axis counts as the channels
     ]  # fmt: skip
     for value, expected in cases:
         found = as_image(value)
@@ -146,12 +146,12 @@ def test_arrays_and_tensors() -> None:
     ],
     ids=str,
 )
-def test_what_is_no_image(value: object, error: type[Exception], message: str) -> None:
+def test_arguments_that_are_not_images_are_rejected(value: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         as_image(value)
 
 
-def test_unreadable_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_an_unreadable_file_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = io.BytesIO()
     as_pil(np.kron(COLORS, np.ones((20, 20, 1), np.uint8))).save(whole, "JPEG")
     png = io.BytesIO()
@@ -176,7 +176,7 @@ def test_unreadable_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         read_image(tmp_path / "large.png")
 
 
-def test_folders_and_patterns(tmp_path: Path) -> None:
+def test_folders_and_patterns_give_sorted_paths(tmp_path: Path) -> None:
     for name in ("10.jpg", "9.JPG", "b/1.png", "note.txt", "empty/note.txt", "odd[1].png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
@@ -192,7 +192,7 @@ def test_folders_and_patterns(tmp_path: Path) -> None:
         list_images(f"{tmp_path}/*.gif")
 
 
-def test_writing(tmp_path: Path) -> None:
+def test_a_file_with_an_unknown_suffix_is_not_written(tmp_path: Path) -> None:
     write_image(tmp_path / "a.PNG", COLORS)
     assert np.array_equal(read_image(tmp_path / "a.PNG"), COLORS)
     for name in ("a.txt", "a"):
@@ -215,7 +215,7 @@ def one_person(folder: Path, name: str, height: int, width: int) -> Path:
 
 
 def trained(folder: Path, name: str, height: int, width: int) -> np.ndarray:
-    """The pixels of an image as training has them, whole and without augmentation."""
+    """The pixels of an image that training reads, at full size and without augmentation."""
     path = one_person(folder, name, height, width)
     side = -(-max(height, width) // 4) * 4
     dataset = COCODataset(path, folder, size=side, augment=AugmentConfig.none())
@@ -268,8 +268,8 @@ def test_training_and_prediction_get_the_same_pixels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_orientation_and_annotated_size_decide_together(orientation: int, tmp_path: Path) -> None:
-    """Annotated as stored, 24 x 40: the stored pixels; annotated upright, 40 x 24: the upright ones."""
+def test_the_annotated_size_decides_whether_the_orientation_is_applied(orientation: int, tmp_path: Path) -> None:
+    """With the annotated size 24 x 40 the stored pixels are read, with 40 x 24 the upright ones."""
     rgb = PIL.Image.fromarray(RNG.integers(0, 255, (24, 40, 3), np.uint8))
     for name in ("a.jpg", "a.png"):
         rgb.save(tmp_path / name, exif=exif(orientation))
@@ -282,15 +282,15 @@ def test_orientation_and_annotated_size_decide_together(orientation: int, tmp_pa
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("reduced", [2, 4, 8])
-def test_reduced_images_are_the_mean_of_the_full_ones(orientation: int, reduced: int, tmp_path: Path) -> None:
-    """Turned or not: pixel i is the mean of the pixels from reduced * i on."""
+def test_reduced_images_are_means_of_the_full_images(orientation: int, reduced: int, tmp_path: Path) -> None:
+    """Pixel i is the mean of ``reduced`` pixels from reduced * i on, with and without rotation."""
     smooth = cv2.resize(RNG.integers(0, 255, (4, 5, 3), np.uint8), (75, 61), interpolation=cv2.INTER_CUBIC)
     PIL.Image.fromarray(smooth).save(tmp_path / "a.jpg", quality=97, subsampling=0, exif=exif(orientation))
     full, small = read_image(tmp_path / "a.jpg"), read_image(tmp_path / "a.jpg", reduced=reduced)
     if orientation == 1:
         assert small.shape[:2] == (-(-61 // reduced), -(-75 // reduced))
     else:
-        assert small.shape == full.shape, "sides that are no multiple begin with less than a full mean"
+        assert small.shape == full.shape, "read at full size, since the sides are not multiples of ``reduced``"
         return
     rows, columns = 61 // reduced * reduced, 75 // reduced * reduced
     means = full[:rows, :columns].reshape(rows // reduced, reduced, columns // reduced, reduced, 3).mean((1, 3))
@@ -303,7 +303,7 @@ def test_reduced_images_are_the_mean_of_the_full_ones(orientation: int, reduced:
 
 
 @pytest.mark.parametrize("size", [(40, 24), (24, 41), (12, 20), (1, 1)])
-def test_another_size_is_refused_in_the_same_words(size: tuple[int, int], tmp_path: Path) -> None:
+def test_all_readers_refuse_another_size_with_the_same_message(size: tuple[int, int], tmp_path: Path) -> None:
     PIL.Image.fromarray(RNG.integers(0, 255, (24, 40, 3), np.uint8)).save(tmp_path / "a.jpg")
     message = f"a.jpg: expected {size[0]} x {size[1]} pixels (height x width) as annotated, got 24 x 40"
     path = one_person(tmp_path, "a.jpg", *size)
@@ -320,14 +320,14 @@ def test_another_size_is_refused_in_the_same_words(size: tuple[int, int], tmp_pa
         assert str(error.value) == f"{tmp_path}/{message}"
 
 
-def test_training_and_prediction_refuse_files_in_the_same_words(tmp_path: Path) -> None:
+def test_training_and_prediction_refuse_files_with_the_same_message(tmp_path: Path) -> None:
     whole, png = io.BytesIO(), io.BytesIO()
     picture = PIL.Image.fromarray(RNG.integers(0, 255, (64, 96, 3), np.uint8))
     picture.save(whole, "JPEG")
     picture.save(png, "PNG")
     contents = {
         "empty.jpg": b"",
-        "text.jpg": b"no image",
+        "text.jpg": b"not an image",
         "half.jpg": whole.getvalue()[: len(whole.getvalue()) // 2],
         "head.jpg": whole.getvalue()[:150],
         "half.png": png.getvalue()[: len(png.getvalue()) // 2],
@@ -361,14 +361,14 @@ def test_hidden_and_other_files_are_left_out_and_counted(tmp_path: Path) -> None
     assert found.left_out[0].startswith(f"{tmp_path}: {10 - len(readable)} files left out: ")
     for kind in ("2 .txt", "2 hidden", "1 without a suffix"):
         assert kind in found.left_out[0]
-    assert find_images([tmp_path, tmp_path]).left_out == found.left_out, "said once"
+    assert find_images([tmp_path, tmp_path]).left_out == found.left_out, "a folder is reported once"
     assert find_images(tmp_path / "a.jpg").left_out == ()
     (tmp_path / "within" / "._b.png").touch()
     with pytest.raises(ImageError, match="within: the folder holds no images; 1 file left out: 1 hidden"):
         find_images(tmp_path / "within")
 
 
-def test_formats_that_pillow_lacks_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_formats_that_pillow_cannot_read_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.jpg", "b.avif", "c.webp"):
         (tmp_path / name).touch()
     monkeypatch.setattr(PIL.features, "check", lambda feature: feature == "jpg_2000")
@@ -381,8 +381,8 @@ def test_formats_that_pillow_lacks_are_left_out(tmp_path: Path, monkeypatch: pyt
     assert found.left_out == (f"{tmp_path}: 2 files left out: 1 .avif, 1 .webp",)
 
 
-def test_opencv_and_pillow_decode_a_jpeg_alike(tmp_path: Path) -> None:
-    """Whole JPEGs are decoded by OpenCV; without an end Pillow decodes them: no pixel may tell."""
+def test_opencv_and_pillow_decode_a_jpeg_to_the_same_pixels(tmp_path: Path) -> None:
+    """OpenCV decodes complete JPEGs, and Pillow those without an end marker."""
     for name in write_kinds(tmp_path):
         if not name.endswith(".jpg") or name in ("cmyk.jpg", "trailing.jpg"):
             continue
@@ -393,8 +393,8 @@ def test_opencv_and_pillow_decode_a_jpeg_alike(tmp_path: Path) -> None:
             assert np.array_equal(images._from_pil(image), read_image(tmp_path / name)), name
 
 
-def test_the_end_of_a_jpeg_is_found(tmp_path: Path) -> None:
-    """Not that of a thumbnail in its header, and whatever comes behind it; no bytes make it fail."""
+def test_the_end_marker_of_a_jpeg_is_found(tmp_path: Path) -> None:
+    """The end marker of a thumbnail does not count, other bytes may follow, and damaged files raise only ImageError."""
     thumbnail, whole = io.BytesIO(), io.BytesIO()
     picture = PIL.Image.fromarray(RNG.integers(0, 255, (64, 96, 3), np.uint8))
     picture.resize((16, 12)).save(thumbnail, "JPEG")
@@ -411,7 +411,7 @@ def test_the_end_of_a_jpeg_is_found(tmp_path: Path) -> None:
         damaged[rng.integers(0, len(data), 20)] = rng.integers(0, 256, 20)
         (tmp_path / "damaged.jpg").write_bytes(damaged.tobytes())
         for reduced in (1, 2):
-            with contextlib.suppress(ImageError):  # any other error is none of a damaged file
+            with contextlib.suppress(ImageError):  # other exceptions fail the test
                 assert read_image(tmp_path / "damaged.jpg", reduced=reduced).ndim == 3
     with pytest.raises(ValueError, match="reduced: expected one of 1, 2, 4, 8, got 3"):
         read_image(tmp_path / "damaged.jpg", reduced=3)

@@ -43,7 +43,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-# The same bytes for a seed
+# Determinism
 
 
 def test_scene_depends_on_seed_and_index_only():
@@ -64,7 +64,7 @@ def test_bytes_do_not_depend_on_the_number_of_workers(dataset: Path, tmp_path: P
     assert ours == theirs
 
 
-def test_file_is_the_image_of_the_scene(dataset: Path):
+def test_the_image_file_contains_the_image_of_the_scene(dataset: Path):
     cv2 = pytest.importorskip("cv2")
     scene = render_scene(5, 0, SMALL)
     data = json.loads((dataset / "annotations.json").read_text())
@@ -102,11 +102,11 @@ def test_perfect_detections_have_ap_1(dataset: Path):
     evaluation = pytest.importorskip("pycocotools.cocoeval")
     labeled = [a for a in coco.loadAnns(coco.getAnnIds()) if a["num_keypoints"]]
     results = [{k: a[k] for k in ("image_id", "category_id", "keypoints")} | {"score": 0.9} for a in labeled]
-    judge = evaluation.COCOeval(coco, coco.loadRes(results), "keypoints")
-    judge.evaluate()
-    judge.accumulate()
-    judge.summarize()
-    assert judge.stats[0] == pytest.approx(1.0)
+    evaluator = evaluation.COCOeval(coco, coco.loadRes(results), "keypoints")
+    evaluator.evaluate()
+    evaluator.accumulate()
+    evaluator.summarize()
+    assert evaluator.stats[0] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("first", [False, True])
@@ -116,7 +116,7 @@ def test_run_lengths_decode_to_the_mask(first: bool):
     np.testing.assert_array_equal(decode(encode_rle(mask)), mask)
 
 
-# Labels are true
+# Correct labels
 
 
 def test_annotations_are_within_the_image(scenes: list[Scene]):
@@ -148,7 +148,7 @@ def test_keypoints_off_the_image_are_unlabeled_and_hidden_ones_are_labeled_with_
                 missing += int((~inside).sum())
                 hidden += inside & (visibility < 2)
                 labeled += visibility == 1
-    assert missing > 50  # borders do cut people
+    assert missing > 50  # image borders cut people
     for group in (slice(0, 5), slice(5, 7), slice(7, 9), slice(9, 11), slice(11, 13), slice(13, 17)):
         spread = 4 * np.sqrt(0.25 / hidden[group].sum())
         assert abs(labeled[group].sum() / hidden[group].sum() - HIDDEN_LABEL_PROBABILITY[group].mean()) < spread
@@ -183,7 +183,7 @@ def test_masks_of_people_do_not_overlap(scenes: list[Scene]):
         assert np.sum([decode(a["segmentation"]) for a in scene.annotations], axis=0).max() == 1
 
 
-def test_the_yaw_determines_the_side_of_the_left_shoulder(scenes: list[Scene]):
+def test_the_yaw_determines_the_image_side_of_the_left_shoulder(scenes: list[Scene]):
     left, right = NAMES.index("left_shoulder"), NAMES.index("right_shoulder")
     agree = []
     for person in itertools.chain.from_iterable(scene.people for scene in scenes):
@@ -194,14 +194,14 @@ def test_the_yaw_determines_the_side_of_the_left_shoulder(scenes: list[Scene]):
     assert np.mean(agree) > 0.98  # a twisted spine may turn the shoulders back
 
 
-# Bodies are human
+# Body proportions
 
 
-def test_bodies_are_as_thick_as_annotated_people(scenes: list[Scene]):
-    """OKS scales with the area, so thin bodies would make it too strict.
+def test_bodies_have_the_relative_mask_areas_of_annotated_people(scenes: list[Scene]):
+    """OKS tolerances grow with the area, so evaluation on thin bodies would be too strict.
 
-    Mask area over box area of the 417 people with 10 keypoints or more in 255 images of COCO val2017: quartiles 0.432,
-    0.522 and 0.597.
+    Reference: mask area over box area of the 417 people with 10 keypoints or more in 255 images of COCO val2017:
+    quartiles 0.432, 0.522 and 0.597.
     """
     ratios = [
         annotation["area"] / (annotation["bbox"][2] * annotation["bbox"][3])
@@ -215,7 +215,7 @@ def test_bodies_are_as_thick_as_annotated_people(scenes: list[Scene]):
     assert high == pytest.approx(0.597, abs=0.06)
 
 
-def test_sizes_are_within_the_settings():
+def test_image_and_person_sizes_are_within_the_settings():
     config = SynthConfig(size=(160, 240), people=(1, 6), person_size=(50.0, 90.0))
     for index in range(8):
         scene = render_scene(1, index, config)
@@ -297,7 +297,7 @@ def test_an_error_removes_the_written_files(tmp_path: Path, monkeypatch: pytest.
         write_dataset(tmp_path / "out", 4, 1, SMALL, progress=False)
     assert not any((tmp_path / "out").iterdir())
     monkeypatch.undo()
-    write_dataset(tmp_path / "out", 1, 1, SMALL, progress=False)  # the empty folder is taken
+    write_dataset(tmp_path / "out", 1, 1, SMALL, progress=False)  # the empty folder is accepted
 
 
 def test_progress_is_plain_lines_without_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -1,4 +1,4 @@
-"""Synthetic bodies: joint limits, surfaces at their exact depth, and left and right as seen by the camera."""
+"""Synthetic bodies: joint limits, surfaces at their exact depth, and left and right in the image."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_left_is_on_the_right_of_the_image_for_people_who_face_the_camera(number
 
 @pytest.mark.parametrize("number", range(4))
 def test_visibility_from_the_front_the_back_and_the_side(number: int):
-    body = {"shoulder", "elbow", "wrist", "knee", "ankle"}  # the arm hangs before the hip
+    body = {"shoulder", "elbow", "wrist", "knee", "ankle"}  # without the hip, which the hanging arm may hide
     for yaw, seen, unseen in (
         (0, {"nose", "left_eye", "right_eye"}, set()),
         (180, set(), {"nose", "left_eye", "right_eye"}),
@@ -61,7 +61,7 @@ def test_visibility_from_the_front_the_back_and_the_side(number: int):
 
 
 def test_faces_are_drawn_in_front_and_hair_behind():
-    """The skull's middle has the color of skin from the front and of hair from behind."""
+    """The middle of the skull has the skin color from the front and the hair color from behind."""
     person, _ = standing(0, 1)
     face = person.look.face
     for yaw, expected in ((0, face.skin), (180, face.crown)):
@@ -121,7 +121,7 @@ def test_depth_of_a_ball_and_a_rod_is_exact():
     surfaces = SurfaceList()
     surfaces.ball("torso", "top", np.array([0.0, 0.0, 0.0]), 20.3)
     surfaces.rod("torso", "top", (np.array([40.0, 25.4, 3.0]), np.array([40.0, -25.4, 3.0])), (8.3, 8.3), np.eye(3))
-    camera = Camera(np.eye(3), 1e9, 1.0, (50.0, 50.0))  # so far away that nothing is foreshortened
+    camera = Camera(np.eye(3), 1e9, 1.0, (50.0, 50.0))  # a distant camera: no perspective distortion
     layer = rasterize(place(surfaces.pack(), camera), 100, 100)
     assert layer is not None
     depth, surface = np.full((100, 100), BEHIND), np.full((100, 100), -1)

@@ -1,4 +1,4 @@
-"""COCO files and the evaluation: perfect poses, poses moved by a known distance, and broken files."""
+"""COCO evaluation: perfect poses, poses shifted by a known distance, and invalid files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIGMAS = np.array(sp.COCO.sigmas)
 
 
 def one_person(area: float = 10_000.0, shift: float = 0.0, **changes: object) -> tuple[Annotations, list[dict]]:
-    """A person with 17 labeled keypoints, and the same person found ``shift`` pixels to the right.
+    """A person with 17 labeled keypoints, and a result with the same person ``shift`` pixels to the right.
 
     ``changes`` replace lists of the annotation file.
     """
@@ -51,8 +51,8 @@ def test_shifted_poses_have_the_ap_of_their_oks():
     assert coco.evaluate_keypoints(annotations, results)["AP"] == pytest.approx((oks >= thresholds).mean())
 
 
-def test_annotations_need_no_more_than_keypoints():
-    """What else pycocotools wants is filled in; other categories may have keypoints of their own."""
+def test_annotations_with_keypoints_alone_can_be_evaluated():
+    """The other fields that pycocotools needs are computed; other categories may have other keypoints."""
     person = {"id": 1, "name": "person", "keypoints": list(sp.COCO.dataset_keypoints)}
     hand = {"id": 8, "image_id": 1, "category_id": 2, "keypoints": [1, 1, 2] * 21}
     categories = [person, {"id": 2, "name": "hand", "keypoints": ["point"] * 21}]
@@ -62,15 +62,15 @@ def test_annotations_need_no_more_than_keypoints():
     assert coco.evaluate_keypoints(found, results)["AP"] == pytest.approx(1.0)
 
 
-def test_pycocotools_gets_a_complete_data_set(monkeypatch):
-    """Every field that it reads, of the type that it expects, whatever the file left out."""
+def test_pycocotools_gets_a_complete_data_set():
+    """The data set has every field that pycocotools reads, also if the file lacks it, and of the expected type."""
     crowd = {"image_id": 1, "iscrowd": 1, "segmentation": {"size": [200, 200], "counts": [0, 400, 39600]}}
     found, results = one_person(annotations=[entry(id=0, area=None), {"image_id": "1"}, crowd])
     people = coco._dataset(found)["annotations"]
     kinds = {"id": int, "image_id": int, "category_id": int, "keypoints": list, "num_keypoints": int, "bbox": list}
     for number, person in enumerate(people, 1):
         assert {name: type(value) for name, value in person.items()} == {**kinds, "area": float, "iscrowd": int}
-        assert person["id"] == number, "to pycocotools a person with the id 0 was not found"
+        assert person["id"] == number, "pycocotools counts a person with id 0 as missed"
         assert len(person["keypoints"]) == 51
         assert len(person["bbox"]) == 4
     assert [p["iscrowd"] for p in people] == [0, 0, 1]
@@ -88,10 +88,10 @@ def test_pycocotools_gets_a_complete_data_set(monkeypatch):
         ({"area": None}, 80 * 112.0),  # the box around the keypoints
     ],
 )
-def test_the_area_that_was_worked_out_is_that_of_the_oks(fields, area):
+def test_the_oks_uses_the_computed_area(fields, area):
     annotations, _ = one_person(annotations=[entry(**fields)])
     found = []
-    for factor in np.linspace(0.2, 2.0, 10):  # from an AP of 1 to one of 0
+    for factor in np.linspace(0.2, 2.0, 10):  # the AP falls from 1 to 0
         distance = factor * 2 * np.sqrt(area) * SIGMAS.mean()
         oks = np.exp(-(distance**2) / (2 * area * (2 * SIGMAS) ** 2)).mean()
         moved = sp.COCO.from_dataset(np.reshape(entry()["keypoints"], (17, 3)) + np.array([distance, 0, 0]))[None]
@@ -102,11 +102,11 @@ def test_the_area_that_was_worked_out_is_that_of_the_oks(fields, area):
     assert len({round(value, 3) for value in found}) > 5
 
 
-def test_nobody_to_evaluate_is_refused():
+def test_annotations_without_people_to_evaluate_are_refused():
     crowd = entry(iscrowd=1, bbox=[0, 0, 50, 50])
     annotations, _ = one_person(annotations=[crowd, {"image_id": 1}, entry(id=3, category_id=5)])
     with pytest.raises(
-        ValueError, match=r"memory: nobody to evaluate: .* in 1 images, got 0; 1 people without"
+        ValueError, match=r"memory: no person to evaluate: .* in 1 images, got 0; 1 people without"
     ) as error:
         coco.check_people(annotations, [1])
     assert "1 annotation: category_id of a category that is not listed, left out" in str(error.value)
@@ -115,13 +115,13 @@ def test_nobody_to_evaluate_is_refused():
     coco.check_people(one_person()[0], [1])
 
 
-def test_images_without_results_count():
+def test_images_without_results_lower_the_ap():
     annotations, _ = one_person()
     assert coco.evaluate_keypoints(annotations, [])["AP"] == 0.0
 
 
 @pytest.mark.parametrize("name", ["photos/person_keypoints.json", "person_keypoints_val2017_a.json"])
-def test_annotated_poses_of_real_people_are_perfect(name):
+def test_annotated_poses_of_real_people_have_ap_1(name):
     annotations = read_annotations(shared(f"data/{name}"))
     results = []
     for image_id in annotations.images:
@@ -132,7 +132,7 @@ def test_annotated_poses_of_real_people_are_perfect(name):
     assert coco.evaluate_keypoints(annotations, results)["AP"] == pytest.approx(1.0)
 
 
-def test_other_skeletons_use_their_own_sigmas():
+def test_other_skeletons_are_evaluated_with_their_sigmas():
     hand = sp.load_skeleton("hand21")
     assert len(hand.sigmas) == 21
     keypoints = np.concatenate([np.random.default_rng(0).uniform(10, 90, (21, 2)), np.full((21, 1), 2.0)], 1)
@@ -160,8 +160,8 @@ def test_other_skeletons_use_their_own_sigmas():
         ),
     ],
 )
-def test_a_broken_file_is_named(tmp_path, text, message):
-    path = tmp_path / "broken.json"
+def test_the_error_of_an_invalid_file_begins_with_its_path(tmp_path, text, message):
+    path = tmp_path / "invalid.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=message) as error:
         read_annotations(path)
@@ -170,16 +170,16 @@ def test_a_broken_file_is_named(tmp_path, text, message):
 
 def test_two_person_categories_are_refused():
     categories = [{"id": i, "name": "person", "keypoints": list(sp.COCO.dataset_keypoints)} for i in (1, 2)]
-    with pytest.raises(ValueError, match=r"one alone with keypoints, got \['person', 'person'\]"):
+    with pytest.raises(ValueError, match=r"only one with keypoints, got \['person', 'person'\]"):
         one_person(categories=categories)
     found, _ = one_person(categories=[categories[0], {"id": 2, "name": "person"}])
     assert found.category == 1, "only one of them has keypoints"
 
 
-def test_the_file_order_and_crowds_are_kept():
+def test_people_stay_in_file_order_and_crowds_are_not_evaluated():
     crowd = {"id": 2, "image_id": 1, "iscrowd": 1, "keypoints": [1.0, 1.0, 2] * 17}
     loaded, results = one_person(annotations=[crowd, entry(area=10_000)])
     assert [p.id for p in loaded.images[1].people] == [2, 1]
-    assert loaded.keypoints(1).shape == (1, 18, 3)  # a crowd is nobody
+    assert loaded.keypoints(1).shape == (1, 18, 3)  # without the crowd
     assert loaded.with_keypoints() == [1]
     assert coco.evaluate_keypoints(loaded, results)["AP"] == pytest.approx(1.0)

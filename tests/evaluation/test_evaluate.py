@@ -1,4 +1,4 @@
-"""Evaluation of a predictor: all images counted, resumed after a kill, shared out over processes."""
+"""Evaluation of a predictor: it counts all images, resumes after a kill, and divides the images among processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from simplepose.evaluation.evaluate import evaluate_images, to_dict
 
 
 def dataset(count=6):
-    """Images of one person each; the file of image 4 cannot be read."""
+    """Annotations of images with one person each."""
     rng = np.random.default_rng(0)
     keypoints = np.concatenate([rng.uniform(10, 90, (count, 17, 2)), np.full((count, 17, 1), 2.0)], -1)
     images = [{"id": i, "width": 100, "height": 100, "file_name": f"{i}.jpg"} for i in range(count)]
@@ -29,16 +29,16 @@ def dataset(count=6):
 
 
 class Finder:
-    """Knows the ground truth, counts what it was asked, and fails where it is told to."""
+    """A predictor that returns the ground truth, records the requested images, and fails for chosen ones."""
 
     def __init__(self, annotations, broken=(), die_at=None):
-        self.annotations, self.broken, self.die_at, self.asked = annotations, broken, die_at, []
+        self.annotations, self.broken, self.die_at, self.requested = annotations, broken, die_at, []
 
     def __call__(self, files):
         for path in (file.path for file in files):
             if path.name == self.die_at:
                 raise KeyboardInterrupt
-            self.asked.append(path.name)
+            self.requested.append(path.name)
             if path.name in self.broken:
                 yield ValueError(f"{path}: broken")
                 continue
@@ -51,34 +51,34 @@ def evaluate(finder, out=None, **settings):
     return evaluate_images(finder, annotations, annotations.images, out=out, settings=settings)
 
 
-def test_unreadable_images_count_as_empty_and_are_named():
+def test_unreadable_images_count_as_empty_and_are_reported():
     annotations = dataset()
     report = evaluate(Finder(annotations, broken={"4.jpg"}))
     assert report.images == 6
     assert report.people_found == 5
     assert list(report.failed) == ["4.jpg"]
-    assert 0.5 < report.metrics["AP"] < 0.9  # of six people five are found
+    assert 0.5 < report.metrics["AP"] < 0.9  # five of six people are found
     assert evaluate(Finder(annotations)).metrics["AP"] == pytest.approx(1.0)
 
 
-def test_a_killed_run_goes_on_where_it_was(tmp_path):
+def test_a_killed_run_resumes_with_the_first_missing_image(tmp_path):
     annotations, out = dataset(), tmp_path / "results.json"
     first = Finder(annotations, die_at="3.jpg")
     with pytest.raises(KeyboardInterrupt):
         evaluate(first, out, checkpoint="a")
-    assert first.asked == ["0.jpg", "1.jpg", "2.jpg"]
+    assert first.requested == ["0.jpg", "1.jpg", "2.jpg"]
     assert not out.exists()
     partial = tmp_path / "results.json.partial"
-    partial.write_text(partial.read_text()[:-10])  # the last line was cut off by the kill
+    partial.write_text(partial.read_text()[:-10])  # the kill truncated the last line
     second = Finder(annotations)
     report = evaluate(second, out, checkpoint="a")
-    assert second.asked == ["2.jpg", "3.jpg", "4.jpg", "5.jpg"]
+    assert second.requested == ["2.jpg", "3.jpg", "4.jpg", "5.jpg"]
     assert report.metrics["AP"] == pytest.approx(1.0)
     assert len(json.loads(out.read_text())) == 6
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
 
 
-def test_a_partial_file_of_other_settings_is_refused(tmp_path):
+def test_a_partial_file_with_other_settings_is_refused(tmp_path):
     annotations, out = dataset(), tmp_path / "results.json"
     with pytest.raises(KeyboardInterrupt):
         evaluate(Finder(annotations, die_at="1.jpg"), out, checkpoint="a")
@@ -96,7 +96,7 @@ if report is not None:
 """
 
 
-def test_two_processes_give_the_identical_table(tmp_path):
+def test_two_processes_give_the_result_of_one(tmp_path):
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
     done = run_python("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script)

@@ -1,4 +1,4 @@
-"""Kinds of annotation files: well formed, with what is worked out, with what is refused, and with bad images."""
+"""Annotation files of many kinds: valid ones, ones with computed values, refused ones, and ones with bad images."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ def person(key: int, image: int, height: float, x: float, y: float, unlabeled: t
 
 
 def well_formed() -> Data:
-    """Three people to learn from and to evaluate, one without keypoints, and a crowd."""
+    """Three people with keypoints, one person without keypoints, and a crowd."""
     runs = {"size": [HEIGHT, WIDTH], "counts": [HEIGHT * 100, HEIGHT * 20, HEIGHT * 8]}
-    nobody = {"keypoints": [0] * 51, "num_keypoints": 0, "area": 400.0, "bbox": [100, 10, 20, 20], "category_id": 1}
+    unlabeled = {"keypoints": [0] * 51, "num_keypoints": 0, "area": 400.0, "bbox": [100, 10, 20, 20], "category_id": 1}
     return {
         "images": [{"id": i, "file_name": f"{i}.jpg", "height": HEIGHT, "width": WIDTH} for i in (1, 2)],
         "annotations": [
             person(1, 1, 80, 30, 8, unlabeled=(3, 4)),
             person(2, 1, 70, 90, 12),
             person(3, 2, 85, 50, 6, unlabeled=(0,)),
-            {**nobody, "id": 4, "image_id": 2, "iscrowd": 0, "segmentation": []},
-            {**nobody, "id": 5, "image_id": 2, "iscrowd": 1, "segmentation": runs},
+            {**unlabeled, "id": 4, "image_id": 2, "iscrowd": 0, "segmentation": []},
+            {**unlabeled, "id": 5, "image_id": 2, "iscrowd": 1, "segmentation": runs},
         ],
         "categories": [{"id": 1, "name": "person", "keypoints": list(NAMES)}],
     }
 
 
-def everyone(**fields: Any) -> Callable[[Data], None]:
-    """Set fields of all annotations of people to learn from; `...` removes one."""
+def all_people(**fields: Any) -> Callable[[Data], None]:
+    """Set fields of all annotations of people with keypoints; the value `...` removes a field."""
 
     def change(data: Data) -> None:
         for entry in data["annotations"][:3]:
@@ -86,7 +86,7 @@ def part(name: str, index: int = 0, **fields: Any) -> Callable[[Data], None]:
 
 
 def values(index: int, *numbers: Any) -> Callable[[Data], None]:
-    """Set numbers among the second person's keypoints, all labeled."""
+    """Replace numbers among the keypoints of the second person, who has all keypoints labeled."""
 
     def change(data: Data) -> None:
         data["annotations"][1]["keypoints"][index : index + len(numbers)] = numbers
@@ -95,7 +95,7 @@ def values(index: int, *numbers: Any) -> Callable[[Data], None]:
 
 
 def unlabeled(value: Any) -> Callable[[Data], None]:
-    """Set x and y of all unlabeled keypoints of the people to learn from."""
+    """Set x and y of all unlabeled keypoints of the people with keypoints."""
 
     def change(data: Data) -> None:
         for entry in data["annotations"][:3]:
@@ -123,7 +123,7 @@ def reorder(data: Data) -> None:
 
 
 def group_category(data: Data) -> None:
-    """As Roboflow writes it: a group without keypoints that is called person, before the category with them."""
+    """As Roboflow writes it: a group named person without keypoints, before the category with keypoints."""
     data["categories"] = [{"id": 0, "name": "person"}, {**data["categories"][0], "name": "pose"}]
 
 
@@ -134,34 +134,34 @@ def add(name: str, entry: Any) -> Callable[[Data], None]:
 HAND = {"id": 9, "image_id": 1, "category_id": 2, "keypoints": [1, 1, 2] * 21}
 
 TAKEN = {
-    # kind: (change, what is said); nothing about the people changes
+    # kind: (change, expected messages); the people that are read stay the same
     "well formed": (lambda data: None, []),
-    "ids in text": (text_ids, ["19 .*integers in text"]),
-    "category_id in text": (everyone(category_id=" 1 "), ["3 annotations: integers in text"]),
-    "integral floats": (everyone(image_id=lambda a: float(a["image_id"]), category_id=1.0), []),
-    "iscrowd missing": (everyone(iscrowd=...), ["3 annotations: iscrowd missing"]),
-    "iscrowd null": (everyone(iscrowd=None), ["3 annotations: iscrowd missing"]),
-    "iscrowd false": (everyone(iscrowd=False), []),
-    "num_keypoints missing": (everyone(num_keypoints=...), ["3 annotations: num_keypoints missing"]),
-    "num_keypoints null": (everyone(num_keypoints=None), ["3 annotations: num_keypoints missing"]),
-    "num_keypoints 0": (everyone(num_keypoints=0), ["3 annotations: num_keypoints wrong"]),
+    "ids in text": (text_ids, ["19 .*integers as text"]),
+    "category_id in text": (all_people(category_id=" 1 "), ["3 annotations: integers as text"]),
+    "integral floats": (all_people(image_id=lambda a: float(a["image_id"]), category_id=1.0), []),
+    "iscrowd missing": (all_people(iscrowd=...), ["3 annotations: iscrowd missing"]),
+    "iscrowd null": (all_people(iscrowd=None), ["3 annotations: iscrowd missing"]),
+    "iscrowd false": (all_people(iscrowd=False), []),
+    "num_keypoints missing": (all_people(num_keypoints=...), ["3 annotations: num_keypoints missing"]),
+    "num_keypoints null": (all_people(num_keypoints=None), ["3 annotations: num_keypoints missing"]),
+    "num_keypoints 0": (all_people(num_keypoints=0), ["3 annotations: num_keypoints wrong"]),
     "num_keypoints in text": (one(num_keypoints="all"), ["1 annotation: num_keypoints wrong"]),
-    "area missing": (everyone(area=...), ["3 annotations: area missing .* the segmentation's"]),
-    "area null": (everyone(area=None), ["3 annotations: area missing .* the segmentation's"]),
-    "area 0": (everyone(area=0), ["3 annotations: area missing or not positive, .* the segmentation's"]),
-    "area negative": (everyone(area=-5.5), ["3 annotations: area missing or not positive"]),
-    "area NaN": (everyone(area=NAN), ["3 annotations: area missing or not positive"]),
-    "area and outline missing": (everyone(area=0, segmentation=None), ["3 annotations: area missing .* the box's"]),
-    "bbox null": (everyone(bbox=None), ["3 annotations: bbox missing .* segmentation"]),
-    "bbox empty": (everyone(bbox=[]), ["3 annotations: bbox missing .* segmentation"]),
-    "bbox zero": (everyone(bbox=[0, 0, 0, 0]), ["3 annotations: bbox missing or without extent"]),
-    "outline null": (everyone(segmentation=None), []),
-    "outline of two corners": (everyone(segmentation=[[1, 2, 3, 4]]), []),
+    "area missing": (all_people(area=...), ["3 annotations: area missing .* the segmentation"]),
+    "area null": (all_people(area=None), ["3 annotations: area missing .* the segmentation"]),
+    "area 0": (all_people(area=0), ["3 annotations: area missing or not positive, .* the segmentation"]),
+    "area negative": (all_people(area=-5.5), ["3 annotations: area missing or not positive"]),
+    "area NaN": (all_people(area=NAN), ["3 annotations: area missing or not positive"]),
+    "area and outline missing": (all_people(area=0, segmentation=None), ["3 annotations: area missing .* the box"]),
+    "bbox null": (all_people(bbox=None), ["3 annotations: bbox missing .* segmentation"]),
+    "bbox empty": (all_people(bbox=[]), ["3 annotations: bbox missing .* segmentation"]),
+    "bbox zero": (all_people(bbox=[0, 0, 0, 0]), ["3 annotations: bbox missing or with a side of 0"]),
+    "outline null": (all_people(segmentation=None), []),
+    "outline of two corners": (all_people(segmentation=[[1, 2, 3, 4]]), []),
     "unlabeled NaN": (unlabeled(NAN), ["2 annotations: coordinates of unlabeled keypoints"]),
     "unlabeled Infinity": (unlabeled(INFINITY), ["2 annotations: coordinates of unlabeled keypoints"]),
     "unlabeled null": (unlabeled(None), ["2 annotations: coordinates of unlabeled keypoints"]),
     "keypoints null": (lambda data: data["annotations"][3].update(keypoints=None, num_keypoints=0), []),
-    "category_id missing": (everyone(category_id=...), ["3 annotations: category_id missing, taken as 1"]),
+    "category_id missing": (all_people(category_id=...), ["3 annotations: category_id missing, taken as 1"]),
     "another category": (lambda data: [add("categories", {"id": 2, "name": "hand", "keypoints": ["a"] * 21})(data),
                                        add("annotations", HAND)(data)], []),
     "unknown category": (add("annotations", HAND), ["1 annotation: category_id of a category that is not listed"]),
@@ -169,7 +169,7 @@ TAKEN = {
     "keypoint order": (reorder, ["1 category: keypoints in another order"]),
     "no keypoint names": (part("categories", keypoints=[]), ["1 category: no keypoint names"]),
     "no names at all": (lambda data: data.update(categories=[{"id": 1}]), ["1 category: no keypoint names"]),
-    "group called person": (group_category, []),
+    "group named person": (group_category, []),
     "run lengths as text": (
         lambda data: data["annotations"][4].update(segmentation=as_text(data["annotations"][4]["segmentation"])), []),
     "backslashes": (lambda data: [i.update(file_name=f"..\\images\\{i['file_name']}") for i in data["images"]],
@@ -186,10 +186,10 @@ REFUSED = {
     "image id 1.5": (part("images", id=1.5), r"images\[0\].id: expected an integer, got 1.5"),
     "image id huge": (part("images", id=HUGE), r"images\[0\].id: .*64 bits, got 1000"),
     "image id huge text": (part("images", id=str(HUGE)), r"images\[0\].id: expected an integer, got '1000"),
-    "image id twice": (part("images", 1, id=1), r"images\[1\].id: expected an id of its own, got 1 a second time"),
-    "annotation id twice": (one(id=1), r"annotations\[1\].id: expected an id of its own, got 1 a second time"),
+    "image id twice": (part("images", 1, id=1), r"images\[1\].id: expected a unique id, got 1 twice"),
+    "annotation id twice": (one(id=1), r"annotations\[1\].id: expected a unique id, got 1 twice"),
     "annotation id a list": (one(id=[2]), r"annotations\[1\].id: expected an integer, got \[2\]"),
-    "category id twice": (add("categories", {"id": 1}), r"categories\[1\].id: expected an id of its own"),
+    "category id twice": (add("categories", {"id": 1}), r"categories\[1\].id: expected a unique id"),
     "category id null": (part("categories", id=None), r"categories\[0\].id: expected an integer, got nothing"),
     "image_id null": (one(image_id=None), r"annotations\[1\].image_id: expected an integer, got nothing"),
     "image_id in words": (one(image_id="one"), r"annotations\[1\].image_id: expected an integer, got 'one'"),
@@ -239,13 +239,14 @@ REFUSED = {
     "category a name": (add("categories", "person"), r"categories\[1\]: expected an object, got 'person'"),
     "annotations missing": (lambda data: data.pop("annotations"), "it has no list 'annotations'"),
     "images an object": (lambda data: data.update(images={}), "it has no list 'images'"),
-    "no category": (lambda data: data.update(categories=[]), r"categories: expected one called 'person' .* got \[\]"),
+    "no category": (
+        lambda data: data.update(categories=[]), r"categories: expected one category named 'person' .* got \[\]"),
     "two categories": (
         lambda data: data.update(categories=[{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]),
-        r"categories: expected one called 'person' or one alone with keypoints, got \['a', 'b'\]"),
+        r"categories: expected one category named 'person' or only one with keypoints, got \['a', 'b'\]"),
     "two fitting categories": (
         lambda data: data.update(categories=[{"id": i, "name": "x", "keypoints": NAMES} for i in (1, 2)]),
-        r"categories: expected one called 'person' or one alone with keypoints, got \['x', 'x'\]"),
+        r"categories: expected one category named 'person' or only one with keypoints, got \['x', 'x'\]"),
     "other keypoints": (part("categories", keypoints=["a", "b"]), r"categories: expected the keypoints .* got a, b"),
     "keypoint names numbers": (part("categories", keypoints=[1, 2]), r"categories\[0\].keypoints: expected a list"),
     "height negative": (part("images", height=-96), r"image 1.height: expected an integer from 0"),
@@ -260,15 +261,15 @@ def as_text(runs: Data) -> Data:
     return {"size": runs["size"], "counts": coco_mask.frPyObjects(runs, *runs["size"])["counts"].decode()}
 
 
-def nobody_labeled(data: Data) -> None:
+def no_person_labeled(data: Data) -> None:
     for entry in data["annotations"]:
         entry.update(keypoints=[0] * 51, num_keypoints=0)
 
 
-NOBODY = {
+NO_PERSON = {
     "no annotations": lambda data: data.update(annotations=[]),
-    "all crowds": everyone(iscrowd=1),
-    "nobody labeled": nobody_labeled,
+    "all crowds": all_people(iscrowd=1),
+    "no person labeled": no_person_labeled,
     "another category": lambda data: [e.update(category_id=7) for e in data["annotations"]],
     "other images": lambda data: [e.update(image_id=7) for e in data["annotations"]],
 }
@@ -277,7 +278,7 @@ NOBODY = {
 def swap_sizes(data: Data, images: Path) -> None:
     for image in data["images"]:
         image["height"], image["width"] = image["width"], image["height"]
-    del data["annotations"][4]  # its run lengths have the right size, which would be refused first
+    del data["annotations"][4]  # its run lengths have the true size and would be refused first
 
 
 def cut_short(data: Data, images: Path) -> None:
@@ -286,7 +287,7 @@ def cut_short(data: Data, images: Path) -> None:
 
 
 def turn(data: Data, images: Path) -> None:
-    """The camera's orientation makes it 128 x 96, and it is annotated with neither that nor the stored size."""
+    """Rotate image 1 to 128 x 96 by EXIF, and annotate it with neither that size nor the stored one."""
     exif = PIL.Image.Exif()
     exif[0x0112] = 6
     PIL.Image.open(images / "1.jpg").save(images / "1.jpg", exif=exif)

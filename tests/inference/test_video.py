@@ -1,4 +1,4 @@
-"""Videos: the rate of files that do not say it, sides of odd length, and frames of several sizes."""
+"""Videos: implausible frame rates, frames with odd sides, and frames of several sizes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from simplepose.inference.video import Frames, even_sides, video_writer
 
 
 def write(path: Path, sizes: list[tuple[int, int]], rate: float = 10.0) -> tuple[list[str], np.ndarray]:
-    """Write a frame of each size (height, width); what was noted, and the first frame that comes back."""
+    """Write one frame of each size (height, width); return the messages and the first frame of the file."""
     notes: list[str] = []
     with video_writer(path, rate, notes.append) as append:
         assert append is not None
@@ -32,7 +32,7 @@ def write(path: Path, sizes: list[tuple[int, int]], rate: float = 10.0) -> tuple
 @pytest.mark.parametrize(
     ("size", "padded"), [((64, 96), (64, 96)), ((65, 96), (66, 96)), ((64, 97), (64, 98)), ((193, 255), (194, 256))]
 )
-def test_odd_sides_are_padded_and_said(size: tuple[int, int], padded: tuple[int, int], tmp_path: Path) -> None:
+def test_odd_sides_are_padded_and_reported(size: tuple[int, int], padded: tuple[int, int], tmp_path: Path) -> None:
     notes, frame = write(tmp_path / "a.mp4", [size] * 3)
     assert frame.shape[:2] == padded
     assert np.abs(frame.astype(int) - 60).max() < 12, "the added row and column repeat the last ones"
@@ -45,7 +45,7 @@ def test_odd_sides_are_padded_and_said(size: tuple[int, int], padded: tuple[int,
         ]
 
 
-def test_padding_keeps_every_pixel() -> None:
+def test_padding_repeats_the_last_row_and_column() -> None:
     frame = np.random.default_rng(0).integers(0, 255, (5, 7, 3), np.uint8)
     padded = even_sides(frame)
     assert padded.shape == (6, 8, 3)
@@ -55,13 +55,13 @@ def test_padding_keeps_every_pixel() -> None:
     assert even_sides(frame[:4, :6]).shape == (4, 6, 3)
 
 
-def test_frames_of_another_size_are_kept_and_said_once(tmp_path: Path) -> None:
+def test_frames_of_other_sizes_are_resized_and_reported_once(tmp_path: Path) -> None:
     notes, _ = write(tmp_path / "a.mp4", [(64, 96), (32, 48), (66, 96)])
     assert notes == [f"{tmp_path / 'a.mp4'}: frames of other sizes are resized to the first frame's, 96 x 64"]
 
 
 class Capture:
-    """An OpenCV capture of a file with this rate in its header and these times of its frames, in milliseconds."""
+    """A stand-in for cv2.VideoCapture with a given rate in the header and given timestamps in milliseconds."""
 
     rate, times = 25.0, [0.0]
 
@@ -87,27 +87,27 @@ class Capture:
 
 
 @pytest.mark.parametrize(
-    ("header", "times", "rate", "said"),
+    ("header", "times", "rate", "message"),
     [
         (30.0, [0.0], 30.0, ""),
         (240.0, [0.0], 240.0, ""),
         (1.0, [0.0], 1.0, ""),
-        (1000.0, [i * 40.0 for i in range(50)], 25.0, "worked out from the times"),
-        (1000.0, [i * 1.0 for i in range(50)], 1000.0, "worked out from the times"),
-        (90000.0, [5.0, 45.0, 75.0, 125.0], 25.0, "worked out from the times"),
-        (0.0, [0.0, 50.0], 20.0, "worked out from the times"),
-        (float("nan"), [0.0, 50.0], 20.0, "worked out from the times"),
-        (float("inf"), [0.0, 50.0], 20.0, "worked out from the times"),
-        (-25.0, [0.0, 50.0], 20.0, "worked out from the times"),
-        (1000.0, [0.0, 0.0, 0.0], 25.0, "the frames have no times"),
-        (1000.0, [7.0], 25.0, "the frames have no times"),
-        (1000.0, [], 25.0, "the frames have no times"),
-        (0.0, [80.0, 40.0], 25.0, "the frames have no times"),
-        (0.0, [0.0, float("nan")], 25.0, "the frames have no times"),
+        (1000.0, [i * 40.0 for i in range(50)], 25.0, "computed from the timestamps"),
+        (1000.0, [i * 1.0 for i in range(50)], 1000.0, "computed from the timestamps"),
+        (90000.0, [5.0, 45.0, 75.0, 125.0], 25.0, "computed from the timestamps"),
+        (0.0, [0.0, 50.0], 20.0, "computed from the timestamps"),
+        (float("nan"), [0.0, 50.0], 20.0, "computed from the timestamps"),
+        (float("inf"), [0.0, 50.0], 20.0, "computed from the timestamps"),
+        (-25.0, [0.0, 50.0], 20.0, "computed from the timestamps"),
+        (1000.0, [0.0, 0.0, 0.0], 25.0, "the frames have no timestamps"),
+        (1000.0, [7.0], 25.0, "the frames have no timestamps"),
+        (1000.0, [], 25.0, "the frames have no timestamps"),
+        (0.0, [80.0, 40.0], 25.0, "the frames have no timestamps"),
+        (0.0, [0.0, float("nan")], 25.0, "the frames have no timestamps"),
     ],
 )
-def test_an_implausible_rate_is_worked_out_and_said(
-    header: float, times: list[float], rate: float, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_implausible_rate_is_replaced_and_reported(
+    header: float, times: list[float], rate: float, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.webm"
     path.touch()
@@ -116,22 +116,22 @@ def test_an_implausible_rate_is_worked_out_and_said(
     monkeypatch.setattr(video.cv2, "VideoCapture", Capture)
     frames = Frames(path)
     assert frames.rate == pytest.approx(rate)
-    if said:
+    if message:
         (note,) = frames.notes
         assert note.startswith(f"{path}: frame rate ")
-        assert said in note
+        assert message in note
     else:
         assert frames.notes == []
 
 
-def test_a_video_recorded_by_a_browser_keeps_its_length() -> None:
+def test_the_rate_of_a_browser_recording_is_computed_from_its_timestamps() -> None:
     frames = Frames(shared("cases/09_webm_frame_rate/recorded.webm"))
     assert frames.rate == pytest.approx(24.18, abs=0.01)
     assert sum(1 for _ in frames) == 40
 
 
-def test_what_is_no_video_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").write_bytes(b"no video")
+def test_the_error_for_an_unreadable_video_names_it(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"not a video")
     with pytest.raises(ImageError, match=r"a\.mp4: OpenCV cannot read this video"):
         Frames(tmp_path / "a.mp4")
     with pytest.raises(ImageError, match=r"b\.mp4: there is no such file"):

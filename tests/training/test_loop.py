@@ -301,7 +301,7 @@ def test_missing_images_and_empty_data_are_rejected_before_anything_is_written(p
     (tmp_path / "images").mkdir()
     for name, changes, message in (
         ("missing", {}, "12 of the 12 images"),
-        ("empty", {"images": [], "annotations": []}, "nobody to learn from in 0 images"),
+        ("empty", {"images": [], "annotations": []}, "no person to train on in 0 images"),
     ):
         (tmp_path / f"{name}.json").write_text(json.dumps({**data, **changes}))
         base = ["--preset", "overfit", "--images", tmp_path / "images", "--out", tmp_path / "run"]

@@ -1,1 +1,1 @@
-"""The normative implementation in NumPy: every other one must give its bits."""
+"""The normative implementation in NumPy: all other implementations must give the same bits."""
