@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.processes import run_python
 from scenes import scene_maps
 
 import simplepose as sp
@@ -280,3 +281,13 @@ def test_convert_rejects_a_file_that_is_not_a_checkpoint(capsys, tmp_path):
     assert code == 1
     assert "in.pth" in err
     assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize("world_size", ["1", "2"])
+def test_a_process_of_a_distributed_run_prints_all_and_keeps_the_exit_code(world_size, tmp_path):
+    environment = {"WORLD_SIZE": world_size}
+    done = run_python("-m", "simplepose", "info", "--json", environment=environment)
+    assert (done.returncode, json.loads(done.stdout)["native"]) == (0, True)
+    done = run_python("-m", "simplepose", "decode", tmp_path / "missing.npz", environment=environment)
+    assert done.returncode == 1
+    assert "missing.npz" in done.stderr
