@@ -25,7 +25,7 @@ class PredictorConfig:
     flip: bool = False  # flip testing: it also runs on the mirrored images
     decode: DecodeConfig = DEFAULT_DECODE  # the rules of decoding
     precision: Precision = "float32"  # of the network's arithmetic; maps are averaged and decoded as float32
-    optimize: bool = True  # run an `IMHN` as `optimize_for_inference` gives it, a copy; else autocast to `precision`
+    optimize: bool = True  # run a copy by `optimize_for_inference`; else the model under autocast to `precision`
     batch_size: int | None = None  # most images at once; None: 8 on CUDA devices, 1 elsewhere
 
     def __post_init__(self) -> None:

@@ -21,9 +21,9 @@ from simplepose.inference.config import PredictorConfig, PredictorOptions
 from simplepose.inference.frame import STRIDE, Frame
 from simplepose.inference.heatmaps import Heatmaps, resample
 from simplepose.inference.pipeline import Stages, run_pipeline
+from simplepose.network.base import PoseNetwork
 from simplepose.network.checkpoint import load_checkpoint
 from simplepose.network.device import find_device
-from simplepose.network.imhn import IMHN
 from simplepose.network.optimize import InferenceModel, Precision, optimize_for_inference
 from simplepose.ops.backend import resolve
 from simplepose.ops.decode import decode
@@ -94,7 +94,7 @@ class Predictor:
     """Finds the people in images.
 
     Args:
-        model: an `IMHN`, or anything that turns ``[B, 3, H, W]`` in [0, 1], BGR, H and W multiples of 64, into
+        model: a `PoseNetwork`, or anything that turns ``[B, 3, H, W]`` in [0, 1], BGR, H and W multiples of 64, into
             ``[B, C, H/4, W/4]`` maps, C = L + J or L + J + 2.
         skeleton: what the maps are.
         config: the settings, such as sizes, scales and the rules of decoding.
@@ -318,7 +318,7 @@ def _input_shapes(prepared: Prepared) -> tuple[tuple[int, ...], ...] | None:
 
 def _ready(model: Any, device: torch.device, optimized: Precision | None) -> Any:
     """The model on its device, optimized with a precision if it can be; one in training mode is refused."""
-    if isinstance(model, IMHN) and optimized:
+    if isinstance(model, PoseNetwork) and optimized:
         return optimize_for_inference(model, precision=optimized).to(device)
     if not isinstance(model, nn.Module):
         return model

@@ -18,9 +18,11 @@ from safetensors.torch import save as format_safetensors
 from torch import Tensor
 
 from simplepose.io.atomic import atomic_write
-from simplepose.network.config import ModelConfig
-from simplepose.network.imhn import IMHN, PRESETS
-from simplepose.network.released_names import CheckpointError, check_tensors, expected_names, from_released
+from simplepose.network.base import PoseNetwork
+from simplepose.network.build import build_model
+from simplepose.network.config import PRESETS, ModelConfig
+from simplepose.network.released_names import expected_names, from_released
+from simplepose.network.tensors import CheckpointError, check_tensors
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 __all__ = [
@@ -49,20 +51,20 @@ class Checkpoint:
 
     config: ModelConfig
     skeleton: Skeleton
-    state: Mapping[str, Tensor]  # by the names of `IMHN.state_dict`, floats as float32
+    state: Mapping[str, Tensor]  # by the names of the network's ``state_dict``, floats as float32
     notes: Mapping[str, Any] = field(default_factory=dict)  # additional JSON values of the writer
 
-    def build(self, device: str | torch.device = "cpu") -> IMHN:
+    def build(self, device: str | torch.device = "cpu") -> PoseNetwork:
         """The network with these weights on ``device``, in eval mode."""
         with torch.device("meta"):
-            model = IMHN(self.config)
+            model = build_model(self.config)
         model.to_empty(device=device).load_state_dict(self.state)
         return model.eval()
 
 
 def save_checkpoint(
     path: str | Path,
-    model: IMHN,
+    model: PoseNetwork,
     skeleton: Skeleton = COCO,
     *,
     half: bool = False,
@@ -119,7 +121,7 @@ def load_checkpoint(name_or_path: str | Path, *, skeleton: Skeleton = COCO, inpu
         return _read_safetensors(path) if _is_safetensors(path) else _read_released(path, skeleton, input_size)
 
 
-def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> IMHN:
+def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> PoseNetwork:
     """The network of a checkpoint on ``device``, in eval mode; arguments and errors as in `load_checkpoint`."""
     return load_checkpoint(name_or_path).build(device)
 

@@ -25,8 +25,9 @@ from simplepose.data.targets import make_targets
 from simplepose.evaluation.evaluate import evaluate_images
 from simplepose.inference.frame import Fit
 from simplepose.inference.predictor import PRECISIONS, Predictor
+from simplepose.network.base import PoseNetwork
+from simplepose.network.build import build_model
 from simplepose.network.checkpoint import load_checkpoint
-from simplepose.network.imhn import IMHN
 from simplepose.ops.config import TargetConfig
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO, Skeleton
@@ -109,7 +110,7 @@ def train(
 
 
 class Forward(Protocol):
-    """`IMHN.forward` in training, possibly distributed and compiled."""
+    """`PoseNetwork.forward` in training, possibly distributed and compiled."""
 
     def __call__(self, x: Tensor, *, all_outputs: Literal[True]) -> list[list[Tensor]]:
         """Images ``[B, 3, H, W]`` to ``[stack][scale]`` maps."""
@@ -251,7 +252,7 @@ def _resume_from(run: Path, checkpoint: Path, state: TrainState, samples: int, p
 def _initial_state(config: TrainConfig, skeleton: Skeleton, process: Process, init: str | None) -> TrainState:
     """The state before the first step, identical on every process."""
     torch.manual_seed(config.seed)
-    model = IMHN(config.model)
+    model = build_model(config.model)
     if init:
         source = load_checkpoint(init)
         reinitialized = initialize_from(model, source, skeleton)
@@ -271,7 +272,7 @@ def _initial_state(config: TrainConfig, skeleton: Skeleton, process: Process, in
     return TrainState(model, make_ema(model, config.ema), optimizer, scaler, running_sums)
 
 
-def _prepare_forward(model: IMHN, config: TrainConfig, process: Process) -> Forward:
+def _prepare_forward(model: PoseNetwork, config: TrainConfig, process: Process) -> Forward:
     """The callable that the loop trains through; it shares its parameters with ``model``."""
     if config.norm == "frozen":
         for module in model.modules():
@@ -289,7 +290,7 @@ def _prepare_forward(model: IMHN, config: TrainConfig, process: Process) -> Forw
     return torch.compile(forward) if config.compile else forward
 
 
-def _keep_dilated_float32(model: IMHN) -> None:
+def _keep_dilated_float32(model: PoseNetwork) -> None:
     """Run dilated convolutions in float32: their bfloat16 gradients are NaN on the CPU in channels-last memory."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and module.dilation != (1, 1):

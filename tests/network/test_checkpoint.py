@@ -18,7 +18,8 @@ from simplepose.network import checkpoint as checkpoint_module
 from simplepose.network.checkpoint import find_checkpoint, load_checkpoint, load_model, save_checkpoint
 from simplepose.network.config import ModelConfig
 from simplepose.network.convert import convert_checkpoint
-from simplepose.network.released_names import CheckpointError, released_name
+from simplepose.network.released_names import released_name
+from simplepose.network.tensors import CheckpointError
 from simplepose.skeleton.skeleton import COCO
 
 
