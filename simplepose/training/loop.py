@@ -6,7 +6,6 @@ gives the result of an uninterrupted run; on the CPU with the same number of thr
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -37,6 +36,7 @@ from simplepose.training.distributed import Process, join_processes
 from simplepose.training.errors import TrainError, explain_errors
 from simplepose.training.log import TrainLog, check_tensorboard, draw_predictions, new_running_sums, running_means
 from simplepose.training.loss import pose_loss
+from simplepose.training.optimizer import clip_gradients, freeze_parameters, make_optimizer, set_learning_rate
 from simplepose.training.run_folder import prepare_run_folder, remove_run_folder
 from simplepose.training.state import (
     TrainState,
@@ -177,8 +177,7 @@ def _loop(
         loss_config = config.loss if epoch >= config.l2_epochs else replace(config.loss, gamma=0.0)
         for _ in range(sampler.first_step, sampler.steps_per_epoch):
             rate = learning_rate(config, state.step, sampler.steps_per_epoch)
-            for group in state.optimizer.param_groups:
-                group["lr"] = rate
+            set_learning_rate(state.optimizer, rate)
 
             for micro_batch in range(config.accumulate):
                 batch = next(batches).to(process.device, non_blocking=True)
@@ -203,7 +202,7 @@ def _loop(
             state.running_sums[0] += 1
 
             state.scaler.unscale_(state.optimizer)
-            norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.clip or math.inf)
+            norm = clip_gradients(state.optimizer, config.clip)
             _check_finite(norm, loss.total.detach(), state, config)
             state.scaler.step(state.optimizer)
             state.scaler.update()
@@ -259,14 +258,8 @@ def _initial_state(config: TrainConfig, skeleton: Skeleton, process: Process, in
         if reinitialized and process.is_main:
             print(f"reinitialized, since {init} has another skeleton: {', '.join(reinitialized)}", file=sys.stderr)
     model = model.to(process.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    parameters = model.parameters()
-    optimizer: torch.optim.Optimizer
-    if config.optimizer == "sgd":
-        optimizer = torch.optim.SGD(
-            parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-        )
-    else:
-        optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
+    freeze_parameters(model, config.freeze)
+    optimizer = make_optimizer(model, config)
     scaler = torch.amp.GradScaler(process.device.type, enabled=config.precision == "float16")
     running_sums = new_running_sums(config.model.num_scales, process.device)
     return TrainState(model, make_ema(model, config.ema), optimizer, scaler, running_sums)
