@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from simplepose.ops.config import DecodeConfig
+from simplepose.ops.config import DEFAULT_DECODE, DecodeConfig
 from simplepose.skeleton.skeleton import Skeleton, load_skeleton
 
 if TYPE_CHECKING:
-    from simplepose.inference.config import PredictorConfig
+    from simplepose.inference.config import PredictorConfig, Purpose
     from simplepose.inference.predictor import Predictor
 
 
@@ -67,14 +67,14 @@ def chosen_values(items: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def chosen_decode_config(options: argparse.Namespace) -> DecodeConfig:
-    """What --paper and --set say."""
+def chosen_decode_config(options: argparse.Namespace, base: DecodeConfig = DEFAULT_DECODE) -> DecodeConfig:
+    """What --paper and --set say; the other rules are those of ``base``, without --paper."""
     known = [f.name for f in fields(DecodeConfig)]
     changes = chosen_values(options.set)
     if unknown := [name for name in changes if name not in known]:
         raise UsageError(f"--set: expected NAME=VALUE with one of {', '.join(known)}, got {unknown[0]!r}")
     with usage_errors():
-        return DecodeConfig.paper(**changes) if options.paper else DecodeConfig(**changes)
+        return DecodeConfig.paper(**changes) if options.paper else replace(base, **changes)
 
 
 def print_json(data: Any) -> None:
@@ -94,21 +94,29 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0], help="sizes relative to --size, averaged")
     parser.add_argument("--flip", action="store_true", help="average with the mirrored image")
     parser.add_argument("--size", type=int, help="network input height in pixels; default: what the weights expect")
-    parser.add_argument("--fit", default="height", choices=["height", "longer"], help="the side that gets --size")
+    parser.add_argument(
+        "--fit",
+        choices=["height", "longer"],
+        help="the side that gets --size; default: what the weights expect, else height",
+    )
     parser.add_argument("--batch", type=int, help="images in the network at once; default: 8 on CUDA, else 1")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "float16"])
 
 
-def chosen_predictor_config(options: argparse.Namespace) -> PredictorConfig:
-    """What the predictor options and the decode options say."""
+def chosen_predictor_config(
+    options: argparse.Namespace, use: Mapping[str, Any] | None = None, purpose: Purpose = "display"
+) -> PredictorConfig:
+    """What the predictor options and the decode options say; what they leave open is as a checkpoint's ``use`` says."""
     from simplepose.inference.config import PredictorConfig
 
-    decode = chosen_decode_config(options)
+    with usage_errors():
+        base = PredictorConfig.from_use(use or {}, purpose)
+    decode = chosen_decode_config(options, base.decode)
     with usage_errors():
         return PredictorConfig(
-            size=options.size,
-            fit=options.fit,
+            size=base.size if options.size is None else options.size,
+            fit=base.fit if options.fit is None else options.fit,
             scales=tuple(options.scales),
             flip=options.flip,
             decode=decode,
@@ -117,10 +125,14 @@ def chosen_predictor_config(options: argparse.Namespace) -> PredictorConfig:
         )
 
 
-def make_predictor(options: argparse.Namespace) -> Predictor:
+def make_predictor(options: argparse.Namespace, purpose: Purpose = "display") -> Predictor:
     """The predictor of ``options.checkpoint`` with the predictor options and the decode options."""
     from simplepose.inference.predictor import Predictor
+    from simplepose.network.checkpoint import load_checkpoint
 
-    config = chosen_predictor_config(options)
+    chosen_predictor_config(options)  # bad arguments are reported before a file is read
+    with usage_errors():
+        use = load_checkpoint(options.checkpoint).use
+    config = chosen_predictor_config(options, use, purpose)
     with usage_errors():
         return Predictor.from_checkpoint(options.checkpoint, options.device, config)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from simplepose.checks import check_count, check_instance
 from simplepose.data.images import ImageError, as_image
-from simplepose.inference.config import PredictorConfig, PredictorOptions
+from simplepose.inference.config import PredictorConfig, PredictorOptions, Purpose
 from simplepose.inference.frame import STRIDE, Frame
 from simplepose.inference.heatmaps import Heatmaps, resample
 from simplepose.inference.pipeline import Stages, run_pipeline
@@ -137,21 +137,27 @@ class Predictor:
         cls,
         name_or_path: str | Path = "tiny",
         device: str | torch.device = "auto",
-        config: PredictorConfig = DEFAULT_PREDICTOR,
+        config: PredictorConfig | None = None,
+        *,
+        purpose: Purpose = "display",
         **options: Unpack[PredictorOptions],
     ) -> Predictor:
-        """The predictor of a checkpoint: its network, its skeleton and, by default, its training size.
+        """The predictor of a checkpoint: its network, its skeleton and, by default, the settings it asks for.
 
         Args:
             name_or_path: weights that come with the package, or a file (`load_checkpoint`).
             device: "auto" takes a CUDA device if there is one.
-            config, options: see `Predictor`.
+            config: the settings; default: those that the checkpoint asks for (`PredictorConfig.from_use`), such as
+                input size, fit and thresholds, and otherwise its training size and `PredictorConfig`'s defaults.
+            purpose: what the poses are for, where the checkpoint asks for other thresholds in an evaluation.
+            options: fields of `PredictorConfig` that replace those.
 
         Raises:
             FileNotFoundError, CheckpointError: see `load_checkpoint`.
         """
         found = find_device(device)
         checkpoint = load_checkpoint(name_or_path)
+        config = PredictorConfig.from_use(checkpoint.use, purpose) if config is None else config
         return cls(checkpoint.build(found), checkpoint.skeleton, config, device=found, **options)
 
     @property

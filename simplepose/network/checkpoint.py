@@ -53,6 +53,7 @@ class Checkpoint:
     skeleton: Skeleton
     state: Mapping[str, Tensor]  # by the names of the network's ``state_dict``, floats as float32
     notes: Mapping[str, Any] = field(default_factory=dict)  # additional JSON values of the writer
+    use: Mapping[str, Any] = field(default_factory=dict)  # how it wants to be used: `PredictorConfig.from_use`
 
     def build(self, device: str | torch.device = "cpu") -> PoseNetwork:
         """The network with these weights on ``device``, in eval mode."""
@@ -69,6 +70,7 @@ def save_checkpoint(
     *,
     half: bool = False,
     notes: Mapping[str, Any] | None = None,
+    use: Mapping[str, Any] | None = None,
 ) -> None:
     """Write ``model`` as a checkpoint, atomically: ``path`` never holds a partial file.
 
@@ -78,12 +80,13 @@ def save_checkpoint(
         skeleton: defines the meaning of the channels.
         half: store floats as float16: half the size, 11 significant bits.
         notes: JSON values to store with the weights, such as the training command.
+        use: the defaults of predictors of these weights (`simplepose.inference.config.PredictorConfig.from_use`).
 
     Raises:
         ValueError: the numbers of channels of skeleton and network differ, or a value exceeds the range of float16.
         OSError: the file cannot be written.
     """
-    checkpoint = Checkpoint(model.config, skeleton, model.state_dict(), notes or {})
+    checkpoint = Checkpoint(model.config, skeleton, model.state_dict(), notes or {}, use or {})
     write_checkpoint(path, checkpoint, half=half)
 
 
@@ -96,6 +99,8 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = F
         "skeleton": checkpoint.skeleton.to_dict(),
         "notes": dict(checkpoint.notes),
     }
+    if checkpoint.use:
+        header["use"] = dict(checkpoint.use)
     tensors = {name: _stored(name, tensor, half) for name, tensor in checkpoint.state.items()}
     data = format_safetensors(tensors, {HEADER: json.dumps(header)})
     with atomic_write(path) as temporary:
@@ -186,7 +191,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
             raise CheckpointError(f"format version {version!r}, this version of simplepose reads {FORMAT_VERSION}")
         config = ModelConfig.from_dict(header["model"])
         skeleton = Skeleton.from_dict(header["skeleton"])
-        notes = dict(header["notes"])
+        notes, use = dict(header["notes"]), dict(header.get("use", {}))
         _check_channels(config, skeleton)
     except CheckpointError:
         raise
@@ -195,7 +200,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
     except (TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"its header is wrong: {error}") from None
     check_tensors(expected_names(config), state)
-    return Checkpoint(config, skeleton, _floats(state), notes)
+    return Checkpoint(config, skeleton, _floats(state), notes, use)
 
 
 def _read_released(path: Path, skeleton: Skeleton, input_size: int) -> Checkpoint:

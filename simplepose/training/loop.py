@@ -7,7 +7,7 @@ gives the result of an uninterrupted run; on the CPU with the same number of thr
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -252,8 +252,10 @@ def _initial_state(config: TrainConfig, skeleton: Skeleton, process: Process, in
     """The state before the first step, identical on every process."""
     torch.manual_seed(config.seed)
     model = build_model(config.model)
+    use: Mapping[str, Any] = {}
     if init:
         source = load_checkpoint(init)
+        use = source.use
         reinitialized = initialize_from(model, source, skeleton)
         if reinitialized and process.is_main:
             print(f"reinitialized, since {init} has another skeleton: {', '.join(reinitialized)}", file=sys.stderr)
@@ -262,7 +264,7 @@ def _initial_state(config: TrainConfig, skeleton: Skeleton, process: Process, in
     optimizer = make_optimizer(model, config)
     scaler = torch.amp.GradScaler(process.device.type, enabled=config.precision == "float16")
     running_sums = new_running_sums(config.model.num_scales, process.device)
-    return TrainState(model, make_ema(model, config.ema), optimizer, scaler, running_sums)
+    return TrainState(model, make_ema(model, config.ema), optimizer, scaler, running_sums, use=use)
 
 
 def _prepare_forward(model: PoseNetwork, config: TrainConfig, process: Process) -> Forward:

@@ -6,7 +6,8 @@ import io
 import os
 import shutil
 import uuid
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,6 +47,7 @@ class TrainState:
     best_ap: float = -1.0  # highest AP so far; -1 before the first validation
     best_step: int = 0  # step of the highest AP
     num_samples: int = 0  # size of the training set; it must not change on resume
+    use: Mapping[str, Any] = field(default_factory=dict)  # `Checkpoint.use` of the initial weights
 
     @property
     def ema_model(self) -> PoseNetwork:
@@ -87,8 +89,8 @@ def save_state(run: Path, state: TrainState, skeleton: Skeleton, *, keep: int) -
     temporary.mkdir()
     try:
         notes = {"step": state.step}
-        save_checkpoint(temporary / WEIGHTS, state.model, skeleton, notes=notes)
-        save_checkpoint(temporary / EMA_WEIGHTS, state.ema_model, skeleton, notes=notes)
+        save_checkpoint(temporary / WEIGHTS, state.model, skeleton, notes=notes, use=state.use)
+        save_checkpoint(temporary / EMA_WEIGHTS, state.ema_model, skeleton, notes=notes, use=state.use)
         with atomic_write(temporary / TRAINING_STATE) as file:
             file.write_bytes(_training_state(state))
         os.replace(temporary, path)
@@ -129,7 +131,9 @@ def load_state(path: Path, state: TrainState) -> None:
     Raises:
         CheckpointError: a file is damaged or belongs to another network; the message names it.
     """
-    state.model.load_state_dict(load_checkpoint(path / WEIGHTS).state)
+    checkpoint = load_checkpoint(path / WEIGHTS)
+    state.model.load_state_dict(checkpoint.state)
+    state.use = checkpoint.use
     state.ema_model.load_state_dict(load_checkpoint(path / EMA_WEIGHTS).state)
     try:
         saved = torch.load(path / TRAINING_STATE, map_location="cpu", weights_only=True)

@@ -67,9 +67,10 @@ def one_step(config):
 
 def test_frozen_parts_keep_weights_and_statistics(people, tmp_path):
     source = random_model(SMALL_MOBILE)
-    save_checkpoint(tmp_path / "init.safetensors", source)
+    save_checkpoint(tmp_path / "init.safetensors", source, use={"fit": "longer"})
     config = replace(MOBILE, data=str(people), init=str(tmp_path / "init.safetensors"), freeze=("encoder", "bottom.0"))
     train(config, tmp_path / "run", device="cpu")
+    assert load_checkpoint(tmp_path / "run" / "last.safetensors").use == {"fit": "longer"}
     before, after = load_checkpoint(tmp_path / "init.safetensors").state, weights(tmp_path / "run")
     changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[f"model.{name}"])}
     assert changed == {name for name in before if not name.startswith(("encoder.", "bottom.0."))}
