@@ -41,7 +41,7 @@ HEADER = "simplepose"
 """The key of the JSON header in the safetensors metadata."""
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-SHIPPED = ("tiny",)
+SHIPPED = ("tiny", "photo")
 """The names of the weights that ship with the package."""
 
 
