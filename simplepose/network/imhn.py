@@ -33,6 +33,8 @@ class IMHN(PoseNetwork):
     """
 
     def __init__(self, config: ModelConfig) -> None:
+        if config.kind != "imhn":
+            raise ValueError(f'config: expected kind "imhn", got {config.kind!r}; build_model takes every kind')
         super().__init__(config)
         self.stem = PlainStem(config) if config.plain_hourglass else Stem(config)
         stacks = nn.ModuleList(Stack(config, last=i == config.stacks - 1) for i in range(config.stacks))

@@ -89,6 +89,8 @@ class MobilePose(PoseNetwork):
     """
 
     def __init__(self, config: ModelConfig, encoder: Encoder | None = None) -> None:
+        if config.kind != "mobile":
+            raise ValueError(f'config: expected kind "mobile", got {config.kind!r}; build_model takes every kind')
         super().__init__(config)
         encoder = build_encoder(config.encoder) if encoder is None else encoder
         widths, encoded, scales = config.up_widths, encoder.channels, range(len(config.up_blocks))

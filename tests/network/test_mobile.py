@@ -65,6 +65,9 @@ def test_the_kind_chooses_the_network():
     assert isinstance(build_model(SMALL), IMHN)
     assert isinstance(build_model(SMALL_MOBILE), MobilePose)
     assert isinstance(MobilePose(SMALL_MOBILE, SmallEncoder()).encoder, SmallEncoder)
+    for network, config in ((IMHN, SMALL_MOBILE), (MobilePose, SMALL)):
+        with pytest.raises(ValueError, match="build_model takes every kind"):
+            network(config)
     with pytest.raises(ValueError, match="encoder: expected one of movenet, small, got 'huge'"):
         build_encoder("huge")
     with pytest.raises(ValueError, match="kind: the released layout has no names for 'mobile'"):
