@@ -23,8 +23,9 @@ import torch
 from torch import Tensor
 
 from simplepose.io.atomic import atomic_write
-from simplepose.network.config import ModelConfig
-from simplepose.network.imhn import IMHN, PRESETS
+from simplepose.network.base import PoseNetwork
+from simplepose.network.build import build_model
+from simplepose.network.config import PRESETS, ModelConfig
 from simplepose.network.optimize import cpu_has_bfloat16, fold_network, optimize_for_inference
 
 TOLERANCE = 1e-4
@@ -34,7 +35,7 @@ HALF_TOLERANCE = 0.1
 """The same for bfloat16, which has 3 digits."""
 
 
-def build_steps(model: IMHN, *, compiled: bool, device: torch.device) -> dict[str, Callable[[Tensor], Tensor]]:
+def build_steps(model: PoseNetwork, *, compiled: bool, device: torch.device) -> dict[str, Callable[[Tensor], Tensor]]:
     """The steps by name: functions that give the last stack's maps, each with the optimizations before it."""
     norms_folded = fold_network(model, upsampling=False)
     folded = optimize_for_inference(model, channels_last=False)
@@ -154,7 +155,7 @@ def main() -> None:
     torch.manual_seed(0)
     device = torch.device(options.device)
     conditions = machine(device)
-    model = IMHN(ModelConfig.preset(options.preset)).eval().to(device)
+    model = build_model(ModelConfig.preset(options.preset)).eval().to(device)
     size = options.size or model.config.input_size
     image = torch.rand(options.batch, 3, size, size, device=device)
     with torch.inference_mode():

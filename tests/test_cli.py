@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 import cv2
@@ -13,6 +14,7 @@ from scenes import scene_maps
 
 import simplepose as sp
 from simplepose.cli.main import COMMANDS, main
+from simplepose.cli.options import add_decode_options, add_predictor_options, make_predictor
 from simplepose.data.annotations import read_annotations
 from simplepose.evaluation import oracle
 from simplepose.network.checkpoint import save_checkpoint
@@ -38,6 +40,15 @@ def checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     model = IMHN(ModelConfig(stacks=1, width=16, growth=8, input_size=128))
     save_checkpoint(path, model, sp.COCO)
+    return path
+
+
+@pytest.fixture(scope="module")
+def weights_with_use(tmp_path_factory):
+    """Weights that ask for a size, a fit and a threshold."""
+    path = tmp_path_factory.mktemp("use") / "use.safetensors"
+    use = {"size": 192, "fit": "longer", "decode": {"peak_threshold": 0.2}}
+    save_checkpoint(path, IMHN(ModelConfig(stacks=1, width=16, growth=8, input_size=128)), sp.COCO, use=use)
     return path
 
 
@@ -95,6 +106,40 @@ def test_version_and_info_print_the_installation(capsys):
         for op in ("render_targets", "find_peaks", "match_parts"):
             assert facts[op] == "C++ on the CPU, PyTorch on a CUDA device"
     assert facts["assign_keypoints"] == "C++, always on the CPU"
+
+
+def test_info_describes_a_checkpoint(capsys, weights_with_use):
+    code, out, _ = run(capsys, "info", weights_with_use)
+    assert code == 0
+    facts = dict(line.split("  ", 1) for line in out.splitlines())
+    assert {name: value.strip() for name, value in facts.items() if name.startswith(("kind", "use", "skeleton"))} == {
+        "kind": "imhn",
+        "skeleton": "coco",
+        "use size": "192",
+        "use fit": "longer",
+        "use decode": "{'peak_threshold': 0.2}",
+    }
+    assert run(capsys, "info", "nowhere")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], (192, "longer", 0.2, 0.1)),
+        (["--size", "64", "--fit", "height"], (64, "height", 0.2, 0.1)),
+        (["--set", "part_threshold=0.3"], (192, "longer", 0.2, 0.3)),
+        (["--set", "peak_threshold=0.3"], (192, "longer", 0.3, 0.1)),
+        (["--paper"], (192, "longer", 0.1, 0.1)),
+    ],
+)
+def test_a_checkpoint_brings_defaults_and_options_win(weights_with_use, arguments, expected):
+    parser = argparse.ArgumentParser()
+    add_predictor_options(parser)
+    add_decode_options(parser)
+    options = parser.parse_args([*arguments, "--device", "cpu"])
+    config = make_predictor(argparse.Namespace(checkpoint=weights_with_use, **vars(options))).config
+    found = (config.size, config.fit, config.decode.peak_threshold, config.decode.part_threshold)
+    assert found == expected
 
 
 def test_demo_with_oracle_maps_detects_everyone_and_draws(capsys, tmp_path):

@@ -6,8 +6,9 @@ import torch
 from gpu_timing import Bench, Report
 from torch import Tensor
 
+from simplepose.network.base import PoseNetwork
+from simplepose.network.build import build_model
 from simplepose.network.config import ModelConfig
-from simplepose.network.imhn import IMHN
 from simplepose.network.optimize import optimize_for_inference
 
 TOLERANCE = {"float32": 1e-2, "float16": 0.05, "bfloat16": 0.1}
@@ -49,11 +50,11 @@ def compiled(bench: Bench, report: Report, preset: str, batch: int) -> None:
         add(bench, report, name, form, images, expected, "bfloat16")
 
 
-def make_case(bench: Bench, preset: str, batch: int) -> tuple[IMHN, Tensor]:
+def make_case(bench: Bench, preset: str, batch: int) -> tuple[PoseNetwork, Tensor]:
     """A network with random weights, and random images."""
     torch.manual_seed(0)
     config = ModelConfig.preset(preset, **({"width": 16} if bench.smoke else {}))
-    model = IMHN(config).eval().to(bench.device)
+    model = build_model(config).eval().to(bench.device)
     side = 64 if bench.smoke else config.input_size
     return model, torch.rand(batch, 3, side, side, device=bench.device)
 

@@ -17,8 +17,9 @@ from torch import nn
 from simplepose import COCO
 from simplepose.data.dataset import Batch
 from simplepose.data.targets import make_targets
+from simplepose.network.base import PoseNetwork
+from simplepose.network.build import build_model
 from simplepose.network.config import ModelConfig
-from simplepose.network.imhn import IMHN
 from simplepose.ops.config import TargetConfig
 from simplepose.training.loss import LossConfig, pose_loss
 
@@ -57,7 +58,7 @@ def steps(bench: Bench, report: Report, preset: str, size: int, precision: str) 
     torch.manual_seed(0)
     config = ModelConfig.preset(preset, **({"width": 16} if bench.smoke else {}))
     side = 64 if bench.smoke else config.input_size
-    model = IMHN(config).to(bench.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    model = build_model(config).to(bench.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=0.9)
     batch = make_batch(bench, size, side)
     targets = TargetConfig.for_input(side)
@@ -76,7 +77,7 @@ def steps(bench: Bench, report: Report, preset: str, size: int, precision: str) 
 
 
 def make_step(
-    model: IMHN, optimizer: torch.optim.Optimizer, batch: Batch, targets: TargetConfig, precision: str
+    model: PoseNetwork, optimizer: torch.optim.Optimizer, batch: Batch, targets: TargetConfig, precision: str
 ) -> Callable[[], torch.Tensor]:
     """A function that runs one step of `simplepose.training.loop` on a batch on the device and returns the loss."""
 

@@ -77,11 +77,11 @@ def _predictor(options: argparse.Namespace) -> Any:
     if options.checkpoint:
         return make_predictor(options)
     from simplepose.inference.predictor import Predictor
+    from simplepose.network.build import build_model
     from simplepose.network.config import ModelConfig
-    from simplepose.network.imhn import IMHN
 
     with usage_errors():
-        model = IMHN(ModelConfig.preset(options.preset)).eval()
+        model = build_model(ModelConfig.preset(options.preset)).eval()
         return Predictor(model, config=chosen_predictor_config(options), device=options.device)
 
 

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("expected a CHECKPOINT and --images, or --oracle, or --maps")
     if not options.images.is_dir():
         raise UsageError(f"--images: {options.images} is not a folder")
-    predictor = make_predictor(options)
+    predictor = make_predictor(options, "evaluation")
     annotations = read_annotations(options.annotations, options.images, predictor.skeleton)
     first = os.environ.get("RANK", "0") == "0"
     if first:
@@ -73,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
 
     names = ("checkpoint", "scales", "flip", "size", "fit", "precision", "paper", "set", "annotations")
     settings: dict[str, Any] = {name: getattr(options, name) for name in names}
+    settings["fit"] = predictor.config.fit
     settings["images_folder"] = str(options.images)
     settings["checkpoint_bytes"] = find_checkpoint(options.checkpoint).stat().st_size
     settings["checkpoint_changed"] = find_checkpoint(options.checkpoint).stat().st_mtime

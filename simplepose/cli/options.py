@@ -6,15 +6,15 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from simplepose.ops.config import DecodeConfig
+from simplepose.ops.config import DEFAULT_DECODE, DecodeConfig
 from simplepose.skeleton.skeleton import Skeleton, load_skeleton
 
 if TYPE_CHECKING:
-    from simplepose.inference.config import PredictorConfig
+    from simplepose.inference.config import PredictorConfig, Purpose
     from simplepose.inference.predictor import Predictor
 
 
@@ -68,14 +68,14 @@ def chosen_values(items: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def chosen_decode_config(options: argparse.Namespace) -> DecodeConfig:
-    """The decoding settings of --paper and --set."""
+def chosen_decode_config(options: argparse.Namespace, base: DecodeConfig = DEFAULT_DECODE) -> DecodeConfig:
+    """The decoding settings of --paper and --set; without --paper, the other settings are those of ``base``."""
     known = [f.name for f in fields(DecodeConfig)]
     changes = chosen_values(options.set)
     if unknown := [name for name in changes if name not in known]:
         raise UsageError(f"--set: expected NAME=VALUE with one of {', '.join(known)}, got {unknown[0]!r}")
     with usage_errors():
-        return DecodeConfig.paper(**changes) if options.paper else DecodeConfig(**changes)
+        return DecodeConfig.paper(**changes) if options.paper else replace(base, **changes)
 
 
 def print_json(data: Any) -> None:
@@ -102,8 +102,10 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
         "--scales", type=float, nargs="+", default=[1.0], help="multi-scale testing: input sizes relative to --size"
     )
     parser.add_argument("--flip", action="store_true", help="flip testing: average with the maps of the mirrored image")
-    parser.add_argument("--size", type=int, help="input height in pixels; default: the training size of the weights")
-    parser.add_argument("--fit", default="height", choices=["height", "longer"], help="the image side that gets --size")
+    parser.add_argument("--size", type=int, help="input height in pixels; default: that of the weights")
+    parser.add_argument(
+        "--fit", choices=["height", "longer"], help="the image side that gets --size; default: that of the weights"
+    )
     parser.add_argument("--batch", type=int, help="images in one run of the network; default: 8 on CUDA, else 1")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
@@ -111,15 +113,19 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def chosen_predictor_config(options: argparse.Namespace) -> PredictorConfig:
-    """The configuration of the predictor options and the decode options."""
+def chosen_predictor_config(
+    options: argparse.Namespace, use: Mapping[str, Any] | None = None, purpose: Purpose = "display"
+) -> PredictorConfig:
+    """The configuration of the predictor options and the decode options; ``use`` of a checkpoint has the defaults."""
     from simplepose.inference.config import PredictorConfig
 
-    decode = chosen_decode_config(options)
+    with usage_errors():
+        base = PredictorConfig.from_use(use or {}, purpose)
+    decode = chosen_decode_config(options, base.decode)
     with usage_errors():
         return PredictorConfig(
-            size=options.size,
-            fit=options.fit,
+            size=base.size if options.size is None else options.size,
+            fit=base.fit if options.fit is None else options.fit,
             scales=tuple(options.scales),
             flip=options.flip,
             decode=decode,
@@ -128,10 +134,14 @@ def chosen_predictor_config(options: argparse.Namespace) -> PredictorConfig:
         )
 
 
-def make_predictor(options: argparse.Namespace) -> Predictor:
+def make_predictor(options: argparse.Namespace, purpose: Purpose = "display") -> Predictor:
     """The predictor of --checkpoint, with the predictor options and the decode options."""
     from simplepose.inference.predictor import Predictor
+    from simplepose.network.checkpoint import load_checkpoint
 
-    config = chosen_predictor_config(options)
+    chosen_predictor_config(options)  # bad arguments are reported before a file is read
+    with usage_errors():
+        use = load_checkpoint(options.checkpoint).use
+    config = chosen_predictor_config(options, use, purpose)
     with usage_errors():
         return Predictor.from_checkpoint(options.checkpoint, options.device, config)

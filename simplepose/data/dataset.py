@@ -127,50 +127,53 @@ class COCODataset(Dataset[Sample]):
         """Select the random numbers of an epoch in all workers; call it before iterating over a loader."""
         self._epoch.fill_(epoch)
 
-    def __getitem__(self, index: int) -> Sample:
-        """Sample ``index`` of the epoch.
+    def __getitem__(self, index: int | tuple[int, int]) -> Sample:
+        """Sample ``index`` of the epoch; a pair (index, size) asks for another size than the data set's.
 
         Raises:
             ImageError: the image is missing, corrupt or not of the annotated size; the message begins with its path.
         """
+        index, size = index if isinstance(index, tuple) else (index, self.size)
         if not 0 <= index < len(self):
             raise IndexError(f"index: expected 0 to {len(self) - 1}, got {index}")
         record_index, person = self.samples[index]
         record = self.records[record_index]
-        transform = self._draw(record, person, np.random.default_rng((self.seed, int(self._epoch), index)))
+        transform = self._draw(record, person, size, np.random.default_rng((self.seed, int(self._epoch), index)))
         image = self._cache.get(record, _reduction(transform))
         # a cached image, or one that is not a JPEG, has its full size
         reduced = round(max(record.height, record.width) / max(image.shape[:2]))
         return Sample(
-            warp_image(image, transform, self.size, self.augment.border, reduced),
+            warp_image(image, transform, size, self.augment.border, reduced),
             self._keypoints(record, transform),
-            *self._masks(record, transform),
+            *self._masks(record, transform, size),
             record.id,
         )
 
-    def _draw(self, record: ImageRecord, person: int, rng: np.random.Generator) -> Transform:
+    def _draw(self, record: ImageRecord, person: int, size: int, rng: np.random.Generator) -> Transform:
         if person == NO_PERSON:
-            box, side = (0.0, 0.0, float(record.width), float(record.height)), float(self.size)
+            box, side = (0.0, 0.0, float(record.width), float(record.height)), float(size)
         else:
-            box, side = record.people[person].box, self.augment.person_size * self.size
+            box, side = record.people[person].box, self.augment.person_size * size
         # place a whole image as the Predictor does: the output of the network depends on the position
-        return draw_transform(self.augment, rng, box, self.size, side, corner=person == NO_PERSON)
+        return draw_transform(self.augment, rng, box, size, side, corner=person == NO_PERSON)
 
     def _keypoints(self, record: ImageRecord, transform: Transform) -> NDArray[np.float32]:
         annotated = [p.keypoints for p in record.people if not p.ignored]
         keypoints = np.reshape(annotated, (-1, len(self.skeleton.dataset_keypoints), 3))
         return transform_keypoints(self.skeleton.from_dataset(keypoints), transform, self.skeleton.keypoint_flip)
 
-    def _masks(self, record: ImageRecord, transform: Transform) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def _masks(
+        self, record: ImageRecord, transform: Transform, size: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Person mask and loss mask, area-averaged to the grid."""
         ignored = [p for p in record.people if p.ignored]
         shape = (record.height, record.width)
         try:
-            covered = draw_outlines((p for p in record.people if not p.ignored), transform.matrix, self.size, shape)
-            cells = self.size // self.stride
+            covered = draw_outlines((p for p in record.people if not p.ignored), transform.matrix, size, shape)
+            cells = size // self.stride
             if not ignored:
                 return _to_grid(covered, cells), np.full((cells, cells), 255, np.uint8)
-            hidden = draw_outlines(ignored, transform.matrix, self.size, shape)
+            hidden = draw_outlines(ignored, transform.matrix, size, shape)
         except ValueError as error:
             raise ValueError(f"{self.annotations}: image {record.id}: {error}") from None
         return _to_grid(np.maximum(covered, hidden), cells), 255 - _to_grid(hidden, cells)

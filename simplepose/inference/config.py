@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 from simplepose.checks import check_choice, check_count, check_flag, check_instance
 from simplepose.inference.frame import Fit
@@ -13,6 +13,9 @@ from simplepose.ops.config import DEFAULT_DECODE, DecodeConfig
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+Purpose = Literal["display", "evaluation"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class PredictorConfig:
     flip: bool = False  # flip testing: the maps of the mirrored images are averaged in
     decode: DecodeConfig = DEFAULT_DECODE  # the rules of decoding
     precision: Precision = "float32"  # arithmetic of the network; maps are averaged and decoded in float32
-    optimize: bool = True  # run a copy of an `IMHN` by `optimize_for_inference`; otherwise autocast to `precision`
+    optimize: bool = True  # run a copy by `optimize_for_inference`; otherwise the model under autocast to `precision`
     batch_size: int | None = None  # maximum number of images of a batch; None: 8 on CUDA devices, 1 elsewhere
 
     def __post_init__(self) -> None:
@@ -39,6 +42,25 @@ class PredictorConfig:
         check_flag("optimize", self.optimize)
         if self.batch_size is not None:
             check_count("batch_size", self.batch_size)
+
+    @classmethod
+    def from_use(cls, use: Mapping[str, Any], purpose: Purpose = "display") -> PredictorConfig:
+        """The settings that a checkpoint asks for; what it does not mention has its default.
+
+        Args:
+            use: `Checkpoint.use`, with the optional keys "size" and "fit" as here, "decode" with values of
+                `DecodeConfig` by name, and "evaluation" with those that differ when the AP is measured.
+            purpose: "display": poses to show, few of them false; "evaluation": all poses, ranked by score.
+
+        Raises:
+            ValueError: an unknown key, or an invalid value.
+            TypeError: a value has the wrong type.
+        """
+        if unknown := sorted(use.keys() - {"size", "fit", "decode", "evaluation"}):
+            raise ValueError(f"use: unknown {', '.join(unknown)}")
+        decode = {**use.get("decode", {}), **(use.get("evaluation", {}) if purpose == "evaluation" else {})}
+        plain = {name: use[name] for name in ("size", "fit") if name in use}
+        return cls(decode=DecodeConfig(**decode), **plain)
 
     def with_changes(self, **changes: Unpack[PredictorOptions]) -> PredictorConfig:
         """A copy with some settings replaced.

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from simplepose.checks import check_count, check_instance
 from simplepose.data.images import ImageError, as_image
-from simplepose.inference.config import PredictorConfig, PredictorOptions
+from simplepose.inference.config import PredictorConfig, PredictorOptions, Purpose
 from simplepose.inference.frame import STRIDE, Frame
 from simplepose.inference.heatmaps import Heatmaps, resample
 from simplepose.inference.pipeline import Stages, run_pipeline
+from simplepose.network.base import PoseNetwork
 from simplepose.network.checkpoint import load_checkpoint
 from simplepose.network.device import find_device
-from simplepose.network.imhn import IMHN
 from simplepose.network.optimize import InferenceModel, Precision, optimize_for_inference
 from simplepose.ops.backend import resolve
 from simplepose.ops.decode import decode
@@ -98,8 +98,8 @@ class Predictor:
     The attribute `config` holds the settings with the resolved size and batch size.
 
     Args:
-        model: an `IMHN`, or another callable that maps ``[B, 3, H, W]`` images (BGR in [0, 1], H and W multiples of
-            64) to ``[B, C, H/4, W/4]`` maps, C = L + J or L + J + 2.
+        model: a `PoseNetwork`, or another callable that maps ``[B, 3, H, W]`` images (BGR in [0, 1], H and W multiples
+            of 64) to ``[B, C, H/4, W/4]`` maps, C = L + J or L + J + 2.
         skeleton: the keypoint types and parts of the maps.
         config: the settings, such as size, scales and the rules of decoding.
         device: the device of the network; default: the device of the model's parameters.
@@ -139,21 +139,27 @@ class Predictor:
         cls,
         name_or_path: str | Path = "tiny",
         device: str | torch.device = "auto",
-        config: PredictorConfig = DEFAULT_PREDICTOR,
+        config: PredictorConfig | None = None,
+        *,
+        purpose: Purpose = "display",
         **options: Unpack[PredictorOptions],
     ) -> Predictor:
-        """A predictor with the network and skeleton of a checkpoint and, by default, its training size.
+        """A predictor with the network and skeleton of a checkpoint and, by default, with its settings of use.
 
         Args:
             name_or_path: name of shipped weights, or a file (`load_checkpoint`).
             device: "auto" selects a CUDA device if there is one.
-            config, options: see `Predictor`.
+            config: the settings; default: those of the checkpoint (`PredictorConfig.from_use`), such as input size, fit
+                and thresholds, and otherwise its training size and the defaults of `PredictorConfig`.
+            purpose: "evaluation" takes the checkpoint's thresholds for evaluation, where it has some.
+            options: fields of `PredictorConfig` that replace those of the settings.
 
         Raises:
             FileNotFoundError, CheckpointError: see `load_checkpoint`.
         """
         resolved = find_device(device)
         checkpoint = load_checkpoint(name_or_path)
+        config = PredictorConfig.from_use(checkpoint.use, purpose) if config is None else config
         return cls(checkpoint.build(resolved), checkpoint.skeleton, config, device=resolved, **options)
 
     @property
@@ -327,12 +333,12 @@ def _input_shapes(prepared: Prepared) -> tuple[tuple[int, ...], ...] | None:
 
 
 def _ready(model: Any, device: torch.device, optimized: Precision | None) -> Any:
-    """The model on its device; an `IMHN` is optimized for inference if ``optimized`` is a precision.
+    """The model on its device; a `PoseNetwork` is optimized for inference if ``optimized`` is a precision.
 
     Raises:
         ValueError: the model is in training mode.
     """
-    if isinstance(model, IMHN) and optimized:
+    if isinstance(model, PoseNetwork) and optimized:
         return optimize_for_inference(model, precision=optimized).to(device)
     if not isinstance(model, nn.Module):
         return model

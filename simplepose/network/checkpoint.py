@@ -18,9 +18,11 @@ from safetensors.torch import save as format_safetensors
 from torch import Tensor
 
 from simplepose.io.atomic import atomic_write
-from simplepose.network.config import ModelConfig
-from simplepose.network.imhn import IMHN, PRESETS
-from simplepose.network.released_names import CheckpointError, check_tensors, expected_names, from_released
+from simplepose.network.base import PoseNetwork
+from simplepose.network.build import build_model
+from simplepose.network.config import PRESETS, ModelConfig
+from simplepose.network.released_names import expected_names, from_released
+from simplepose.network.tensors import CheckpointError, check_tensors
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 __all__ = [
@@ -39,7 +41,7 @@ HEADER = "simplepose"
 """The key of the JSON header in the safetensors metadata."""
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-SHIPPED = ("tiny",)
+SHIPPED = ("tiny", "photo")
 """The names of the weights that ship with the package."""
 
 
@@ -49,24 +51,26 @@ class Checkpoint:
 
     config: ModelConfig
     skeleton: Skeleton
-    state: Mapping[str, Tensor]  # by the names of `IMHN.state_dict`, floats as float32
+    state: Mapping[str, Tensor]  # by the names of the network's ``state_dict``, floats as float32
     notes: Mapping[str, Any] = field(default_factory=dict)  # additional JSON values of the writer
+    use: Mapping[str, Any] = field(default_factory=dict)  # how it wants to be used: `PredictorConfig.from_use`
 
-    def build(self, device: str | torch.device = "cpu") -> IMHN:
+    def build(self, device: str | torch.device = "cpu") -> PoseNetwork:
         """The network with these weights on ``device``, in eval mode."""
         with torch.device("meta"):
-            model = IMHN(self.config)
+            model = build_model(self.config)
         model.to_empty(device=device).load_state_dict(self.state)
         return model.eval()
 
 
 def save_checkpoint(
     path: str | Path,
-    model: IMHN,
+    model: PoseNetwork,
     skeleton: Skeleton = COCO,
     *,
     half: bool = False,
     notes: Mapping[str, Any] | None = None,
+    use: Mapping[str, Any] | None = None,
 ) -> None:
     """Write ``model`` as a checkpoint, atomically: ``path`` never holds a partial file.
 
@@ -76,12 +80,13 @@ def save_checkpoint(
         skeleton: defines the meaning of the channels.
         half: store floats as float16: half the size, 11 significant bits.
         notes: JSON values to store with the weights, such as the training command.
+        use: the defaults of predictors of these weights (`simplepose.inference.config.PredictorConfig.from_use`).
 
     Raises:
         ValueError: the numbers of channels of skeleton and network differ, or a value exceeds the range of float16.
         OSError: the file cannot be written.
     """
-    checkpoint = Checkpoint(model.config, skeleton, model.state_dict(), notes or {})
+    checkpoint = Checkpoint(model.config, skeleton, model.state_dict(), notes or {}, use or {})
     write_checkpoint(path, checkpoint, half=half)
 
 
@@ -94,6 +99,8 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = F
         "skeleton": checkpoint.skeleton.to_dict(),
         "notes": dict(checkpoint.notes),
     }
+    if checkpoint.use:
+        header["use"] = dict(checkpoint.use)
     tensors = {name: _stored(name, tensor, half) for name, tensor in checkpoint.state.items()}
     data = format_safetensors(tensors, {HEADER: json.dumps(header)})
     with atomic_write(path) as temporary:
@@ -119,7 +126,7 @@ def load_checkpoint(name_or_path: str | Path, *, skeleton: Skeleton = COCO, inpu
         return _read_safetensors(path) if _is_safetensors(path) else _read_released(path, skeleton, input_size)
 
 
-def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> IMHN:
+def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> PoseNetwork:
     """The network of a checkpoint on ``device``, in eval mode; arguments and errors as in `load_checkpoint`."""
     return load_checkpoint(name_or_path).build(device)
 
@@ -184,7 +191,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
             raise CheckpointError(f"format version {version!r}, this version of simplepose reads {FORMAT_VERSION}")
         config = ModelConfig.from_dict(header["model"])
         skeleton = Skeleton.from_dict(header["skeleton"])
-        notes = dict(header["notes"])
+        notes, use = dict(header["notes"]), dict(header.get("use", {}))
         _check_channels(config, skeleton)
     except CheckpointError:
         raise
@@ -193,7 +200,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
     except (TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"its header is wrong: {error}") from None
     check_tensors(expected_names(config), state)
-    return Checkpoint(config, skeleton, _floats(state), notes)
+    return Checkpoint(config, skeleton, _floats(state), notes, use)
 
 
 def _read_released(path: Path, skeleton: Skeleton, input_size: int) -> Checkpoint:

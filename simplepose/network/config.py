@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
-from simplepose.checks import check_count
+from simplepose.checks import check_choice, check_count
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 ORDER = 4
@@ -19,9 +19,18 @@ SQUEEZE = 16
 """Reduction ratio of squeeze-and-excitation: its hidden layer has ``width / SQUEEZE`` units."""
 
 
+Kind = Literal["imhn", "mobile"]
+
+ADDED = ("kind", "encoder", "up_widths", "up_blocks")
+"""Settings that checkpoints of version 0.1.0 lack: they take their defaults there."""
+
+
 @dataclass(frozen=True)
 class ModelConfig:
-    """The architecture of an IMHN (docs/design.md, Network); the variants of the paper's Table 1 are values of it."""
+    """The architecture of a network (docs/design.md, Network); the variants of the paper's Table 1 are values of it.
+
+    The kind "mobile" has one stack, no growth, and ``width`` channels in its heads.
+    """
 
     stacks: int = 4  # number of stacked hourglasses, 1 to 16
     width: int = 256  # channels at stride 4, a multiple of 16; the stem has width/4 and width/2
@@ -31,6 +40,10 @@ class ModelConfig:
     channel_attention: bool = True  # squeeze-and-excitation in the heads
     plain_hourglass: bool = False  # the paper's baseline: plain stem and heads, no convolution after upsampling
     input_size: int = 512  # image height in pixels that the weights are trained for, a multiple of 64
+    kind: Kind = "imhn"  # "imhn": the paper's network; "mobile": an image encoder, an up-way and the paper's heads
+    encoder: str = "movenet"  # kind="mobile": the name of the encoder (`simplepose.network.encoder`)
+    up_widths: tuple[int, ...] = (96, 96, 128, 160)  # kind="mobile": channels at strides 4, 8, 16 and 32, even numbers
+    up_blocks: tuple[int, ...] = (2, 2, 1)  # kind="mobile": residual blocks at strides 4, 8 and 16, 0 to 16 each
 
     def __post_init__(self) -> None:
         check_count("stacks", self.stacks, 1, 16)
@@ -38,6 +51,20 @@ class ModelConfig:
         check_count("growth", self.growth, 0, 1024, 2)
         check_count("channels", self.channels, 1, 4096)
         check_count("input_size", self.input_size, STRIDES[-1], 4096, STRIDES[-1])
+        check_choice("kind", self.kind, get_args(Kind))
+        for name, count, limits in (("up_widths", 4, (2, 2048, 2)), ("up_blocks", 3, (0, 16))):
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or len(values) != count:
+                raise TypeError(f"{name}: expected a tuple of {count} integers, got {values!r}")
+            for value in values:
+                check_count(name, value, *limits)
+        if not isinstance(self.encoder, str):
+            raise TypeError(f"encoder: expected a name, got {self.encoder!r}")
+        if self.kind == "mobile" and (self.stacks != 1 or self.growth or self.plain_hourglass):
+            raise ValueError(
+                'kind: expected stacks 1, growth 0 and plain_hourglass False with "mobile", '
+                f"got {self.stacks}, {self.growth} and {self.plain_hourglass}"
+            )
         for name in ("spatial_attention", "channel_attention", "plain_hourglass"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name}: expected True or False, got {getattr(self, name)!r}")
@@ -54,8 +81,10 @@ class ModelConfig:
 
     @property
     def num_scales(self) -> int:
-        """The number of supervised scales of a stack: 5, or 1 without spatial attention."""
-        return len(STRIDES) if self.spatial_attention else 1
+        """The number of supervised scales of a stack: 5 (of "mobile" 3), or 1 without spatial attention."""
+        if not self.spatial_attention:
+            return 1
+        return len(self.up_blocks) if self.kind == "mobile" else len(STRIDES)
 
     @classmethod
     def preset(cls, name: str, skeleton: Skeleton = COCO, **changes: Any) -> ModelConfig:
@@ -80,18 +109,19 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ModelConfig:
-        """The settings that ``to_dict`` wrote.
+        """The settings that ``to_dict`` wrote; those that older versions lack (`ADDED`) may be missing.
 
         Raises:
             ValueError: a field is missing, unknown or invalid.
             TypeError: a value has the wrong type.
         """
         known = {f.name for f in fields(cls)}
-        if missing := sorted(known - data.keys()):
+        if missing := sorted(known - data.keys() - set(ADDED)):
             raise ValueError(f"model settings: missing {', '.join(missing)}")
         if unknown := sorted(data.keys() - known):
             raise ValueError(f"model settings: unknown {', '.join(unknown)}, known are {', '.join(sorted(known))}")
-        return cls(**data)
+        lists = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}  # tuples before JSON
+        return cls(**{**data, **lists})
 
 
 PRESETS = {
@@ -100,5 +130,7 @@ PRESETS = {
     "imhn4-512": ModelConfig(stacks=4, input_size=512),
     # Trained on a CPU: in a given time one stack reaches the highest AP.
     "tiny": ModelConfig(stacks=1, width=64, growth=32, input_size=256),
+    # For photos: an encoder that was trained on people.
+    "photo": ModelConfig(kind="mobile", stacks=1, width=96, growth=0, input_size=320),
 }
-"""The named networks: those of the paper, and a small one whose weights ship with the package."""
+"""The named networks: those of the paper, and two whose weights ship with the package."""

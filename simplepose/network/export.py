@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from simplepose.io.atomic import atomic_write
+from simplepose.network.base import PoseNetwork
 from simplepose.network.config import STRIDES
-from simplepose.network.imhn import IMHN
 from simplepose.network.optimize import fold_network
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
@@ -20,7 +20,7 @@ INPUT_NAME = "image"
 OUTPUT_NAME = "heatmaps"
 
 
-def export_onnx(model: IMHN, path: str | Path, skeleton: Skeleton = COCO) -> None:
+def export_onnx(model: PoseNetwork, path: str | Path, skeleton: Skeleton = COCO) -> None:
     """Write ``model`` as one ONNX file, atomically.
 
     The input ``image`` is ``[B, 3, H, W]`` float32 in [0, 1], BGR, with any batch size and any multiples of 64 as H and

@@ -7,13 +7,11 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from simplepose.network.base import PoseNetwork, check_input
 from simplepose.network.config import PRESETS, STRIDES, ModelConfig
-from simplepose.network.layers import SLOPE, Head, Hourglass, Merge, PlainStem, Residual, Stem
+from simplepose.network.layers import MAP_STD, SLOPE, Head, Hourglass, Merge, PlainStem, Residual, Stem
 
 __all__ = ["IMHN", "PRESETS", "STRIDES", "ModelConfig"]
-
-MAP_STD = 1e-3
-"""Standard deviation of the initial weights of the output convolutions: the initial maps are near 0."""
 
 
 class Stack(nn.Module):
@@ -27,7 +25,7 @@ class Stack(nn.Module):
         self.merges = cast(Sequence[Merge], nn.ModuleList(Merge(width, config) for width in widths if not last))
 
 
-class IMHN(nn.Module):
+class IMHN(PoseNetwork):
     """The network: a stem, then stacks that each predict all maps and pass features and maps on to the next stack.
 
     Attributes:
@@ -35,8 +33,9 @@ class IMHN(nn.Module):
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
+        if config.kind != "imhn":
+            raise ValueError(f'config: expected kind "imhn", got {config.kind!r}; build_model takes every kind')
+        super().__init__(config)
         self.stem = PlainStem(config) if config.plain_hourglass else Stem(config)
         stacks = nn.ModuleList(Stack(config, last=i == config.stacks - 1) for i in range(config.stacks))
         self.stacks = cast(Sequence[Stack], stacks)  # nn.ModuleList is not generic
@@ -57,7 +56,7 @@ class IMHN(nn.Module):
         Raises:
             ValueError: the shape of ``x`` is not as above.
         """
-        _check_input(x)
+        check_input(x)
         scales = self.config.num_scales if all_outputs else 1
         outputs: list[list[Tensor]] = []
         merged: list[Tensor] = []  # merges of the previous stack, one per scale: [B, width + k * growth, h/2^k, w/2^k]
@@ -87,12 +86,3 @@ class IMHN(nn.Module):
             elif isinstance(module, Head):
                 nn.init.normal_(module.predict.weight, std=MAP_STD)
                 nn.init.zeros_(module.predict.get_parameter("bias"))
-
-
-def _check_input(x: Tensor) -> None:
-    if x.ndim != 4 or x.shape[1] != 3:
-        raise ValueError(f"x: expected [B, 3, H, W], got {list(x.shape)}")
-    multiple = STRIDES[-1]
-    height, width = x.shape[2:]
-    if height % multiple or width % multiple or height == 0 or width == 0:
-        raise ValueError(f"x: expected a height and width that are multiples of {multiple}, got {height} x {width}")

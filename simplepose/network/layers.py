@@ -14,6 +14,9 @@ from simplepose.network.config import ORDER, SQUEEZE, ModelConfig
 SLOPE = 0.01
 """The negative slope of every LeakyReLU."""
 
+MAP_STD = 1e-3
+"""Standard deviation of the initial weights of the output convolutions: the initial maps are near 0."""
+
 DILATIONS = (3, 3, 4, 4, 5, 5)
 """The dilations of the stem's chain of 3x3 convolutions."""
 

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from simplepose.network.imhn import IMHN
+from simplepose.network.base import PoseNetwork
 from simplepose.network.layers import ConvBlock, Depth, activate
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
 def optimize_for_inference(
-    model: IMHN,
+    model: PoseNetwork,
     *,
     fold: bool = True,
     channels_last: bool = True,
@@ -54,10 +54,15 @@ def optimize_for_inference(
 
 
 class InferenceModel(nn.Module):
-    """An optimized network with the call of `IMHN`; input of any float type and layout, contiguous float32 output."""
+    """An optimized network with the same call; input of any float type and layout, contiguous float32 output."""
 
     def __init__(
-        self, network: IMHN, memory_format: torch.memory_format, *, compile: bool = False, cuda_graphs: bool = False
+        self,
+        network: PoseNetwork,
+        memory_format: torch.memory_format,
+        *,
+        compile: bool = False,
+        cuda_graphs: bool = False,
     ) -> None:
         super().__init__()
         self.config = network.config
@@ -70,7 +75,7 @@ class InferenceModel(nn.Module):
 
     @torch.inference_mode()
     def forward(self, x: Tensor, all_outputs: bool = False) -> Tensor | list[list[Tensor]]:
-        """As `IMHN.forward`, without gradients."""
+        """As `PoseNetwork.forward`, without gradients."""
         result = self._run(x.to(self._dtype, memory_format=self._memory_format), all_outputs)
         if all_outputs:
             return [[self._finish(maps) for maps in stack] for stack in result]
@@ -80,7 +85,7 @@ class InferenceModel(nn.Module):
         return maps.to(torch.float32, memory_format=torch.contiguous_format, copy=self._copy)
 
 
-def fold_network(model: IMHN, *, upsampling: bool = True) -> IMHN:
+def fold_network(model: PoseNetwork, *, upsampling: bool = True) -> PoseNetwork:
     """A copy in eval mode with BatchNorm and upsampling folded into the weights of the convolutions.
 
     Its maps equal those of ``model.eval()`` up to rounding. It cannot be trained, saved as a checkpoint or loaded.

@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from simplepose.network.build import build_model
 from simplepose.network.config import ModelConfig
-from simplepose.network.imhn import IMHN
-
-Shapes = dict[str, tuple[int, ...]]
+from simplepose.network.tensors import CheckpointError, Shapes, check_tensors
 
 RELEASED_PREFIX = "posenet."
 _WRAPPERS = ("module.", RELEASED_PREFIX)  # prefixes that training wrappers add to a name
@@ -53,14 +52,10 @@ _LAYERS = [
 ]
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be loaded; the message names the file and the cause."""
-
-
 @lru_cache(maxsize=4)
 def _expected(config: ModelConfig) -> Shapes:
     with torch.device("meta"):
-        return {name: tuple(tensor.shape) for name, tensor in IMHN(config).state_dict().items()}
+        return {name: tuple(tensor.shape) for name, tensor in build_model(config).state_dict().items()}
 
 
 def expected_names(config: ModelConfig) -> Shapes:
@@ -72,8 +67,10 @@ def expected_released_names(config: ModelConfig) -> Shapes:
     """The same with the names of the released checkpoints.
 
     Raises:
-        ValueError: ``config`` is the plain hourglass, which the released code does not have.
+        ValueError: ``config`` is of another kind or the plain hourglass, which the released code does not have.
     """
+    if config.kind != "imhn":
+        raise ValueError(f"kind: the released layout has no names for {config.kind!r}")
     if config.plain_hourglass:
         raise ValueError("plain_hourglass: the released layout has no names for it")
     return {released_name(name): shape for name, shape in _expected(config).items()}
@@ -122,24 +119,6 @@ def from_released(weights: Mapping[str, Any], input_size: int = 512) -> tuple[Mo
     return config, {name: tensors[released_name(name)] for name in _expected(config)}
 
 
-def check_tensors(expected: Shapes, tensors: Mapping[str, Any]) -> None:
-    """Check that ``tensors`` has exactly the expected names and shapes.
-
-    Raises:
-        CheckpointError: it has not; the message has one line for each missing, unknown or misshapen tensor.
-    """
-    missing = [f"  missing {name} {list(shape)}" for name, shape in expected.items() if name not in tensors]
-    unknown = [f"  unknown {name} {_shape(value)}" for name, value in tensors.items() if name not in expected]
-    misshapen = [
-        f"  misshapen {name}: expected {list(shape)}, got {_shape(tensors[name])}"
-        for name, shape in expected.items()
-        if name in tensors and _shape(tensors[name]) != list(shape)
-    ]
-    if missing or unknown or misshapen:
-        counts = f"{len(missing)} missing, {len(unknown)} unknown and {len(misshapen)} misshapen tensors"
-        raise CheckpointError("\n".join([counts, *missing, *unknown, *misshapen]))
-
-
 def _infer_config(tensors: Mapping[str, Any]) -> ModelConfig:
     """The settings inferred from the shapes of a few tensors; `check_tensors` then checks all others."""
     skip = "posenet.hourglass.0.hg.0.0.convBlock.6.weight"
@@ -172,7 +151,3 @@ def _without_prefixes(name: str) -> str:
     while name.startswith(_WRAPPERS):
         name = name.split(".", 1)[1]
     return name
-
-
-def _shape(value: Any) -> list[int] | str:
-    return list(value.shape) if isinstance(value, Tensor) else type(value).__name__

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from simplepose.checks import UNLIMITED, check_choice, check_count, check_flag, check_number
 from simplepose.data.augment import AugmentConfig
-from simplepose.network.config import ModelConfig
+from simplepose.network.config import STRIDES, ModelConfig
 from simplepose.network.optimize import Precision
 from simplepose.ops.config import Shape, TargetConfig
 from simplepose.skeleton.skeleton import COCO, Skeleton
@@ -50,7 +50,11 @@ class TrainConfig:
     warmup_steps: int = 1000  # steps of linear warm-up of the learning rate
     decay_epochs: int = 15  # schedule="step": epochs between two decays of the learning rate
     decay: float = 0.2  # schedule="step": factor of one decay
-    clip: float = 0.0  # maximum norm of the gradient; 0: no clipping
+    clip: float = 0.0  # maximum norm of the gradient, of the encoder's apart if it has a rate of its own; 0: none
+    freeze: tuple[str, ...] = ()  # parts that are not trained, by name, such as "encoder" or "encoder.blocks.3"
+    encoder_lr: float = 1.0  # model.kind="mobile": factor on the learning rate of the encoder's parameters
+    relative_steps: bool = False  # AdamW's steps of the encoder are relative to the RMS of each output channel
+    sizes: tuple[int, ...] = ()  # input sizes in pixels, one drawn for each step; (): always model.input_size
     ema: float = 0.0  # decay of the EMA weights, which are validated and published; 0: the plain weights
     norm: Norm = "batch"  # BatchNorm; "sync": statistics over all processes (CUDA); "frozen": fixed statistics
     precision: Precision = "float32"  # of the network under autocast; the loss is always float32
@@ -76,7 +80,20 @@ class TrainConfig:
             check_number(name, getattr(self, name), least=0, most=most)
         for name in ("momentum", "ema"):
             check_number(name, getattr(self, name), least=0, below=1)
-        check_flag("compile", self.compile)
+        check_number("encoder_lr", self.encoder_lr, least=0, most=1e3)
+        for name in ("compile", "relative_steps"):
+            check_flag(name, getattr(self, name))
+        for name in ("freeze", "sizes"):
+            if not isinstance(getattr(self, name), tuple):
+                raise TypeError(f"{name}: expected a list, got {getattr(self, name)!r}")
+        if not all(isinstance(name, str) and name for name in self.freeze):
+            raise TypeError(f"freeze: expected names of parts, got {self.freeze!r}")
+        for size in self.sizes:
+            check_count("sizes", size, STRIDES[-1], 4096, STRIDES[-1])
+        if (self.relative_steps or self.encoder_lr != 1) and self.model.kind != "mobile":
+            raise ValueError('encoder_lr, relative_steps: expected model.kind="mobile", whose network has an encoder')
+        if self.relative_steps and self.optimizer != "adamw":
+            raise ValueError(f"relative_steps: expected optimizer='adamw', got {self.optimizer!r}")
         check_number("sigma", self.sigma, least=0.1, most=10)
         choices = {"optimizer": Optimizer, "schedule": Schedule, "norm": Norm, "precision": Precision, "shape": Shape}
         for name, kind in choices.items():
@@ -91,7 +108,10 @@ class TrainConfig:
 
     @property
     def targets(self) -> TargetConfig:
-        """How the target maps are rendered: the paper's widths at this input size, scaled by ``sigma``."""
+        """How the target maps are rendered: the paper's widths at this input size, scaled by ``sigma``.
+
+        The widths in pixels are the same for all ``sizes``: the network cannot tell the size of its input.
+        """
         config = TargetConfig.for_input(self.size, shape=self.shape)
         widths = (config.keypoint_sigma * self.sigma, config.part_sigma * self.sigma)
         return replace(config, keypoint_sigma=widths[0], part_sigma=widths[1])
@@ -143,7 +163,7 @@ class TrainConfig:
         if unknown := sorted(data.keys() - {f.name for f in fields(cls)}):
             raise ValueError(f"training settings: unknown {', '.join(unknown)}")
         values = {name: sections[name](**_tuples(v)) if name in sections else v for name, v in data.items()}
-        return cls(**values)
+        return cls(**_tuples(values))
 
     def describe(self) -> str:
         """A readable list with one line per setting."""

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -24,6 +24,10 @@ SYNTH = re.compile(r"synth:(\d+),(\d+)")
 """A data source of synthetic people: synth:IMAGES,SEED."""
 
 
+SIZE_STREAM = 1
+"""Distinguishes the random numbers of the input sizes from others of the same seed and epoch."""
+
+
 class TrainData(NamedTuple):
     """The data sets that `open_data` opened."""
 
@@ -34,11 +38,13 @@ class TrainData(NamedTuple):
     split: str  # "validation", or "training images" where there is no validation data
 
 
-class BatchSampler(Sampler[list[int]]):
+class BatchSampler(Sampler[list[Any]]):
     """Sample indices of this process, one list for each forward pass of each optimizer step.
 
     The shuffling depends on (seed, epoch) only. A step's batch holds the same samples for any number of processes
     and of accumulated passes. The samples that do not fill the last batch of an epoch are dropped.
+
+    With ``config.sizes`` each index is a pair (index, input size). The size of a step depends on (seed, epoch, step).
 
     Raises:
         ValueError: there are fewer samples than a batch, or a batch cannot be divided evenly.
@@ -63,12 +69,17 @@ class BatchSampler(Sampler[list[int]]):
     def __len__(self) -> int:
         return (self.steps_per_epoch - self.first_step) * self.config.accumulate
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Any]]:
         order = np.random.default_rng((self.config.seed, self.epoch)).permutation(self.num_samples)
         for step in range(self.first_step, self.steps_per_epoch):
             batch = order[step * self.config.batch : (step + 1) * self.config.batch]
             for part in np.split(batch, self.config.accumulate):
-                yield part[self.process.rank :: self.process.world_size].tolist()
+                indices = part[self.process.rank :: self.process.world_size].tolist()
+                yield [(index, self._size(step)) for index in indices] if self.config.sizes else indices
+
+    def _size(self, step: int) -> int:
+        rng = np.random.default_rng((self.config.seed, self.epoch, step, SIZE_STREAM))
+        return self.config.sizes[rng.integers(len(self.config.sizes))]
 
 
 def open_data(config: TrainConfig, skeleton: Skeleton, run: Path, process: Process) -> TrainData:

@@ -51,8 +51,9 @@ def explain_errors(run: Path, config: TrainConfig) -> Iterator[None]:
         if not _out_of_memory(error):
             raise
         passes = config.batch // config.accumulate
+        size = max(config.sizes, default=config.size)
         raise TrainError(
-            f"out of memory with {passes} samples of {config.size} x {config.size} pixels at once; raise accumulate "
+            f"out of memory with {passes} samples of {size} x {size} pixels at once; raise accumulate "
             f"(now {config.accumulate}), lower batch ({config.batch}) or use precision=bfloat16; "
             f"{_how_to_restart(run)}"
         ) from error

@@ -20,7 +20,7 @@ from simplepose.data.dataset import Sample, collate
 from simplepose.data.targets import make_targets
 from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
 from simplepose.io.atomic import atomic_write
-from simplepose.network.imhn import IMHN
+from simplepose.network.base import PoseNetwork
 from simplepose.ops.config import TargetConfig
 from simplepose.skeleton.skeleton import Skeleton
 from simplepose.training.contact_sheet import draw_ground_truth
@@ -124,7 +124,7 @@ def read_log(run: Path) -> list[Record]:
 
 @torch.no_grad()
 def draw_predictions(
-    model: IMHN, samples: Sequence[Sample], skeleton: Skeleton, targets: TargetConfig
+    model: PoseNetwork, samples: Sequence[Sample], skeleton: Skeleton, targets: TargetConfig
 ) -> NDArray[np.uint8]:
     """A picture with one row per sample: ground-truth poses, target maps and predicted maps.
 

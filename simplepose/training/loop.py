@@ -6,9 +6,8 @@ gives the result of an uninterrupted run; on the CPU with the same number of thr
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +24,9 @@ from simplepose.data.targets import make_targets
 from simplepose.evaluation.evaluate import evaluate_images
 from simplepose.inference.frame import Fit
 from simplepose.inference.predictor import PRECISIONS, Predictor
+from simplepose.network.base import PoseNetwork
+from simplepose.network.build import build_model
 from simplepose.network.checkpoint import load_checkpoint
-from simplepose.network.imhn import IMHN
 from simplepose.ops.config import TargetConfig
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO, Skeleton
@@ -36,6 +36,7 @@ from simplepose.training.distributed import Process, join_processes
 from simplepose.training.errors import TrainError, explain_errors
 from simplepose.training.log import TrainLog, check_tensorboard, draw_predictions, new_running_sums, running_means
 from simplepose.training.loss import pose_loss
+from simplepose.training.optimizer import clip_gradients, freeze_parameters, make_optimizer, set_learning_rate
 from simplepose.training.run_folder import prepare_run_folder, remove_run_folder
 from simplepose.training.state import (
     TrainState,
@@ -109,7 +110,7 @@ def train(
 
 
 class Forward(Protocol):
-    """`IMHN.forward` in training, possibly distributed and compiled."""
+    """`PoseNetwork.forward` in training, possibly distributed and compiled."""
 
     def __call__(self, x: Tensor, *, all_outputs: Literal[True]) -> list[list[Tensor]]:
         """Images ``[B, 3, H, W]`` to ``[stack][scale]`` maps."""
@@ -176,8 +177,7 @@ def _loop(
         loss_config = config.loss if epoch >= config.l2_epochs else replace(config.loss, gamma=0.0)
         for _ in range(sampler.first_step, sampler.steps_per_epoch):
             rate = learning_rate(config, state.step, sampler.steps_per_epoch)
-            for group in state.optimizer.param_groups:
-                group["lr"] = rate
+            set_learning_rate(state.optimizer, rate)
 
             for micro_batch in range(config.accumulate):
                 batch = next(batches).to(process.device, non_blocking=True)
@@ -202,7 +202,7 @@ def _loop(
             state.running_sums[0] += 1
 
             state.scaler.unscale_(state.optimizer)
-            norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.clip or math.inf)
+            norm = clip_gradients(state.optimizer, config.clip)
             _check_finite(norm, loss.total.detach(), state, config)
             state.scaler.step(state.optimizer)
             state.scaler.update()
@@ -251,27 +251,23 @@ def _resume_from(run: Path, checkpoint: Path, state: TrainState, samples: int, p
 def _initial_state(config: TrainConfig, skeleton: Skeleton, process: Process, init: str | None) -> TrainState:
     """The state before the first step, identical on every process."""
     torch.manual_seed(config.seed)
-    model = IMHN(config.model)
+    model = build_model(config.model)
+    use: Mapping[str, Any] = {}
     if init:
         source = load_checkpoint(init)
+        use = source.use
         reinitialized = initialize_from(model, source, skeleton)
         if reinitialized and process.is_main:
             print(f"reinitialized, since {init} has another skeleton: {', '.join(reinitialized)}", file=sys.stderr)
     model = model.to(process.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    parameters = model.parameters()
-    optimizer: torch.optim.Optimizer
-    if config.optimizer == "sgd":
-        optimizer = torch.optim.SGD(
-            parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-        )
-    else:
-        optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
+    freeze_parameters(model, config.freeze)
+    optimizer = make_optimizer(model, config)
     scaler = torch.amp.GradScaler(process.device.type, enabled=config.precision == "float16")
     running_sums = new_running_sums(config.model.num_scales, process.device)
-    return TrainState(model, make_ema(model, config.ema), optimizer, scaler, running_sums)
+    return TrainState(model, make_ema(model, config.ema), optimizer, scaler, running_sums, use=use)
 
 
-def _prepare_forward(model: IMHN, config: TrainConfig, process: Process) -> Forward:
+def _prepare_forward(model: PoseNetwork, config: TrainConfig, process: Process) -> Forward:
     """The callable that the loop trains through; it shares its parameters with ``model``."""
     if config.norm == "frozen":
         for module in model.modules():
@@ -289,7 +285,7 @@ def _prepare_forward(model: IMHN, config: TrainConfig, process: Process) -> Forw
     return torch.compile(forward) if config.compile else forward
 
 
-def _keep_dilated_float32(model: IMHN) -> None:
+def _keep_dilated_float32(model: PoseNetwork) -> None:
     """Run dilated convolutions in float32: their bfloat16 gradients are NaN on the CPU in channels-last memory."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and module.dilation != (1, 1):

@@ -6,7 +6,8 @@ import io
 import os
 import shutil
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,9 +17,10 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from simplepose.io.atomic import atomic_write, sync
+from simplepose.network.base import PoseNetwork
 from simplepose.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from simplepose.network.imhn import IMHN
-from simplepose.network.released_names import CheckpointError
+from simplepose.network.config import ModelConfig
+from simplepose.network.tensors import CheckpointError
 from simplepose.skeleton.skeleton import Skeleton
 
 WEIGHTS = "model.safetensors"
@@ -35,7 +37,7 @@ COUNTERS = ("step", "skipped_steps", "best_ap", "best_step", "num_samples")
 class TrainState:
     """Everything that changes during a run, and so everything that a checkpoint stores."""
 
-    model: IMHN
+    model: PoseNetwork
     ema: AveragedModel  # exponential moving average of the weights
     optimizer: Optimizer
     scaler: torch.amp.GradScaler  # loss scaling of float16; disabled otherwise
@@ -45,14 +47,15 @@ class TrainState:
     best_ap: float = -1.0  # highest AP so far; -1 before the first validation
     best_step: int = 0  # step of the highest AP
     num_samples: int = 0  # size of the training set; it must not change on resume
+    use: Mapping[str, Any] = field(default_factory=dict)  # `Checkpoint.use` of the initial weights
 
     @property
-    def ema_model(self) -> IMHN:
+    def ema_model(self) -> PoseNetwork:
         """The network with the EMA weights, in eval mode; validation and published checkpoints use it."""
-        return cast(IMHN, self.ema.module)
+        return cast(PoseNetwork, self.ema.module)
 
 
-def make_ema(model: IMHN, decay: float) -> AveragedModel:
+def make_ema(model: PoseNetwork, decay: float) -> AveragedModel:
     """The exponential moving average of a model's weights and BatchNorm statistics.
 
     After n updates the decay is ``min(decay, (1 + n) / (10 + n))``: a small decay at the start removes the influence
@@ -86,8 +89,8 @@ def save_state(run: Path, state: TrainState, skeleton: Skeleton, *, keep: int) -
     temporary.mkdir()
     try:
         notes = {"step": state.step}
-        save_checkpoint(temporary / WEIGHTS, state.model, skeleton, notes=notes)
-        save_checkpoint(temporary / EMA_WEIGHTS, state.ema_model, skeleton, notes=notes)
+        save_checkpoint(temporary / WEIGHTS, state.model, skeleton, notes=notes, use=state.use)
+        save_checkpoint(temporary / EMA_WEIGHTS, state.ema_model, skeleton, notes=notes, use=state.use)
         with atomic_write(temporary / TRAINING_STATE) as file:
             file.write_bytes(_training_state(state))
         os.replace(temporary, path)
@@ -115,7 +118,7 @@ def publish_weights(run: Path, checkpoint: Path, state: TrainState) -> None:
             shutil.copyfile(checkpoint / EMA_WEIGHTS, temporary)
 
 
-def reset_nonfinite_buffers(model: IMHN, ema_model: IMHN) -> None:
+def reset_nonfinite_buffers(model: PoseNetwork, ema_model: PoseNetwork) -> None:
     """Replace BatchNorm statistics that a float16 overflow made non-finite by those of the EMA model."""
     for buffer, ema_buffer in zip(model.buffers(), ema_model.buffers(), strict=True):
         if not bool(torch.isfinite(buffer).all()):
@@ -128,7 +131,9 @@ def load_state(path: Path, state: TrainState) -> None:
     Raises:
         CheckpointError: a file is damaged or belongs to another network; the message names it.
     """
-    state.model.load_state_dict(load_checkpoint(path / WEIGHTS).state)
+    checkpoint = load_checkpoint(path / WEIGHTS)
+    state.model.load_state_dict(checkpoint.state)
+    state.use = checkpoint.use
     state.ema_model.load_state_dict(load_checkpoint(path / EMA_WEIGHTS).state)
     try:
         saved = torch.load(path / TRAINING_STATE, map_location="cpu", weights_only=True)
@@ -155,7 +160,7 @@ def remove_temporary_files(run: Path) -> None:
         path.unlink()
 
 
-def initialize_from(model: IMHN, source: Checkpoint, skeleton: Skeleton) -> list[str]:
+def initialize_from(model: PoseNetwork, source: Checkpoint, skeleton: Skeleton) -> list[str]:
     """Copy the weights of a checkpoint into ``model``; the checkpoint may have another skeleton.
 
     If the skeletons differ, the layers that output or read heatmaps keep their random initial weights, even where the
@@ -167,7 +172,8 @@ def initialize_from(model: IMHN, source: Checkpoint, skeleton: Skeleton) -> list
     Raises:
         ValueError: the architectures differ in more than the number of channels.
     """
-    for name in ("stacks", "width", "growth", "spatial_attention", "channel_attention", "plain_hourglass"):
+    free = ("channels", "input_size")
+    for name in (f.name for f in fields(ModelConfig) if f.name not in free):
         expected, got = getattr(model.config, name), getattr(source.config, name)
         if expected != got:
             raise ValueError(f"init: expected a network with {name} {expected}, as in the settings, got {got}")

@@ -71,9 +71,9 @@ def one_predictor(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `simplepose evaluate` build its network once for all tests: the checks of files do not depend on it."""
     build = evaluate_command.make_predictor
 
-    def make_predictor(options: argparse.Namespace) -> sp.Predictor:
+    def make_predictor(options: argparse.Namespace, purpose: str) -> sp.Predictor:
         if folder not in PREDICTORS:
-            PREDICTORS[folder] = build(options)
+            PREDICTORS[folder] = build(options, purpose)
         return PREDICTORS[folder]
 
     monkeypatch.setattr(evaluate_command, "make_predictor", make_predictor)

@@ -2,8 +2,11 @@
 
 import torch
 
+from simplepose.network.base import PoseNetwork
+from simplepose.network.build import build_model
 from simplepose.network.config import ModelConfig
-from simplepose.network.imhn import IMHN
+from simplepose.network.encoder import Encoder, Pyramid, register_encoder
+from simplepose.network.layers import ConvBlock
 from simplepose.skeleton.skeleton import Skeleton
 
 ARM = Skeleton("arm", ("shoulder", "elbow", "wrist"), (("shoulder", "elbow"), ("elbow", "wrist")))
@@ -12,11 +15,44 @@ ARM = Skeleton("arm", ("shoulder", "elbow", "wrist"), (("shoulder", "elbow"), ("
 SMALL = ModelConfig(stacks=2, width=16, growth=4)
 
 
-def random_model(config: ModelConfig = SMALL, seed: int = 0) -> IMHN:
+class SmallEncoder(Encoder):
+    """An encoder of four convolutions, which also predicts one map."""
+
+    channels = (8, 8, 16, 16)
+    num_maps = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        steps = zip((3, *self.channels), self.channels, (4, 2, 2, 2), strict=False)
+        self.steps = torch.nn.ModuleList(ConvBlock(i, o, stride=s) for i, o, s in steps)
+
+    def forward(self, image: torch.Tensor) -> Pyramid:
+        features, x = [], image - 0.5
+        for step in self.steps:
+            x = step(x)
+            features.append(x)
+        return Pyramid(tuple(features), features[0][:, :1])
+
+
+register_encoder("small", SmallEncoder)
+
+SMALL_MOBILE = ModelConfig(
+    kind="mobile",
+    encoder="small",
+    stacks=1,
+    width=16,
+    growth=0,
+    up_widths=(8, 8, 8, 16),
+    up_blocks=(1, 0, 0),
+    input_size=64,
+)
+
+
+def random_model(config: ModelConfig = SMALL, seed: int = 0) -> PoseNetwork:
     """A network in eval mode whose BatchNorm layers neither are the identity nor suppress a channel."""
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    model = IMHN(config).eval()
+    model = build_model(config).eval()
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             for values, low, high in (

@@ -274,6 +274,32 @@ def test_a_checkpoint_sets_skeleton_and_size(tmp_path: Path) -> None:
         Predictor.from_checkpoint("huge")
 
 
+def test_checkpoints_bring_their_settings_and_options_win(tmp_path: Path) -> None:
+    use = {
+        "size": 192,
+        "fit": "longer",
+        "decode": {"peak_threshold": 0.2, "part_threshold": 0.3},
+        "evaluation": {"part_threshold": 0.05},
+    }
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, random_model(), use=use)
+
+    def thresholds(predictor: Predictor) -> tuple[float, float]:
+        return predictor.config.decode.peak_threshold, predictor.config.decode.part_threshold
+
+    shown = Predictor.from_checkpoint(path, device="cpu")
+    assert (shown.size, shown.config.fit, thresholds(shown)) == (192, "longer", (0.2, 0.3))
+    assert thresholds(Predictor.from_checkpoint(path, device="cpu", purpose="evaluation")) == (0.2, 0.05)
+    chosen = Predictor.from_checkpoint(path, device="cpu", size=64, decode=DecodeConfig())
+    assert (chosen.size, chosen.config.fit, thresholds(chosen)) == (64, "longer", (0.1, 0.1))
+    explicit = Predictor.from_checkpoint(path, device="cpu", config=PredictorConfig())
+    assert (explicit.size, explicit.config.fit, thresholds(explicit)) == (512, "height", (0.1, 0.1))
+    with pytest.raises(ValueError, match="use: unknown shape"):
+        PredictorConfig.from_use({"shape": 1})
+    with pytest.raises(TypeError, match="peaks"):
+        PredictorConfig.from_use({"decode": {"peaks": 1}})
+
+
 @pytest.mark.parametrize("optimize", [True, False])
 def test_bfloat16_maps_are_close_to_float32_maps(optimize: bool) -> None:
     exact, rounded = (
