@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def checkpoint_info(name_or_path: str) -> dict[str, Any]:
-    """The network of a checkpoint, and how it wants to be used."""
+    """The network of a checkpoint and its defaults of use."""
     from simplepose.network.checkpoint import find_checkpoint, load_checkpoint
 
     with usage_errors():

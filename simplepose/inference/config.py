@@ -45,7 +45,7 @@ class PredictorConfig:
 
     @classmethod
     def from_use(cls, use: Mapping[str, Any], purpose: Purpose = "display") -> PredictorConfig:
-        """The settings that a checkpoint asks for; what it does not mention has its default.
+        """The settings of use of a checkpoint; settings that it does not contain have their defaults.
 
         Args:
             use: `Checkpoint.use`, with the optional keys "size" and "fit" as here, "decode" with values of

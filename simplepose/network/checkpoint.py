@@ -53,7 +53,7 @@ class Checkpoint:
     skeleton: Skeleton
     state: Mapping[str, Tensor]  # by the names of the network's ``state_dict``, floats as float32
     notes: Mapping[str, Any] = field(default_factory=dict)  # additional JSON values of the writer
-    use: Mapping[str, Any] = field(default_factory=dict)  # how it wants to be used: `PredictorConfig.from_use`
+    use: Mapping[str, Any] = field(default_factory=dict)  # defaults of predictors: `PredictorConfig.from_use`
 
     def build(self, device: str | torch.device = "cpu") -> PoseNetwork:
         """The network with these weights on ``device``, in eval mode."""
