@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 PICTURE_SUFFIX = ".jpg"
 
-TINY_HINT = "tiny was trained on synthetic people only; photos need --checkpoint with other weights (docs/weights.md)"
+TINY_HINT = "tiny was trained on synthetic people only; for photos use --checkpoint photo (docs/weights.md)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", help="images, folders, patterns, a video, or a camera number")
-    parser.add_argument("--checkpoint", default="tiny", help="name of shipped weights or a file")
+    parser.add_argument("--checkpoint", default="photo", help="name of shipped weights (photo, tiny) or a file")
     parser.add_argument(
         "--out",
         type=Path,

@@ -137,7 +137,7 @@ class Predictor:
     @classmethod
     def from_checkpoint(
         cls,
-        name_or_path: str | Path = "tiny",
+        name_or_path: str | Path = "photo",
         device: str | torch.device = "auto",
         config: PredictorConfig | None = None,
         *,

@@ -76,7 +76,7 @@ def test_the_demo_detects_the_people_of_its_scene(tmp_path: Path, capsys: pytest
 
 def test_predict_with_tiny_hints_at_its_training_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "scene.jpg").write_bytes(render_scene(split_seeds()["test"], 0).jpeg)
-    assert main(["predict", str(tmp_path / "scene.jpg"), "--json"]) == 0
+    assert main(["predict", str(tmp_path / "scene.jpg"), "--checkpoint", "tiny", "--json"]) == 0
     out, err = capsys.readouterr()
-    assert "tiny was trained on synthetic people only; photos need --checkpoint" in err
+    assert "tiny was trained on synthetic people only; for photos use --checkpoint photo" in err
     assert json.loads(out)["people"] >= 1
