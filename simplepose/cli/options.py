@@ -138,10 +138,12 @@ def make_predictor(options: argparse.Namespace, purpose: Purpose = "display") ->
     """The predictor of --checkpoint, with the predictor options and the decode options."""
     from simplepose.inference.predictor import Predictor
     from simplepose.network.checkpoint import load_checkpoint
+    from simplepose.network.device import find_device
 
     chosen_predictor_config(options)  # bad arguments are reported before a file is read
     with usage_errors():
-        use = load_checkpoint(options.checkpoint).use
-    config = chosen_predictor_config(options, use, purpose)
+        device = find_device(options.device)
+        checkpoint = load_checkpoint(options.checkpoint)
+    config = chosen_predictor_config(options, checkpoint.use, purpose)
     with usage_errors():
-        return Predictor.from_checkpoint(options.checkpoint, options.device, config)
+        return Predictor(checkpoint.build(device), checkpoint.skeleton, config, device=device)
