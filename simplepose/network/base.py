@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 from simplepose.network.config import STRIDES, ModelConfig
 
 
-class PoseNetwork(nn.Module):
+class PoseNetwork(nn.Module, ABC):
     """A network that maps images to keypoint and part heatmaps; `simplepose.network.build.build_model` makes them.
 
     Attributes:
@@ -18,6 +20,7 @@ class PoseNetwork(nn.Module):
         super().__init__()
         self.config = config
 
+    @abstractmethod
     def forward(self, x: Tensor, all_outputs: bool = False) -> Tensor | list[list[Tensor]]:
         """The maps of a batch of images.
 
@@ -32,7 +35,6 @@ class PoseNetwork(nn.Module):
         Raises:
             ValueError: the shape of ``x`` is not as above.
         """
-        raise NotImplementedError
 
 
 def check_input(x: Tensor) -> None:

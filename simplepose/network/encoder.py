@@ -6,6 +6,7 @@ shows how a backbone of another library becomes one.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ class Pyramid(NamedTuple):
     maps: Tensor | None = None  # [B, num_maps, H/4, W/4]: maps of keypoints that the encoder itself predicts
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """An image encoder. Subclasses set the attributes and write ``forward``.
 
     The scaling of the image (means, channel order, range) is part of the encoder.
@@ -32,20 +33,20 @@ class Encoder(nn.Module):
     channels: tuple[int, int, int, int]
     num_maps: int = 0
 
+    @abstractmethod
     def forward(self, image: Tensor) -> Pyramid:
         """``[B, 3, H, W]`` in [0, 1], BGR, H and W multiples of 64, to features at strides 4 to 32."""
-        raise NotImplementedError
 
 
 _ENCODERS: dict[str, Callable[[], Encoder]] = {}
 
 
 def register_encoder(name: str, make: Callable[[], Encoder]) -> None:
-    """Make an encoder known as ``ModelConfig.encoder``; checkpoints store the name alone.
+    """Register an encoder under a name for ``ModelConfig.encoder``. Checkpoints store only the name.
 
     Args:
         name: the name; an encoder of that name is replaced.
-        make: makes the encoder with any weights, without reading files: checkpoints fill them in.
+        make: returns the encoder with any weights and reads no files. A checkpoint replaces the weights.
     """
     _ENCODERS[name] = make
 
