@@ -25,7 +25,7 @@ from simplepose.ops.native import module as native
 
 Implementation = Literal["cpp", "cuda", "torch", "reference"]
 
-SLOWDOWN = {"torch": "7 to 150 times", "reference": "40 to 300 times"}
+SLOWDOWN = {"torch": "7 to 150 times", "reference": "35 to 300 times"}
 """How much slower an op is than in C++. Measured by ``pytest benchmarks/bench_decode.py
 benchmarks/bench_render_targets.py``."""
 
