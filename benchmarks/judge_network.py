@@ -2,15 +2,16 @@
 
 python benchmarks/judge_network.py tiny --tune DATA/tune --test DATA/test --pictures OUT --out RESULT.json
 
-Peak and part thresholds are tuned on --tune. All reported metrics are measured on --test, at the default thresholds
-and at the tuned ones. The data folders are those of `simplepose synth`.
+The input size (one of --sizes) and the thresholds are tuned on --tune. All reported metrics are measured on --test,
+with the checkpoint's own settings for display and with the tuned ones. --scales adds a row with flip testing at these
+scales. The data folders hold COCO annotations and images, as those of `simplepose synth` do.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,7 +39,7 @@ MATCH = 0.5
 """Minimum OKS of a pose that matches an annotated person, as in AP50."""
 
 GRID = {
-    "peak_threshold": (0.05, 0.1, 0.15, 0.2),
+    "peak_threshold": (0.03, 0.05, 0.1, 0.15, 0.2),
     "part_threshold": (0.05, 0.1, 0.15),
     "min_sample_fraction": (0.6, 0.8),
 }
@@ -120,13 +121,14 @@ def all_heatmaps(predictor: Predictor, split: Split) -> Iterator[tuple[int, Heat
 
 
 def evaluate_split(
-    predictor: Predictor, split: Split, maps: list[tuple[int, Heatmaps]], config: DecodeConfig
+    predictor: Predictor, split: Split, maps: Iterable[tuple[int, Heatmaps]], config: DecodeConfig
 ) -> dict[str, Any]:
     """The metrics of one split, decoded with ``config``."""
     predictor.config = predictor.config.with_changes(decode=config)
-    results, shown, swaps = [], 0, Swaps(0, 0)
+    results, shown, swaps, images = [], 0, Swaps(0, 0), 0
     for image_id, heatmaps in maps:
         poses = predictor.decode(heatmaps)
+        images += 1
         results += poses.to_coco(image_id)
         visible = poses.at_least(SHOWN)
         shown += len(visible)
@@ -134,7 +136,7 @@ def evaluate_split(
     people = sum(len(split.annotations.keypoints(i)) for i in split.annotations.images)
     return {
         **{name: round(value, 4) for name, value in evaluate_keypoints(split.annotations, results).items()},
-        "images": len(maps),
+        "images": images,
         "people": people,
         "shown_poses_per_person": round(shown / people, 3),
         "left_right_pairs": swaps.pairs,
@@ -142,18 +144,29 @@ def evaluate_split(
     }
 
 
-def tune(predictor: Predictor, split: Split) -> dict[str, float]:
-    """The thresholds with the highest AP. They are tuned one after the other, with the earlier ones fixed."""
-    maps = list(all_heatmaps(predictor, split))
-    tuned: dict[str, float] = {}
-    for name, values in GRID.items():
-        ap_of = {
-            value: evaluate_split(predictor, split, maps, replace(DecodeConfig(), **{**tuned, name: value}))["AP"]
-            for value in values
-        }
-        tuned[name] = max(ap_of, key=lambda value: ap_of[value])
-        print(f"tune {name}: " + ", ".join(f"{value} {ap:.4f}" for value, ap in ap_of.items()), flush=True)
-    return tuned
+def tune(checkpoint: str, split: Split, sizes: Sequence[int]) -> dict[str, float]:
+    """The input size and the thresholds with the highest AP.
+
+    The thresholds are tuned one after the other, with the earlier ones fixed, at each size.
+    """
+    best, best_ap = dict[str, float](), -1.0
+    for size in sizes or [None]:
+        predictor = Predictor.from_checkpoint(checkpoint, size=size) if size else Predictor.from_checkpoint(checkpoint)
+        base = predictor.config.decode
+        maps = list(all_heatmaps(predictor, split))
+        tuned: dict[str, float] = {"size": size} if size else {}
+        thresholds: dict[str, float] = {}
+        for name, values in GRID.items():
+            ap_of = {
+                value: evaluate_split(predictor, split, maps, replace(base, **{**thresholds, name: value}))["AP"]
+                for value in values
+            }
+            thresholds[name] = max(ap_of, key=lambda value: ap_of[value])
+            shown = ", ".join(f"{value} {ap:.4f}" for value, ap in ap_of.items())
+            print(f"tune {name} at size {predictor.size}: {shown}", flush=True)
+        if max(ap_of.values()) > best_ap:
+            best, best_ap = {**tuned, **thresholds}, max(ap_of.values())
+    return best
 
 
 def draw(predictor: Predictor, split: Split, folder: Path, count: int) -> None:
@@ -169,9 +182,13 @@ def draw(predictor: Predictor, split: Split, folder: Path, count: int) -> None:
         rows.append(side_by_side(panels, ["detected", "ground truth"], height=384))
     for start in range(0, len(rows), 8):
         page = rows[start : start + 8]
+        width = max(row.shape[1] for row in page)
+        page = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in page]
         half = (len(page) + 1) // 2
-        left, right = np.concatenate(page[:half]), np.concatenate(page[half:] or page[:half])
-        write_image(folder / f"overlays-{start // 8}.jpg", np.concatenate([left, right[: len(left)]], 1))
+        columns = [np.concatenate(part) for part in (page[:half], page[half:]) if part]
+        height = len(columns[0])
+        columns = [np.pad(column, ((0, height - len(column)), (0, 0), (0, 0))) for column in columns]
+        write_image(folder / f"overlays-{start // 8}.jpg", np.concatenate(columns, 1))
 
 
 def main() -> None:
@@ -179,26 +196,44 @@ def main() -> None:
     parser.add_argument("checkpoint", help="name of shipped weights or a file")
     parser.add_argument("--test", type=Path, required=True, help="data folder for the reported metrics")
     parser.add_argument("--tune", type=Path, help="data folder for tuning the thresholds")
-    parser.add_argument("--pictures", type=Path, help="folder for overlays of the first 16 images")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[], help="input sizes to choose from")
+    parser.add_argument("--scales", type=float, nargs="+", help="add a row with flip testing at these scales")
+    parser.add_argument("--scales-size", type=int, help="the input size at scale 1 of --scales; default: the tuned one")
+    parser.add_argument("--pictures", type=Path, help="folder for overlays of the first --count images")
+    parser.add_argument("--count", type=int, default=16, help="the number of overlays")
     parser.add_argument("--maps", type=Path, help="write the maps of --test for benchmarks/grouping_table.py")
     parser.add_argument("--out", type=Path, help="write the metrics as JSON")
     options = parser.parse_args()
     test = Split.open(options.test)
     plain = Predictor.from_checkpoint(options.checkpoint)
+    shown = plain.config.decode
     maps = list(all_heatmaps(plain, test))
-    rows = {"defaults": evaluate_split(plain, test, maps, DecodeConfig())}
-    tuned = tune(Predictor.from_checkpoint(options.checkpoint), Split.open(options.tune)) if options.tune else {}
-    if tuned:
-        rows["tuned thresholds"] = evaluate_split(plain, test, maps, replace(DecodeConfig(), **tuned))
+    rows = {"defaults": evaluate_split(plain, test, maps, shown)}
     if options.maps:
         channels = slice(0, plain.skeleton.num_parts + plain.skeleton.num_keypoints)
         stored = np.stack([np.round(h.maps[channels].numpy() * 1024).astype(np.int16) for _, h in maps])
         np.savez_compressed(options.maps, maps=stored, image_ids=np.array([i for i, _ in maps]))
+    tuned = tune(options.checkpoint, Split.open(options.tune), options.sizes) if options.tune else {}
+    size = int(tuned.get("size", plain.size))
+    best = replace(shown, **{name: value for name, value in tuned.items() if name != "size"})
+
+    def add_row(name: str, decode: DecodeConfig, **changes: Any) -> None:
+        predictor = Predictor.from_checkpoint(options.checkpoint, **changes)
+        rows[name] = evaluate_split(predictor, test, all_heatmaps(predictor, test), decode)
+
+    if tuned and size == plain.size:
+        rows["tuned"] = evaluate_split(plain, test, maps, best)
+    elif tuned:
+        add_row("tuned", best, size=size)
     del maps
-    mirrored = Predictor.from_checkpoint(options.checkpoint, flip=True)
-    rows["flip"] = evaluate_split(mirrored, test, list(all_heatmaps(mirrored, test)), DecodeConfig())
+    add_row("defaults, flip", shown, flip=True)
+    if tuned:
+        add_row("tuned, flip", best, flip=True, size=size)
+    if options.scales:
+        size = options.scales_size or size
+        add_row(f"tuned, flip, {size} px x {options.scales}", best, flip=True, size=size, scales=options.scales)
     if options.pictures:
-        draw(mirrored, test, options.pictures, 16)
+        draw(Predictor.from_checkpoint(options.checkpoint), test, options.pictures, options.count)
     measured = report(tuned=tuned, rows=rows)
     print(network_table(measured))
     if options.out:
