@@ -1,6 +1,6 @@
 """The command `simplepose`. Each subcommand is one file in simplepose/cli/, imported only when it runs.
 
-Exit codes: 0 success; 1 the work, or part of it, failed; 2 invalid arguments; 130 interrupted.
+Exit codes: 0 success; 1 the work, or part of it, failed, or there is a bug; 2 invalid arguments; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from simplepose import __version__
@@ -27,6 +28,13 @@ COMMANDS = {
     "bench": "measure the time of every stage from image to people",
     "info": "print versions, native build, CUDA and threads",
 }
+
+
+REPORT = (
+    "this is a bug in simplepose; please open an issue in its repository on GitHub, with the lines above, "
+    "the command line and the output of `simplepose info`"
+)
+"""Printed after the traceback of an exception that no command expects."""
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -57,7 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except (OSError, ValueError, RuntimeError, MemoryError, ImportError) as error:
-        print(f"simplepose {options.command}: error: {error or type(error).__name__}", file=sys.stderr)
+        print(f"simplepose {options.command}: error: {str(error) or type(error).__name__}", file=sys.stderr)
+        return 1
+    except Exception:
+        traceback.print_exc()
+        print(f"simplepose {options.command}: error: {REPORT}", file=sys.stderr)
         return 1
 
 
