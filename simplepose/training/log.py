@@ -124,16 +124,19 @@ def read_log(run: Path) -> list[Record]:
     """The records of a run's log; an incomplete last line is ignored.
 
     Raises:
-        TypeError, ValueError: a line is not a record; the message names the file and the line.
+        ValueError: a line is not a record; the message names the file and the line.
     """
     path = run / LOG
     records = []
-    for place, record in read_json_lines(path) if path.exists() else ():
-        check_count(f"{place}: step", record.get("step"), 0, UNLIMITED)
-        for name, value in record.items():
-            if value is not None and re.fullmatch(DRAWN, name):
-                check_number(f"{place}: {name}", value)
-        records.append(record)
+    try:
+        for place, record in read_json_lines(path) if path.exists() else ():
+            check_count(f"{place}: step", record.get("step"), 0, UNLIMITED)
+            for name, value in record.items():
+                if value is not None and re.fullmatch(DRAWN, name):
+                    check_number(f"{place}: {name}", value)
+            records.append(record)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
     return records
 
 
