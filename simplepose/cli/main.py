@@ -11,8 +11,10 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from simplepose import __version__
+from simplepose.checks import one_line
 from simplepose.cli.options import UsageError
 
 COMMANDS = {
@@ -35,6 +37,13 @@ REPORT = (
     "the command line and the output of `simplepose info`"
 )
 """Printed after the traceback of an exception that no command expects."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Prints errors in one line of bounded length: argparse repeats a wrong value in full."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message, 1000))
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -75,9 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser(command: str) -> argparse.ArgumentParser:
     """The parser of all subcommands; only the module of ``command`` is imported and adds its options."""
-    parser = argparse.ArgumentParser(
-        prog="simplepose", description="Bottom-up multi-person pose estimation (Simple Pose, AAAI 2020)."
-    )
+    parser = _Parser(prog="simplepose", description="Bottom-up multi-person pose estimation (Simple Pose, AAAI 2020).")
     parser.add_argument("--version", action="version", version=f"simplepose {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():

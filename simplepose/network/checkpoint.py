@@ -159,9 +159,9 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
             )
         return path
     path = Path(name_or_path)
-    if path.is_dir():
+    if os.path.isdir(path):  # false for a name that is too long, unlike Path.is_dir
         raise CheckpointError(f"{path}: expected a checkpoint file, this is a folder")
-    if not path.is_file():
+    if not os.path.isfile(path):
         message = f"checkpoint: no file {brief(name, 260)} and no weights of that name (known: {', '.join(SHIPPED)})"
         if name in PRESETS:
             message += f"; {name} is a preset whose weights are not shipped; docs/weights.md explains how to get them"
