@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simplepose.checks import (
+    UNLIMITED,
+    brief,
+    check_count,
+    check_instance,
+    check_number,
+    describe,
+    one_line,
+    show,
+)
 from simplepose.skeleton.skeleton import COCO, Skeleton, load_skeleton
 
 FORMAT = "simplepose.poses"
 FORMAT_VERSION = 1
+
+LARGEST = np.finfo(np.float32).max
+"""The largest number of float32. The sum of the peak scores of a pose can exceed it."""
 
 
 class Poses:
@@ -23,6 +37,9 @@ class Poses:
         scores: ``[N]`` float32, descending.
         skeleton: the ``J`` keypoint types.
         truncated: whether a keypoint type had more candidates than ``DecodeConfig.max_peaks``.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described; the message names it.
     """
 
     __slots__ = ("keypoints", "scores", "skeleton", "truncated")
@@ -34,6 +51,14 @@ class Poses:
         skeleton: Skeleton = COCO,
         truncated: bool = False,
     ) -> None:
+        check_instance("skeleton", skeleton, Skeleton)
+        for name, array in (("keypoints", keypoints), ("scores", scores)):
+            if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray) or array.dtype.kind != "f":
+                raise TypeError(f"{name}: expected a float32 array, got {describe(array)}")
+        if keypoints.ndim != 3 or keypoints.shape[1:] != (skeleton.num_keypoints, 3):
+            raise ValueError(f"keypoints: expected [N, {skeleton.num_keypoints}, 3], got {describe(keypoints)}")
+        if scores.shape != keypoints.shape[:1]:
+            raise ValueError(f"scores: expected one for each of {len(keypoints)} people, got {describe(scores)}")
         self.keypoints = keypoints
         self.scores = scores
         self.skeleton = skeleton
@@ -86,19 +111,36 @@ class Poses:
         boxes[~self.visible.any(1)] = np.nan
         return boxes
 
+    @property
+    def unbounded(self) -> int:
+        """The number of people whose score exceeds the range of float32; JSON has null in place of it."""
+        return int(np.isinf(self.scores).sum())
+
     def at_least(self, keypoints: int = 1, score: float = 0.0) -> Poses:
-        """The people with at least ``keypoints`` detected keypoints and at least the score ``score``."""
+        """The people with at least ``keypoints`` detected keypoints and at least the score ``score``.
+
+        Raises:
+            TypeError, ValueError: ``keypoints`` is not a count, or ``score`` is not a finite number.
+        """
+        check_count("keypoints", keypoints, 0)
+        check_number("score", score)
         return self[(self.visible.sum(1) >= keypoints) & (self.scores >= score)]
 
     def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
         """COCO keypoint results, with keypoints in dataset order; missing keypoints are zeros.
 
-        A person without any keypoint of the data set, for example with only a neck, is left out.
+        A person without any keypoint of the data set, for example with only a neck, is left out. A score beyond the
+        range of float32 (infinity) is the largest number of float32.
 
         Args:
             image_id: the image's id in the annotations.
             category_id: the category of people in the annotations.
+
+        Raises:
+            TypeError, ValueError: an id is not an integer of at most 64 bits.
         """
+        check_count("image_id", image_id, -UNLIMITED, UNLIMITED)
+        check_count("category_id", category_id, -UNLIMITED, UNLIMITED)
         rows = self.keypoints[:, self.skeleton.dataset_index].astype(float)
         rows[rows[..., 2] <= 0] = 0
         return [
@@ -106,7 +148,7 @@ class Poses:
                 "image_id": image_id,
                 "category_id": category_id,
                 "keypoints": [round(v, 3) for v in row.ravel().tolist()],
-                "score": float(score),
+                "score": float(min(score, LARGEST)),
             }
             for row, score in zip(rows, self.scores, strict=True)
             if (row[:, 2] > 0).any()
@@ -116,11 +158,13 @@ class Poses:
         """JSON values with keypoints in network order; ``from_dict`` restores the Poses without loss.
 
         ``{"format": "simplepose.poses", "version": 1, "skeleton": name, "keypoint_names": [J], "truncated": bool,
-        "people": [{"score": float, "keypoints": [J x ([x, y, score] or None)]}]}``
+        "people": [{"score": float or None, "keypoints": [J x ([x, y, score] or None)]}]}``. A score of None is beyond
+        the range of float32 (infinity, which JSON does not have).
         """
         people = []
         for row, score in zip(self.keypoints.tolist(), self.scores.tolist(), strict=True):
-            people.append({"score": score, "keypoints": [k if k[2] > 0 else None for k in row]})
+            finite = score if score < math.inf else None
+            people.append({"score": finite, "keypoints": [k if k[2] > 0 else None for k in row]})
         return {
             "format": FORMAT,
             "version": FORMAT_VERSION,
@@ -144,25 +188,40 @@ class Poses:
         if not isinstance(data, Mapping) or data.get("format") != FORMAT:
             raise ValueError(f"data: expected a dictionary with format {FORMAT!r}")
         if data.get("version") != FORMAT_VERSION:
-            raise ValueError(f"data: expected version {FORMAT_VERSION}, got {data.get('version')!r}")
-        skeleton = load_skeleton(str(data.get("skeleton"))) if skeleton is None else skeleton
+            raise ValueError(f"data: expected version {FORMAT_VERSION}, got {brief(data.get('version'))}")
+        skeleton = load_skeleton(one_line(data.get("skeleton"), 255)) if skeleton is None else skeleton
         if list(skeleton.keypoints) != data.get("keypoint_names"):
             raise ValueError(f"data: its keypoint_names are not those of skeleton {skeleton.name!r}")
-        poses = cls.empty(skeleton)
-        people = data.get("people", [])
-        missing = [float("nan"), float("nan"), 0.0]
+        people, truncated = data.get("people"), data.get("truncated", False)
+        if not isinstance(people, list):
+            raise ValueError(f"data: people are not a list, got {brief(people)}")
+        if not isinstance(truncated, bool):
+            raise ValueError(f"data: truncated: expected true or false, got {brief(truncated)}")
         try:
-            rows = [[missing if k is None else k for k in person["keypoints"]] for person in people]
-            keypoints = np.array(rows, np.float32) if rows else poses.keypoints
-            scores = np.array([float(person["score"]) for person in people], np.float32)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"data: people are not [score, {skeleton.num_keypoints} keypoints] each: {error}"
-            ) from None
-        if keypoints.shape != (len(people), skeleton.num_keypoints, 3) or scores.shape != (len(people),):
-            raise ValueError(
-                f"data: expected a score and {skeleton.num_keypoints} keypoints of 3 numbers for each of "
-                f"{len(people)} people, got arrays {list(scores.shape)} and {list(keypoints.shape)}"
-            )
-        poses.keypoints, poses.scores, poses.truncated = keypoints, scores, bool(data.get("truncated", False))
-        return poses
+            rows = [_person(f"people[{i}]", person, skeleton.num_keypoints) for i, person in enumerate(people)]
+        except (TypeError, ValueError) as error:
+            each = f"[score, {skeleton.num_keypoints} keypoints] each"
+            raise ValueError(f"data: people are not {each}: {error}") from None
+        keypoints = np.array([row for row, _ in rows], np.float32).reshape(-1, skeleton.num_keypoints, 3)
+        return cls(keypoints, np.array([score for _, score in rows], np.float32), skeleton, truncated)
+
+
+def _person(place: str, person: Any, count: int) -> tuple[list[list[float]], float]:
+    """The keypoints and the score of an entry of "people"; TypeError or ValueError if it is not one."""
+    if not isinstance(person, Mapping):
+        raise TypeError(f"{place}: expected an object with score and keypoints, got {brief(person)}")
+    expected = f"{count} keypoints of 3 numbers or null"
+    score, keypoints = person.get("score", ""), person.get("keypoints")
+    if score is not None:
+        check_number(f"{place}.score", score, least=-LARGEST, most=LARGEST)
+    if not isinstance(keypoints, list) or len(keypoints) != count:
+        raise ValueError(f"{place}: expected a score and {expected}, got {show(keypoints)}")
+    rows = []
+    for index, keypoint in enumerate(keypoints):
+        if keypoint is None:
+            rows.append([math.nan, math.nan, 0.0])
+            continue
+        if not isinstance(keypoint, list) or len(keypoint) != 3:
+            raise ValueError(f"{place}: expected a score and {expected}, got {brief(keypoint)} as number {index}")
+        rows.append([check_number(f"{place}.keypoints[{index}]", v, least=-LARGEST, most=LARGEST) for v in keypoint])
+    return rows, math.inf if score is None else score

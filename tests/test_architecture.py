@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "simplepose"
 
 LAYERS = (
-    ("checks", "io"),
+    ("checks",),
+    ("io",),
     ("skeleton",),
     ("poses",),
     ("ops.config", "ops.candidates"),

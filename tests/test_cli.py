@@ -336,3 +336,31 @@ def test_a_process_of_a_distributed_run_prints_all_and_keeps_the_exit_code(world
     done = run_python("-m", "simplepose", "decode", tmp_path / "missing.npz", environment=environment)
     assert done.returncode == 1
     assert "missing.npz" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), AssertionError(), TypeError("bad"), IndexError("i"), ZeroDivisionError()]
+)
+def test_an_unexpected_exception_says_that_it_is_a_bug(capsys, monkeypatch, error):
+    def fail(options):
+        raise error
+
+    monkeypatch.setattr("simplepose.cli.info.run", fail)
+    code, out, err = run(capsys, "info", "--json")
+    assert (code, out) == (1, "")
+    assert "Traceback (most recent call last)" in err
+    assert type(error).__name__ in err
+    assert err.splitlines()[-1].startswith("simplepose info: error: this is a bug in simplepose; please open an issue")
+
+
+def test_scores_beyond_float32_are_null_and_reported(capsys, tmp_path):
+    maps = np.zeros((48, 8, 8), np.float32)
+    maps[30:, 4, 4] = 3e38
+    np.savez(tmp_path / "maps.npz", maps=maps)
+    code, out, err = run(capsys, "decode", tmp_path / "maps.npz", "--out", tmp_path / "poses.json", "--json")
+    assert code == 0
+    for text in (out, (tmp_path / "poses.json").read_text()):
+        report = json.loads(text, parse_constant=pytest.fail)  # Infinity and NaN are not JSON
+        assert report["warnings"] == [line.partition("warning: ")[2] for line in err.splitlines()]
+    scores = [person["score"] for person in report["images"][0]["people"]]
+    assert (None in scores) == bool(report["warnings"])

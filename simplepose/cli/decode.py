@@ -16,7 +16,9 @@ from simplepose.cli.options import (
     chosen_decode_config,
     chosen_skeleton,
     print_json,
+    print_warnings,
     table,
+    unbounded_scores,
     usage_errors,
 )
 from simplepose.io.arrays import as_maps, load_arrays
@@ -57,10 +59,13 @@ def run(options: argparse.Namespace) -> int:
         start = time.perf_counter()
         images = decode(batch, skeleton, config, options.stride, options.backend, options.threads)
         milliseconds = 1000 * (time.perf_counter() - start)
+    warnings = unbounded_scores(options.maps, images)
+    print_warnings("decode", warnings)
     report = {
         "maps": str(options.maps),
         "milliseconds": milliseconds,
         "images": [poses.to_dict() for poses in images],
+        "warnings": warnings,
     }
     if options.out:
         from simplepose.io.atomic import write_json

@@ -1,6 +1,6 @@
 """The command `simplepose`. Each subcommand is one file in simplepose/cli/, imported only when it runs.
 
-Exit codes: 0 success; 1 the work, or part of it, failed; 2 invalid arguments; 130 interrupted.
+Exit codes: 0 success; 1 the work, or part of it, failed, or there is a bug; 2 invalid arguments; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ import argparse
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from simplepose import __version__
+from simplepose.checks import one_line
 from simplepose.cli.options import UsageError
 
 COMMANDS = {
@@ -27,6 +30,20 @@ COMMANDS = {
     "bench": "measure the time of every stage from image to people",
     "info": "print versions, native build, CUDA and threads",
 }
+
+
+REPORT = (
+    "this is a bug in simplepose; please open an issue in its repository on GitHub, with the lines above, "
+    "the command line and the output of `simplepose info`"
+)
+"""Printed after the traceback of an exception that no command expects."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Prints errors in one line of bounded length: argparse repeats a wrong value in full."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message, 1000))
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -57,15 +74,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except (OSError, ValueError, RuntimeError, MemoryError, ImportError) as error:
-        print(f"simplepose {options.command}: error: {error or type(error).__name__}", file=sys.stderr)
+        print(f"simplepose {options.command}: error: {str(error) or type(error).__name__}", file=sys.stderr)
+        return 1
+    except Exception:
+        traceback.print_exc()
+        print(f"simplepose {options.command}: error: {REPORT}", file=sys.stderr)
         return 1
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
     """The parser of all subcommands; only the module of ``command`` is imported and adds its options."""
-    parser = argparse.ArgumentParser(
-        prog="simplepose", description="Bottom-up multi-person pose estimation (Simple Pose, AAAI 2020)."
-    )
+    parser = _Parser(prog="simplepose", description="Bottom-up multi-person pose estimation (Simple Pose, AAAI 2020).")
     parser.add_argument("--version", action="version", version=f"simplepose {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():

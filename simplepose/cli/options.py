@@ -10,12 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from simplepose.checks import brief
+from simplepose.io.json_text import to_json
 from simplepose.ops.config import DEFAULT_DECODE, DecodeConfig
 from simplepose.skeleton.skeleton import Skeleton, load_skeleton
 
 if TYPE_CHECKING:
     from simplepose.inference.config import PredictorConfig, Purpose
     from simplepose.inference.predictor import Predictor
+    from simplepose.poses import Poses
 
 
 class UsageError(Exception):
@@ -60,11 +63,15 @@ def chosen_values(items: Sequence[str]) -> dict[str, Any]:
     for item in items:
         name, equals, value = item.partition("=")
         if not equals or not name:
-            raise UsageError(f"--set: expected NAME=VALUE, got {item!r}")
+            raise UsageError(f"--set: expected NAME=VALUE, got {brief(item)}")
         try:
             values[name] = json.loads(value)
-        except json.JSONDecodeError:
+        except ValueError as error:
+            if not isinstance(error, json.JSONDecodeError):  # a number of more than 4300 digits
+                raise UsageError(f"--set {name}: {error}") from None
             values[name] = value
+        except RecursionError:
+            raise UsageError(f"--set {name}: expected a number, a list or text, got {brief(value)}") from None
     return values
 
 
@@ -73,20 +80,26 @@ def chosen_decode_config(options: argparse.Namespace, base: DecodeConfig = DEFAU
     known = [f.name for f in fields(DecodeConfig)]
     changes = chosen_values(options.set)
     if unknown := [name for name in changes if name not in known]:
-        raise UsageError(f"--set: expected NAME=VALUE with one of {', '.join(known)}, got {unknown[0]!r}")
+        raise UsageError(f"--set: expected NAME=VALUE with one of {', '.join(known)}, got {brief(unknown[0])}")
     with usage_errors():
         return DecodeConfig.paper(**changes) if options.paper else replace(base, **changes)
 
 
 def print_json(data: Any) -> None:
     """Print the single JSON object of --json."""
-    print(json.dumps(data))
+    print(to_json(data))
 
 
 def print_warnings(command: str, warnings: Iterable[str]) -> None:
     """Print warnings on stderr, one line each."""
     for line in warnings:
         print(f"simplepose {command}: warning: {line}", file=sys.stderr)
+
+
+def unbounded_scores(source: object, images: Iterable[Poses]) -> list[str]:
+    """A warning if scores of people exceed the range of float32."""
+    count = sum(poses.unbounded for poses in images)
+    return [f"{source}: {count} scores exceed the range of float32; they are null in JSON"] if count else []
 
 
 def table(rows: list[list[str]]) -> str:
@@ -136,7 +149,7 @@ def chosen_predictor_config(
 
 def make_predictor(options: argparse.Namespace, purpose: Purpose = "display") -> Predictor:
     """The predictor of --checkpoint, with the predictor options and the decode options."""
-    from simplepose.inference.predictor import Predictor
+    from simplepose.inference.predictor import Predictor, use_of
     from simplepose.network.checkpoint import load_checkpoint
     from simplepose.network.device import find_device
 
@@ -144,6 +157,7 @@ def make_predictor(options: argparse.Namespace, purpose: Purpose = "display") ->
     with usage_errors():
         device = find_device(options.device)
         checkpoint = load_checkpoint(options.checkpoint)
+        use_of(checkpoint, options.checkpoint, purpose)  # its errors name the file
     config = chosen_predictor_config(options, checkpoint.use, purpose)
     with usage_errors():
         return Predictor(checkpoint.build(device), checkpoint.skeleton, config, device=device)

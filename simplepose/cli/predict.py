@@ -15,6 +15,7 @@ from simplepose.cli.options import (
     make_predictor,
     print_json,
     print_warnings,
+    unbounded_scores,
     usage_errors,
 )
 from simplepose.data.images import ImageError, find_images, write_image
@@ -98,6 +99,7 @@ class _Job:
         self.results: list[dict[str, Any]] = []
         self.failed: dict[str, str] = {}
         self.warnings: list[str] = []
+        self.incomplete = False  # whether a part of an input is missing
         self.inputs = 0
         self.people = 0
 
@@ -111,6 +113,8 @@ class _Job:
         image_id = len(self.images) + 1
         self.images.append({"id": image_id, "file_name": name, "poses": poses.to_dict()})
         self.results += poses.to_coco(image_id)
+        for line in unbounded_scores(name, [poses]):
+            self.warn(line)
         self.people += len(poses.at_least(self.options.min_keypoints))
 
     def predictions(self, images: Iterable[Any]) -> Iterator[Prediction]:
@@ -153,7 +157,7 @@ class _Job:
             print(f"skipped {reason}", file=sys.stderr)
         if self.failed:
             print(f"{len(self.failed)} of {self.inputs} inputs were skipped", file=sys.stderr)
-        return 1 if self.failed else 0
+        return 1 if self.failed or self.incomplete else 0
 
 
 def _run_images(paths: list[Path], job: _Job) -> None:
@@ -203,3 +207,6 @@ def _run_video(path: Path, job: _Job) -> None:
                 write(job.picture(prediction))
     if not job.images:
         job.failed[str(path)] = f"{path}: no frame of the video can be read"
+    elif missing := frames.missing():
+        job.warn(missing)
+        job.incomplete = True

@@ -83,7 +83,8 @@ def run(options: argparse.Namespace) -> int:
     if os.environ.get("RANK", "0") == "0":
         if options.json:
             best = report.best if report.best >= 0 else None
-            print_json({"run": str(report.run), "steps": report.steps, "best_AP": best, **report.metrics})
+            values = {"run": str(report.run), "steps": report.steps, "best_AP": best, **report.metrics}
+            print_json({**values, "warnings": list(report.warnings)})
         else:
             best_text = f"best AP {report.best:.3f}" if report.best >= 0 else "no AP measured yet"
             print(f"{report.run}: {report.steps} steps, {best_text}")

@@ -11,6 +11,8 @@ the place.
 refused |
 | `images[].width`, `height` | taken from the image file | converted like ids; 0 counts as missing; negative numbers \
 and more than 80 megapixels are refused |
+| `images[].crowdIndex` | the image counts in AP only, not in AP_easy, AP_medium and AP_hard | read with skeleton \
+crowdpose14: a number from 0 to 1 |
 | `images[].file_name` | refused where image files are read | a backslash separates folders, unless a file with \
 exactly this name exists |
 | `annotations[].id` | accepted | converted like other ids; duplicate ids are refused |
@@ -24,9 +26,9 @@ become 0 for an unlabeled keypoint and are refused for a labeled one |
 lengths of the image's size that are not negative and sum to H x W |
 | `bbox` | computed from the segmentation, else from the labeled keypoints | four finite numbers; a box with a side of \
 0 counts as missing; a negative side is refused |
-| `area` | that of the segmentation, else that of the box; with skeleton crowdpose14: 0.53 x the area of the box | \
-NaN, Infinity, 0 and negative numbers count as missing; an area below 0.01 x or above 1.5 x the area of the box is \
-kept and reported |
+| `area` | that of the segmentation, else that of the box | NaN, Infinity, 0 and negative numbers count as missing; an \
+area below 0.01 x or above 1.5 x the area of the box is kept and reported; with skeleton crowdpose14 it is always \
+0.53 x the area of the box, as in CrowdPose's evaluation |
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ MOST_INTEGER = 2**63 - 1
 """The largest integer: tensors store ids as int64."""
 
 AREA_SHARES = {"crowdpose14": 0.53}
-"""Skeletons whose data sets define the area as a fraction of the box area: CrowdPose's evaluation uses 0.53."""
+"""Skeletons whose evaluation takes a fraction of the box area as area, also where a file has areas: CrowdPose's tool
+crowdposetools. Their images have a crowd index."""
 
 PLAUSIBLE_AREA = (0.01, 1.5)
 """Areas outside this range, as a fraction of the box area, are reported. COCO val2017 people have 0.02 to 1."""
@@ -245,22 +248,26 @@ def person_box(
 def person_area(
     value: object, box: Box, polygons: Polygons, rle: RunLengths | None, skeleton: str, place: str, notes: Notes
 ) -> float:
-    """``area`` in square pixels; computed if it is missing or not positive.
+    """``area`` in square pixels; computed if it is missing or not positive, and always with skeletons of `AREA_SHARES`.
 
     Raises:
         ValueError: the area is not a number.
     """
-    of_box = box[2] * box[3]
+    of_box, given = box[2] * box[3], 0.0
     if value is not None:
         if not _is_number(value):
             raise ValueError(f"{place}.area: expected a number, got {show(value)}")
         given = float(_numbers([value], f"{place}.area")[0])
-        if 0 < given < np.inf:
+        if 0 < given < np.inf and not (skeleton in AREA_SHARES and of_box > 0):
             return given
     how = "area missing or not positive, set to "
     if skeleton in AREA_SHARES:
         computed = AREA_SHARES[skeleton] * of_box
         source = f"{AREA_SHARES[skeleton]:g} x the area of the box, CrowdPose's rule"
+        if 0 < given < np.inf:
+            if abs(given - computed) <= 0.01 * computed:
+                return computed
+            how = "area not used, set to "
     elif polygons or rle is not None:
         computed = float(sum(run_counts(rle)[1::2])) if rle is not None else sum(map(_polygon_area, polygons))
         source = "the area of the segmentation"
@@ -282,6 +289,22 @@ def check_area(area: float, box: Box, notes: Notes) -> None:
         notes.add("labeled keypoints without an area, so no prediction can match them")
     elif of_box > 0 and not low <= area / of_box <= high:
         notes.add(f"area outside {low:g} to {high:g} x the area of the box, kept unchanged")
+
+
+def crowd_index(value: object, place: str, skeleton: str, notes: Notes) -> float | None:
+    """``crowdIndex`` of an image, 0 to 1; None if it is missing, and with skeletons that are not in `AREA_SHARES`.
+
+    Raises:
+        ValueError: it is not a number from 0 to 1.
+    """
+    if skeleton not in AREA_SHARES:
+        return None
+    if value is None:
+        notes.add("crowdIndex missing, not counted in AP_easy, AP_medium and AP_hard", "image")
+        return None
+    if not _is_number(value) or not 0 <= _numbers([value], f"{place}.crowdIndex")[0] <= 1:
+        raise ValueError(f"{place}.crowdIndex: expected a number from 0 to 1, got {show(value)}")
+    return float(_numbers([value], place)[0])
 
 
 def file_path(value: object, images: Path | None, place: str, notes: Notes) -> Path:

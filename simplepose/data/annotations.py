@@ -69,6 +69,7 @@ class ImageRecord(NamedTuple):
     height: int  # pixels; 0 if neither the annotation file nor an image file gives it
     width: int
     people: tuple[Person, ...]  # in the order of the file, crowds included
+    crowd_index: float | None = None  # CrowdPose's measure of crowding, 0 to 1; None with other skeletons
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def annotations_from(
     lists = _lists(data, path)
     try:
         category = _category(lists["categories"], skeleton, notes)
-        records = _images(lists["images"], None if images is None else Path(images), notes)
+        records = _images(lists["images"], None if images is None else Path(images), skeleton, notes)
         people = _people(lists["annotations"], records, category, skeleton, notes)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -233,7 +234,7 @@ def _category(entries: Sequence[object], skeleton: Skeleton, notes: Notes) -> _C
     return _Category(found, order, frozenset(names))
 
 
-def _images(entries: Sequence[object], folder: Path | None, notes: Notes) -> dict[int, ImageRecord]:
+def _images(entries: Sequence[object], folder: Path | None, skeleton: Skeleton, notes: Notes) -> dict[int, ImageRecord]:
     records: dict[int, ImageRecord] = {}
     for index, value in enumerate(entries):
         entry = _entry(value, f"images[{index}]")
@@ -244,7 +245,8 @@ def _images(entries: Sequence[object], folder: Path | None, notes: Notes) -> dic
         height, width = fields.image_sides(entry.get("height"), entry.get("width"), f"image {key}", notes)
         if not height:
             height, width = _size_of_file(path if folder else None, notes)
-        records[key] = ImageRecord(key, path, height, width, ())
+        crowding = fields.crowd_index(entry.get("crowdIndex"), f"image {key}", skeleton.name, notes)
+        records[key] = ImageRecord(key, path, height, width, (), crowding)
     return records
 
 

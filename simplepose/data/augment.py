@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.checks import check_choice, check_number
+from simplepose.checks import brief, check_choice, check_count, check_number, check_range
 from simplepose.data.annotations import Person
 from simplepose.data.run_lengths import RunLengths
 
@@ -42,14 +42,16 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         check_choice("frame", self.frame, get_args(Frame))
-        if not (len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] < math.inf):
-            raise ValueError(f"scale: expected two positive numbers, the lower first, got {self.scale!r}")
+        check_range("scale", self.scale, float, 0.01, 100)
         limits = {"person_size": 10.0, "rotation": 180.0, "shift": 1e4, "flip": 1.0, "jitter": 1.0}
-        for name, most in {**limits, "min_keypoints": 1e4, "min_area": 1e12, "min_distance": 1e4}.items():
+        check_count("min_keypoints", self.min_keypoints, 0, 10**4)
+        for name, most in {**limits, "min_area": 1e12, "min_distance": 1e4}.items():
             least = 0.01 if name == "person_size" else 0
             check_number(name, getattr(self, name), least=least, most=most)
-        if len(self.border) != 3 or not all(0 <= c <= 255 for c in self.border):
-            raise ValueError(f"border: expected three values from 0 to 255, got {self.border!r}")
+        if not isinstance(self.border, tuple) or len(self.border) != 3:
+            raise TypeError(f"border: expected three integers from 0 to 255, got {brief(self.border)}")
+        for value in self.border:
+            check_count("border", value, 0, 255)
 
     @classmethod
     def none(cls, frame: Frame = "image", **changes: Any) -> AugmentConfig:

@@ -24,7 +24,7 @@ import PIL.Image
 import PIL.ImageOps
 from numpy.typing import NDArray
 
-from simplepose.checks import describe, is_tensor
+from simplepose.checks import check_readable, describe, has_dtype, is_tensor
 from simplepose.io.atomic import atomic_write
 
 Image = NDArray[np.uint8]
@@ -201,7 +201,12 @@ def as_image(value: ImageLike) -> Image:
         return _from_pil(value)
     if is_tensor(value):
         tensor: Any = value
-        return _from_array(_channels_last(tensor.detach().cpu().numpy()), value)
+        check_readable("image", tensor)
+        if str(tensor.dtype) not in ("torch.uint8", "torch.uint16"):
+            raise TypeError(
+                f"image: expected uint8 or uint16, got {describe(value)}{_hint(tensor.is_floating_point())}"
+            )
+        return _from_array(_channels_last(tensor.numpy(force=True)), value)
     if isinstance(value, np.ndarray):
         return _from_array(value, value)
     raise TypeError(f"image: expected a path, a NumPy array, a PIL image or a torch tensor, got {describe(value)}")
@@ -376,19 +381,23 @@ def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
 
 def _from_array(array: NDArray[Any], value: object) -> Image:
     """uint8 BGR of uint8 or uint16 ``[H, W]`` or ``[H, W, 1 | 3 | 4]``; ``value`` is described in error messages."""
-    if array.dtype not in (np.uint8, np.uint16):
-        hint = "; multiply by 255 and convert" if array.dtype.kind == "f" else ""
-        raise TypeError(f"image: expected uint8 or uint16, got {describe(value)}{hint}")
+    check_readable("image", array)
+    if not has_dtype(array, np.uint8, np.uint16):
+        raise TypeError(f"image: expected uint8 or uint16, got {describe(value)}{_hint(array.dtype.kind == 'f')}")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise TypeError(f"image: expected [H, W] or [H, W, 1, 3 or 4], got {describe(value)}")
     _check_size(array.shape[1], array.shape[0])
-    if array.dtype == np.uint16:
+    if array.dtype != np.uint8:
         array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 65535 = 255 * 257, rounded
     if array.ndim == 2:
         array = array[..., None]
     if array.shape[2] == 4:
         return _on_white(array[..., :3], array[..., 3:])
     return np.ascontiguousarray(array if array.shape[2] == 3 else array.repeat(3, 2))
+
+
+def _hint(floats: bool) -> str:
+    return "; multiply by 255 and convert" if floats else ""
 
 
 def _on_white(bgr: NDArray[np.uint8], opacity: NDArray[np.uint8]) -> Image:

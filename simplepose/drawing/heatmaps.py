@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.checks import check_count, check_number, describe, is_tensor
+from simplepose.checks import check_count, check_number, check_readable, describe, is_tensor
 from simplepose.drawing.layer import FONT, OUTLINE_COLOR, Image, check_image
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def draw_heatmaps(
     """
     check_image("image", image)
     check_number("opacity", opacity, least=0, most=1)
-    array = cast("Tensor", maps).detach().float().cpu().numpy() if is_tensor(maps) else maps
+    check_readable("maps", maps)
+    array = cast("Tensor", maps).float().numpy(force=True) if is_tensor(maps) else maps
     if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or array.dtype.kind != "f" or not array.size:
         raise TypeError(f"maps: expected floats [K, h, w] or [h, w], got {describe(maps)}")
     maximum = array if array.ndim == 2 else array.max(0)

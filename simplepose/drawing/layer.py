@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.checks import describe
+from simplepose.checks import check_readable, describe
 
 SUBPIXEL_BITS = 4
 """Fractional bits of the fixed-point coordinates passed to OpenCV: 1/16 pixel."""
@@ -92,6 +92,7 @@ def _premultiplied(color: tuple[int, int, int], opacity: float) -> tuple[float, 
 
 def check_image(name: str, image: object) -> None:
     """TypeError unless ``image`` is a non-empty uint8 array ``[H, W, 3]``."""
+    check_readable(name, image)
     valid = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
     if not (valid and isinstance(image, np.ndarray) and image.size):
         raise TypeError(f"{name}: expected a uint8 array [H, W, 3] (BGR), got {describe(image)}")

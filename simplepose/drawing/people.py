@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.checks import check_choice, check_count, check_instance, check_number
+from simplepose.checks import check_choice, check_count, check_flag, check_instance, check_number
 from simplepose.drawing.layer import FONT, OUTLINE_COLOR, Image, Layer, check_image, clip_segment
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import Color, Skeleton
@@ -47,6 +47,8 @@ class DrawConfig:
         if self.thickness is not None:
             check_number("thickness", self.thickness, least=0.5, most=1000)
         check_choice("colors", self.colors, get_args(DrawnColors))
+        for name in ("boxes", "scores", "names"):
+            check_flag(name, getattr(self, name))
 
 
 def draw_poses(image: Image, poses: Poses, config: DrawConfig | None = None) -> Image:

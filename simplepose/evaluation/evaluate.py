@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,10 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from simplepose.checks import one_line, show
 from simplepose.data.annotations import Annotations
 from simplepose.data.images import SizedImage
-from simplepose.evaluation.coco import Result, check_people, evaluate_keypoints
+from simplepose.evaluation.coco import Result, check_people, check_results, evaluate_keypoints
 from simplepose.io.atomic import atomic_write, write_json
+from simplepose.io.json_text import parse_json, read_json_lines, to_json
 from simplepose.poses import Poses
 
 Find = Callable[[Iterable[SizedImage]], Iterator[Poses | Exception]]
@@ -62,7 +63,10 @@ def evaluate_images(
     mine = ids[rank::world]
     start = time.perf_counter()
     suffix = ".partial" if world == 1 else f".partial{rank}of{world}"
-    journal = Journal(out.with_name(out.name + suffix) if out else None, {**(settings or {}), "ids": ids})
+    partial_file = out.with_name(out.name + suffix) if out else None
+    journal = Journal(partial_file, {**(settings or {}), "ids": ids})
+    for finished, _ in journal.done.values():
+        check_results(finished, annotations, f"{partial_file}: results")
     with journal:
         todo = [i for i in mine if i not in journal.done]
         files = [SizedImage(r.path, r.height, r.width) for r in map(annotations.images.__getitem__, todo)]
@@ -96,22 +100,33 @@ class Journal:
     def __init__(self, path: Path | None, settings: Mapping[str, Any]) -> None:
         self.done: dict[int, tuple[list[Result], str]] = {}
         self._path = path
-        self._head = json.dumps({"simplepose": "evaluation", **settings}, sort_keys=True)
+        self._head = to_json({"simplepose": "evaluation", **settings}, sort_keys=True)
         self._file: IO[str] | None = None
         if path and path.exists():
             self._read(path)
 
     def _read(self, path: Path) -> None:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        head, *entries = [line for line in lines if line.endswith("\n")] or [self._head + "\n"]
-        if head.rstrip("\n") != self._head:
-            raise ValueError(
-                f"{path}: a run with other settings wrote it ({head.strip()}); remove it or use another results file"
-            )
-        for line in entries:
-            entry = json.loads(line)
-            if not entry["error"]:  # an image that could not be read is tried again
-                self.done[entry["image_id"]] = (entry["results"], "")
+        settings = parse_json(self._head, path)
+        try:
+            for number, (place, value) in enumerate(read_json_lines(path)):
+                if number:
+                    self._read_entry(place, value)
+                elif value != settings:
+                    raise ValueError(f"{path}: a run with other settings wrote it ({one_line(to_json(value))})")
+        except ValueError as error:
+            raise ValueError(f"{error}; remove the file or use another results file") from None
+
+    def _read_entry(self, place: str, entry: Mapping[str, Any]) -> None:
+        image_id, results, error = (entry.get(name) for name in ("image_id", "results", "error"))
+        if isinstance(image_id, bool) or not isinstance(image_id, int) or not isinstance(error, str):
+            raise ValueError(f"{place}: expected an image_id and an error, got {show(image_id)} and {show(error)}")
+        if error:
+            return  # an image that could not be read is tried again
+        if not isinstance(results, list) or not all(
+            isinstance(r, dict) and r.get("image_id") == image_id for r in results
+        ):
+            raise ValueError(f"{place}: expected results of image {image_id}, got {show(results)}")
+        self.done[image_id] = (results, "")
 
     def __enter__(self) -> Journal:
         if self._path:
@@ -135,7 +150,7 @@ class Journal:
 
 
 def _entry_line(image_id: int, results: list[Result], error: str) -> str:
-    return json.dumps({"image_id": image_id, "results": results, "error": error})
+    return to_json({"image_id": image_id, "results": results, "error": error})
 
 
 def _gather(done: dict[int, Any], rank: int, world: int) -> list[dict[int, Any]]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simplepose.checks import describe
 from simplepose.data.annotations import Annotations
 from simplepose.evaluation.coco import Result, check_people, evaluate_keypoints
 from simplepose.io.arrays import as_maps, load_arrays
@@ -131,7 +132,14 @@ def stored_maps(path: str) -> tuple[list[int], MapSource]:
     if not {"maps", "image_ids"} <= arrays.keys():
         raise ValueError(f"{path}: expected arrays 'maps' and 'image_ids', got {', '.join(arrays) or 'none'}")
     stored, ids = arrays["maps"], arrays["image_ids"]
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise ValueError(f"{path}: image_ids: expected integers [N], got {describe(ids)}")
+    if stored.ndim != 4 or len(stored) != len(ids):
+        raise ValueError(f"{path}: maps: expected [{len(ids)}, C, H, W], one for each image id, got {describe(stored)}")
     index = {int(image_id): row for row, image_id in enumerate(ids)}
+    if len(index) != len(ids):
+        raise ValueError(f"{path}: image_ids: expected each id once, got {len(ids)} ids of {len(index)} images")
+    as_maps(path, stored[:0])  # the dtype
     return list(index), lambda image_id: as_maps(path, stored[index[image_id]])
 
 

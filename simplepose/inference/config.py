@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
-from simplepose.checks import check_choice, check_count, check_flag, check_instance
+import numpy as np
+
+from simplepose.checks import brief, check_choice, check_count, check_flag, check_instance, check_number
 from simplepose.inference.frame import Fit
 from simplepose.network.optimize import Precision
 from simplepose.ops.config import DEFAULT_DECODE, DecodeConfig
@@ -56,11 +58,14 @@ class PredictorConfig:
             ValueError: an unknown key, or an invalid value.
             TypeError: a value has the wrong type.
         """
-        if unknown := sorted(use.keys() - {"size", "fit", "decode", "evaluation"}):
-            raise ValueError(f"use: unknown {', '.join(unknown)}")
-        decode = {**use.get("decode", {}), **(use.get("evaluation", {}) if purpose == "evaluation" else {})}
+        _check_names("use", use, ("size", "fit", "decode", "evaluation"))
+        decode, evaluation = use.get("decode", {}), use.get("evaluation", {})
+        for name, values in (("use.decode", decode), ("use.evaluation", evaluation)):
+            _check_names(name, values, tuple(DecodeConfig.__dataclass_fields__))
+        check_choice("purpose", purpose, get_args(Purpose))
         plain = {name: use[name] for name in ("size", "fit") if name in use}
-        return cls(decode=DecodeConfig(**decode), **plain)
+        chosen = {**decode, **(evaluation if purpose == "evaluation" else {})}
+        return cls(decode=DecodeConfig(**chosen), **plain)
 
     def with_changes(self, **changes: Unpack[PredictorOptions]) -> PredictorConfig:
         """A copy with some settings replaced.
@@ -92,11 +97,16 @@ class PredictorOptions(TypedDict, total=False):
     batch_size: int | None
 
 
-def _check_scales(scales: Sequence[float]) -> tuple[float, ...]:
-    try:
-        values = tuple(float(scale) for scale in scales)
-    except (TypeError, ValueError):
-        raise TypeError(f"scales: expected numbers such as (0.5, 1.0), got {scales!r}") from None
-    if not values or not all(0.01 <= scale <= 100 for scale in values):
-        raise ValueError(f"scales: expected one or more numbers from 0.01 to 100, got {scales!r}")
-    return values
+def _check_names(name: str, values: Any, known: tuple[str, ...]) -> None:
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{name}: expected settings by name, got {brief(values)}")
+    if unknown := sorted(brief(key) for key in values if key not in known):
+        raise ValueError(f"{name}: unknown {', '.join(unknown)[:200]}, known are {', '.join(known)}")
+
+
+def _check_scales(scales: Any) -> tuple[float, ...]:
+    if not isinstance(scales, list | tuple | np.ndarray):
+        raise TypeError(f"scales: expected numbers such as (0.5, 1.0), got {brief(scales)}")
+    if not len(scales):
+        raise ValueError("scales: expected one or more numbers from 0.01 to 100, got none")
+    return tuple(check_number("scales", scale, least=0.01, most=100) for scale in scales)

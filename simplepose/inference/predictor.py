@@ -18,14 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from simplepose.checks import check_count, check_instance
+from simplepose.checks import check_count, check_instance, describe, one_line
 from simplepose.data.images import ImageError, as_image
 from simplepose.inference.config import PredictorConfig, PredictorOptions, Purpose
 from simplepose.inference.frame import STRIDE, Frame
 from simplepose.inference.heatmaps import Heatmaps, resample
 from simplepose.inference.pipeline import Stages, run_pipeline
 from simplepose.network.base import PoseNetwork
-from simplepose.network.checkpoint import load_checkpoint
+from simplepose.network.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from simplepose.network.device import find_device
 from simplepose.network.optimize import InferenceModel, Precision, optimize_for_inference
 from simplepose.ops.backend import resolve
@@ -121,6 +121,8 @@ class Predictor:
     ) -> None:
         check_instance("skeleton", skeleton, Skeleton)
         check_instance("config", config, PredictorConfig)
+        if not callable(model):
+            raise TypeError(f"model: expected a network or another callable, got {describe(model)}")
         config = config.with_changes(**options)
         self.skeleton = skeleton
         self.device = _model_device(model) if device is None else find_device(device)
@@ -159,7 +161,7 @@ class Predictor:
         """
         resolved = find_device(device)
         checkpoint = load_checkpoint(name_or_path)
-        config = PredictorConfig.from_use(checkpoint.use, purpose) if config is None else config
+        config = use_of(checkpoint, name_or_path, purpose) if config is None else config
         return cls(checkpoint.build(resolved), checkpoint.skeleton, config, device=resolved, **options)
 
     @property
@@ -311,14 +313,29 @@ class Predictor:
         """The model's maps as float32. Their shape is checked: wrong maps could decode into wrong people silently."""
         autocast = self._autocast not in (None, torch.float32)
         with torch.autocast(self.device.type, self._autocast) if autocast else nullcontext():
-            maps: Tensor = self.model(x)
+            maps: Any = self.model(x)
+        if not isinstance(maps, Tensor) or not maps.is_floating_point():
+            raise TypeError(f"model: expected a tensor of floating-point maps, got {describe(maps)}")
         most = self.skeleton.num_channels
         grid = (x.shape[2] // STRIDE, x.shape[3] // STRIDE)
         valid = [(len(x), channels, *grid) for channels in (most - EXTRA_CHANNELS, most)]
         if tuple(maps.shape) not in valid:
             expected = " or ".join(str(list(shape)) for shape in valid)
             raise ValueError(f"model: expected maps {expected} for an input {list(x.shape)}, got {list(maps.shape)}")
-        return maps.float()
+        checked: Tensor = maps.float()
+        return checked
+
+
+def use_of(checkpoint: Checkpoint, name_or_path: str | Path, purpose: Purpose = "display") -> PredictorConfig:
+    """`PredictorConfig.from_use` for a checkpoint that was read from ``name_or_path``.
+
+    Raises:
+        CheckpointError: the settings of use are invalid; the message begins with the path.
+    """
+    try:
+        return PredictorConfig.from_use(checkpoint.use, purpose)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{name_or_path}: its header is wrong: {one_line(error)}") from None
 
 
 def _on_image(poses: Poses, frame: Frame) -> Poses:

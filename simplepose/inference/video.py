@@ -19,6 +19,12 @@ from simplepose.io.atomic import atomic_write
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm"})
 
+COUNTED_SUFFIXES = frozenset({".avi", ".m4v", ".mov", ".mp4"})
+"""Files that contain their number of frames. In others, OpenCV computes it from the duration and the rate."""
+
+ESTIMATE = 0.1
+"""Error of a computed number of frames, as a fraction of it: the rate of such files may vary."""
+
 PLAUSIBLE_RATE = (1.0, 240.0)
 """Frames per second. OpenCV returns the clock rate, 1000, for files without frame durations, as browsers record."""
 
@@ -37,8 +43,9 @@ class Frames:
     Attributes:
         rate: frames per second. A rate outside `PLAUSIBLE_RATE` is replaced by the rate of the timestamps of the first
             `TIMED_FRAMES` frames, or by `DEFAULT_RATE` if there are no timestamps.
-        count: the number of frames according to the file; None if the file does not contain it.
+        count: the number of frames according to the file; None if it is not known.
         notes: a message if the rate was replaced.
+        read: the number of frames that were read so far.
 
     Raises:
         ImageError: the file is missing or is not a video; the message names it.
@@ -47,11 +54,13 @@ class Frames:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise ImageError(f"{path}: there is no such file")
+        self.path = path
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise ImageError(f"{path}: OpenCV cannot read this video")
         self.notes: list[str] = []
         self.rate = float(self._capture.get(cv2.CAP_PROP_FPS))
+        exact, plausible = path.suffix.lower() in COUNTED_SUFFIXES, True
         if not PLAUSIBLE_RATE[0] <= self.rate <= PLAUSIBLE_RATE[1]:  # also NaN
             given, timed = self.rate, _timed_rate(path)
             self.rate = timed or DEFAULT_RATE
@@ -60,19 +69,34 @@ class Frames:
                 if timed
                 else "the default, since the frames have no timestamps"
             )
+            plausible = False
             self.notes.append(f"{path}: frame rate {given:g} is not plausible; {self.rate:.4g} frames/s is {source}")
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.count = int(count) if 0 < count < 1e9 else None
+        self.count = int(count) if (exact or plausible) and 0 < count < 1e9 else None
+        self._slack = 0 if exact else max(1, int(ESTIMATE * (self.count or 0)))
+        self.read = 0
+        self._ended = False
 
     def __iter__(self) -> Iterator[Image]:
         try:
             while True:
                 read, frame = self._capture.read()
                 if not read:
+                    self._ended = True
                     return
+                self.read += 1
                 yield frame
         finally:
             self._capture.release()
+
+    def missing(self) -> str:
+        """A message if fewer frames were read than the file announces; empty otherwise, and before the end.
+
+        A number of frames that OpenCV computes may be too large by `ESTIMATE`.
+        """
+        if not self._ended or self.count is None or self.read >= self.count - self._slack:
+            return ""
+        return f"{self.path}: {self.count} frames announced, {self.read} could be read; the file may be cut short"
 
 
 def _timed_rate(path: Path) -> float | None:

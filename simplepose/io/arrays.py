@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simplepose.checks import has_dtype, one_line
+
 INT16_UNIT = np.float32(1 / 1024)
 """The value of 1 in an int16 map."""
 
@@ -19,14 +21,14 @@ def load_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
         OSError: the file is missing or cannot be opened.
         ValueError: the file is damaged or does not hold numbers; the message names it.
     """
-    try:
-        with open(path, "rb") as file:
+    with open(path, "rb") as file:
+        try:
             data = np.load(file, allow_pickle=False)
             return {"": data} if isinstance(data, np.ndarray) else {name: data[name] for name in data}
-    except OSError:
-        raise
-    except Exception as error:  # a damaged file raises errors of zipfile, zlib or the header's parser
-        raise ValueError(f"{path}: not an NPZ or NPY file of numbers ({error})") from None
+        except MemoryError:
+            raise MemoryError(f"{path}: an array does not fit into memory") from None
+        except Exception as error:  # a damaged file raises errors of zipfile, zlib, seek or the header's parser
+            raise ValueError(f"{path}: not an NPZ or NPY file of numbers ({one_line(error)})") from None
 
 
 def as_maps(path: str | Path, stored: NDArray[Any]) -> NDArray[np.float32]:
@@ -35,8 +37,9 @@ def as_maps(path: str | Path, stored: NDArray[Any]) -> NDArray[np.float32]:
     Raises:
         ValueError: the dtype is neither int16 nor floating point; the message names the file.
     """
-    if stored.dtype == np.int16:
+    if has_dtype(stored, np.int16):
         return stored.astype(np.float32) * INT16_UNIT
     if not np.issubdtype(stored.dtype, np.floating):
         raise ValueError(f"{path}: expected floating-point numbers or int16 in units of 1/1024, got {stored.dtype}")
-    return stored.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite, and read as 0 in every operation
+        return stored.astype(np.float32, copy=False)

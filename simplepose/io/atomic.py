@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from simplepose.io.json_text import to_json
 
 
 @contextmanager
@@ -50,4 +51,4 @@ def write_json(path: str | Path, data: Any) -> None:
     """Write plain values as JSON by `atomic_write`; missing folders are created."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(to_json(data, indent=1) + "\n", encoding="utf-8")

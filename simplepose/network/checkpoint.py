@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import pickle
 import re
 import warnings
@@ -17,10 +17,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as format_safetensors
 from torch import Tensor
 
+from simplepose.checks import brief, one_line
 from simplepose.io.atomic import atomic_write
+from simplepose.io.json_text import parse_json, to_json
 from simplepose.network.base import PoseNetwork
 from simplepose.network.build import build_model
 from simplepose.network.config import PRESETS, ModelConfig
+from simplepose.network.device import find_device
 from simplepose.network.released_names import expected_names, from_released
 from simplepose.network.tensors import CheckpointError, check_tensors
 from simplepose.skeleton.skeleton import COCO, Skeleton
@@ -56,10 +59,11 @@ class Checkpoint:
     use: Mapping[str, Any] = field(default_factory=dict)  # defaults of predictors: `PredictorConfig.from_use`
 
     def build(self, device: str | torch.device = "cpu") -> PoseNetwork:
-        """The network with these weights on ``device``, in eval mode."""
+        """The network with these weights on ``device``, in eval mode; errors as in `find_device`."""
+        target = find_device(device)
         with torch.device("meta"):
             model = build_model(self.config)
-        model.to_empty(device=device).load_state_dict(self.state)
+        model.to_empty(device=target).load_state_dict(self.state)
         return model.eval()
 
 
@@ -102,7 +106,7 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = F
     if checkpoint.use:
         header["use"] = dict(checkpoint.use)
     tensors = {name: _stored(name, tensor, half) for name, tensor in checkpoint.state.items()}
-    data = format_safetensors(tensors, {HEADER: json.dumps(header)})
+    data = format_safetensors(tensors, {HEADER: to_json(header)})
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)
 
@@ -127,12 +131,24 @@ def load_checkpoint(name_or_path: str | Path, *, skeleton: Skeleton = COCO, inpu
 
 
 def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> PoseNetwork:
-    """The network of a checkpoint on ``device``, in eval mode; arguments and errors as in `load_checkpoint`."""
-    return load_checkpoint(name_or_path).build(device)
+    """The network of a checkpoint on ``device``, in eval mode.
+
+    Args:
+        name_or_path: the name of shipped weights, or a file.
+        device: "auto", "cpu", "cuda" or "cuda:N" (`find_device`).
+
+    Raises:
+        FileNotFoundError, CheckpointError: as in `load_checkpoint`.
+        TypeError, ValueError, RuntimeError: there is no such device; the message names it.
+    """
+    target = find_device(device)
+    return load_checkpoint(name_or_path).build(target)
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:
-    """The path of a checkpoint given by name or path; raises as `load_checkpoint` does."""
+    """The path of a checkpoint given by name or path; raises as `load_checkpoint` does, and TypeError for no name."""
+    if not isinstance(name_or_path, str | os.PathLike) or not str(name_or_path):
+        raise TypeError(f"checkpoint: expected the name of weights or a file, got {brief(name_or_path)}")
     name = str(name_or_path)
     if name in SHIPPED:
         path = WEIGHTS / f"{name}.safetensors"
@@ -143,10 +159,10 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
             )
         return path
     path = Path(name_or_path)
-    if path.is_dir():
+    if os.path.isdir(path):  # false for a name that is too long, unlike Path.is_dir
         raise CheckpointError(f"{path}: expected a checkpoint file, this is a folder")
-    if not path.is_file():
-        message = f"checkpoint: no file {name!r} and no weights of that name (known: {', '.join(SHIPPED)})"
+    if not os.path.isfile(path):
+        message = f"checkpoint: no file {brief(name, 260)} and no weights of that name (known: {', '.join(SHIPPED)})"
         if name in PRESETS:
             message += f"; {name} is a preset whose weights are not shipped; docs/weights.md explains how to get them"
         raise FileNotFoundError(message)
@@ -185,7 +201,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
     if HEADER not in metadata:
         raise CheckpointError(f"a safetensors file without the {HEADER!r} header, not written by simplepose")
     try:
-        header = json.loads(metadata[HEADER])
+        header = parse_json(metadata[HEADER], "header")
         version = header["format_version"]
         if version != FORMAT_VERSION:
             raise CheckpointError(f"format version {version!r}, this version of simplepose reads {FORMAT_VERSION}")
@@ -198,7 +214,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
     except KeyError as error:
         raise CheckpointError(f"its header lacks {error}") from None
     except (TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"its header is wrong: {error}") from None
+        raise CheckpointError(f"its header is wrong: {one_line(error)}") from None
     check_tensors(expected_names(config), state)
     return Checkpoint(config, skeleton, _floats(state), notes, use)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from simplepose.checks import check_choice, check_count
+from simplepose.checks import brief, check_choice, check_count, check_flag
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 ORDER = 4
@@ -55,19 +55,18 @@ class ModelConfig:
         for name, count, limits in (("up_widths", 4, (2, 2048, 2)), ("up_blocks", 3, (0, 16))):
             values = getattr(self, name)
             if not isinstance(values, tuple) or len(values) != count:
-                raise TypeError(f"{name}: expected a tuple of {count} integers, got {values!r}")
+                raise TypeError(f"{name}: expected a tuple of {count} integers, got {brief(values)}")
             for value in values:
                 check_count(name, value, *limits)
         if not isinstance(self.encoder, str):
-            raise TypeError(f"encoder: expected a name, got {self.encoder!r}")
+            raise TypeError(f"encoder: expected a name, got {brief(self.encoder)}")
         if self.kind == "mobile" and (self.stacks != 1 or self.growth or self.plain_hourglass):
             raise ValueError(
                 'kind: expected stacks 1, growth 0 and plain_hourglass False with "mobile", '
                 f"got {self.stacks}, {self.growth} and {self.plain_hourglass}"
             )
         for name in ("spatial_attention", "channel_attention", "plain_hourglass"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name}: expected True or False, got {getattr(self, name)!r}")
+            check_flag(name, getattr(self, name))
         if self.plain_hourglass and (self.growth or self.spatial_attention or self.channel_attention):
             raise ValueError(
                 "plain_hourglass: expected growth 0, spatial_attention False and channel_attention False with it, "
@@ -94,7 +93,7 @@ class ModelConfig:
             ValueError: unknown preset; the message lists the known ones.
         """
         if name not in PRESETS:
-            raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
+            raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {brief(name)}")
         return replace(PRESETS[name], **{"channels": skeleton.num_channels, **changes})
 
     @classmethod
@@ -115,6 +114,8 @@ class ModelConfig:
             ValueError: a field is missing, unknown or invalid.
             TypeError: a value has the wrong type.
         """
+        if not isinstance(data, Mapping):
+            raise TypeError(f"model settings: expected an object, got {brief(data)}")
         known = {f.name for f in fields(cls)}
         if missing := sorted(known - data.keys() - set(ADDED)):
             raise ValueError(f"model settings: missing {', '.join(missing)}")

@@ -9,7 +9,7 @@ from simplepose.checks import check_count
 from simplepose.ops.backend import Implementation, resolve
 from simplepose.ops.candidates import CandidateParts, Peaks
 from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
-from simplepose.ops.inputs import check_call, check_parts, check_peaks, grid_to_image, per_image
+from simplepose.ops.inputs import check_call, check_parts, grid_to_image, native_order, peak_list, per_image
 from simplepose.ops.native import module as native
 from simplepose.ops.reference.assign_keypoints import assign_keypoints as reference_assign_keypoints
 from simplepose.poses import Poses
@@ -43,11 +43,11 @@ def assign_keypoints(
     """
     check_call(skeleton, config, backend)
     stride = check_count("stride", stride)
-    peaks_of = [peaks] if isinstance(peaks, Peaks) else list(peaks)
-    parts_of = per_image("parts", parts, CandidateParts, len(peaks_of))
-    pairs = list(zip(per_image("peaks", peaks_of, Peaks, len(peaks_of)), parts_of, strict=True))
+    count = len(peaks) if isinstance(peaks, list) else 1
+    peaks_of = peak_list(peaks, count, skeleton)
+    parts_of = [native_order(p) for p in per_image("parts", parts, CandidateParts, count)]
+    pairs = list(zip(peaks_of, parts_of, strict=True))
     for image_peaks, image_parts in pairs:
-        check_peaks(image_peaks, skeleton)
         check_parts(image_parts, image_peaks, skeleton)
     implementation = resolve("assign_keypoints", backend)
     return [group_image(*pair, skeleton, config, stride, implementation) for pair in pairs]

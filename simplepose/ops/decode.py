@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simplepose.checks import check_count
+from simplepose.checks import check_count, check_readable
 from simplepose.ops.assign_keypoints import group_image
 from simplepose.ops.backend import resolve
 from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
@@ -50,6 +50,7 @@ def decode(
     """
     check_call(skeleton, config, backend, threads)
     stride = check_count("stride", stride)
+    check_readable("heatmaps", heatmaps)
     run = _IMPLEMENTATIONS[resolve("decode", backend, heatmaps)]
     return run(heatmaps, skeleton, config, stride, threads)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simplepose.checks import check_readable
 from simplepose.ops.backend import resolve
 from simplepose.ops.candidates import Peaks
 from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
@@ -42,6 +43,7 @@ def find_peaks(
         RuntimeError: the backend cannot run here; the message states the reason.
     """
     check_call(skeleton, config, backend, threads)
+    check_readable("heatmaps", heatmaps)
     run = _IMPLEMENTATIONS[resolve("find_peaks", backend, heatmaps)]
     return run(heatmaps, skeleton, config, threads)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.checks import check_instance, describe, is_tensor
+from simplepose.checks import brief, check_choice, check_instance, check_readable, describe, has_dtype, is_tensor
 from simplepose.ops.candidates import CandidateParts, Peaks
 from simplepose.ops.config import Backend, DecodeConfig
 from simplepose.skeleton.skeleton import Skeleton
@@ -24,8 +24,7 @@ MOST_CELLS = 2**31 - 1
 
 def check_backend(backend: object) -> None:
     """ValueError unless ``backend`` is a known backend."""
-    if backend not in get_args(Backend):
-        raise ValueError(f"backend: expected one of {', '.join(map(repr, get_args(Backend)))}, got {backend!r}")
+    check_choice("backend", backend, get_args(Backend))
 
 
 def check_threads(threads: object) -> None:
@@ -33,9 +32,9 @@ def check_threads(threads: object) -> None:
     if threads is None:
         return
     if isinstance(threads, bool) or not isinstance(threads, int):
-        raise TypeError(f"threads: expected None or an integer, got {threads!r}")
+        raise TypeError(f"threads: expected None or an integer, got {brief(threads)}")
     if not 1 <= threads <= MOST_THREADS:
-        raise ValueError(f"threads: expected None or 1 to {MOST_THREADS}, got {threads}")
+        raise ValueError(f"threads: expected None or 1 to {MOST_THREADS}, got {brief(threads)}")
 
 
 def image_maps(name: str, value: Any, channels: dict[int, str]) -> NDArray[np.float32]:
@@ -44,7 +43,8 @@ def image_maps(name: str, value: Any, channels: dict[int, str]) -> NDArray[np.fl
     Args:
         name: the argument's name, for messages.
         value: ``[C, H, W]`` or ``[B, C, H, W]``, NumPy or torch on any device; float32, or float16 and bfloat16,
-            which are converted. Arrays that are not contiguous are copied; read-only arrays are not.
+            which are converted. Arrays that are not contiguous or not in native byte order are copied; read-only arrays
+            are not.
         channels: the valid numbers of channels, each with its meaning.
 
     Returns:
@@ -56,8 +56,10 @@ def image_maps(name: str, value: Any, channels: dict[int, str]) -> NDArray[np.fl
     array = _tensor_to_array(name, value) if is_tensor(value) else value
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name}: expected a NumPy array or torch tensor, got {describe(value)}")
+    if type(array) is not np.ndarray:
+        check_readable(name, array)
     if array.dtype != np.float32:
-        if array.dtype != np.float16:
+        if not has_dtype(array, np.float32, np.float16):
             raise TypeError(f"{name}: expected float32, float16 or bfloat16, got {describe(value)}")
         array = array.astype(np.float32)
     if array.ndim == 3:
@@ -77,11 +79,13 @@ def device_maps(name: str, value: Any, channels: dict[int, str]) -> torch.Tensor
     if not is_tensor(value):
         import torch
 
-        return torch.from_numpy(np.require(image_maps(name, value, channels), requirements="W"))
-    _check_dense(name, value)
+        array = image_maps(name, value, channels)
+        copied = not array.flags.writeable or min(array.strides) < 0  # a single row may have a negative stride
+        return torch.from_numpy(array.copy() if copied else array)
+    check_readable(name, value)
     if str(value.dtype) not in ("torch.float32", "torch.float16", "torch.bfloat16"):
         raise TypeError(f"{name}: expected float32, float16 or bfloat16, got {describe(value)}")
-    tensor = value.detach()
+    tensor = value.detach().resolve_neg()
     if tensor.ndim == 3:
         tensor = tensor[None]
     _check_map_shape(name, value, tuple(tensor.shape), channels)
@@ -98,18 +102,13 @@ def _check_map_shape(name: str, value: Any, shape: tuple[int, ...], channels: di
         raise ValueError(f"{name}: expected maps with at least one cell, got {describe(value)}")
 
 
-def _check_dense(name: str, tensor: torch.Tensor) -> None:
-    if str(tensor.layout) != "torch.strided":
-        raise TypeError(f"{name}: expected a dense tensor, got {tensor.layout} {list(tensor.shape)}")
-
-
 def _tensor_to_array(name: str, tensor: torch.Tensor) -> NDArray[Any]:
     import torch
 
-    _check_dense(name, tensor)
-    if tensor.dtype in (torch.bfloat16, torch.float16):
-        tensor = tensor.float()
-    return tensor.detach().cpu().numpy()
+    check_readable(name, tensor)
+    if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        raise TypeError(f"{name}: expected float32, float16 or bfloat16, got {describe(tensor)}")
+    return tensor.float().numpy(force=True)  # also from a device, and of a view with the negative bit
 
 
 def grid_to_image(stride: int) -> tuple[float, float]:
@@ -150,15 +149,28 @@ def per_image(name: str, value: Any, kind: type, count: int) -> list[Any]:
 
 def peak_list(peaks: Any, count: int, skeleton: Skeleton) -> list[Peaks]:
     """The peaks of ``count`` images, checked."""
-    checked: list[Peaks] = per_image("peaks", peaks, Peaks, count)
+    checked: list[Peaks] = [native_order(p) for p in per_image("peaks", peaks, Peaks, count)]
     for image_peaks in checked:
         check_peaks(image_peaks, skeleton)
     return checked
 
 
+Table = TypeVar("Table", Peaks, CandidateParts)
+
+
+def native_order(table: Table) -> Table:
+    """Peaks or parts with their columns in native byte order; those that are, are not copied."""
+    swapped: dict[str, Any] = {
+        name: column.astype(column.dtype.newbyteorder("="))
+        for name, column in table._asdict().items()
+        if isinstance(column, np.ndarray) and not column.dtype.isnative
+    }
+    return table._replace(**swapped) if swapped else table
+
+
 def check_peaks(peaks: Peaks, skeleton: Skeleton) -> None:
     """TypeError or ValueError unless ``peaks`` is a valid result of `find_peaks` for the skeleton."""
-    count = len(peaks.type)
+    count = np.size(peaks.type)
     _check_column("peaks.type", peaks.type, np.int32, (count,))
     _check_column("peaks.xy", peaks.xy, np.float32, (count, 2))
     _check_column("peaks.score", peaks.score, np.float32, (count,))
@@ -172,10 +184,11 @@ def check_peaks(peaks: Peaks, skeleton: Skeleton) -> None:
 
 def check_parts(parts: CandidateParts, peaks: Peaks, skeleton: Skeleton) -> None:
     """TypeError or ValueError unless ``parts`` is a valid result of `match_parts` for the peaks."""
-    count = len(parts.from_peak)
+    count = np.size(parts.from_peak)
     for name in ("type", "from_peak", "to_peak"):
         _check_column(f"parts.{name}", getattr(parts, name), np.int32, (count,))
-    _check_column("parts.score", parts.score, np.float32, (count,))
+    for name in ("response", "score"):
+        _check_column(f"parts.{name}", getattr(parts, name), np.float32, (count,))
     if not np.isfinite(parts.score).all():
         raise ValueError("parts.score: expected finite numbers")
     if not count:
@@ -191,6 +204,7 @@ def check_parts(parts: CandidateParts, peaks: Peaks, skeleton: Skeleton) -> None
 
 
 def _check_column(name: str, array: Any, dtype: type, shape: tuple[int, ...]) -> None:
+    check_readable(name, array)
     matches = isinstance(array, np.ndarray) and array.dtype == dtype and array.shape == shape
     if not (matches and array.flags.c_contiguous and array.flags.aligned):
         raise TypeError(f"{name}: expected a contiguous {np.dtype(dtype)} array {list(shape)}, got {describe(array)}")

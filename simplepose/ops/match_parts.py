@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from simplepose.checks import check_readable
 from simplepose.ops.backend import resolve
 from simplepose.ops.candidates import CandidateParts, Peaks
 from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
@@ -40,6 +41,7 @@ def match_parts(
         RuntimeError: the backend cannot run here; the message states the reason.
     """
     check_call(skeleton, config, backend)
+    check_readable("heatmaps", heatmaps)
     run = _IMPLEMENTATIONS[resolve("match_parts", backend, heatmaps)]
     return run(heatmaps, peaks, skeleton, config)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.checks import check_count, check_flag, check_instance, is_tensor
+from simplepose.checks import brief, check_count, check_flag, check_instance, check_readable, describe, is_tensor
 from simplepose.ops.backend import resolve
 from simplepose.ops.config import DEFAULT_TARGETS, Backend, TargetConfig
 from simplepose.ops.inputs import check_backend, check_threads
@@ -123,25 +123,26 @@ def render_targets(
     size = _check_size(size, config.stride, scales)
     single = getattr(keypoints, "ndim", 0) == 3
     maps: Any
+    check_readable("keypoints", keypoints)
     if is_tensor(keypoints):
         from simplepose.ops import torch_library
 
         _check_keypoints(tuple(keypoints.shape), str(keypoints.dtype).removeprefix("torch."), skeleton)
         map_type = torch_library.check_map_type(dtype)
-        batch = (keypoints[None] if single else keypoints).detach().float()
+        batch = (keypoints[None] if single else keypoints).detach().resolve_neg().float()
         widths = (config.keypoint_sigma, config.part_sigma, config.threshold, config.stride, config.shape)
         options = (scales, envelope, backend, threads or 0, map_type)
         maps = torch_library.render_targets_op(batch, *size, torch_library.part_list(skeleton), *widths, *options)
     elif isinstance(keypoints, np.ndarray):
-        _check_keypoints(keypoints.shape, str(keypoints.dtype), skeleton)
+        _check_keypoints(keypoints.shape, keypoints.dtype.newbyteorder("=").name, skeleton)
         if dtype is not None:
-            raise TypeError(f"dtype: expected None for NumPy arrays, whose maps are float32, got {dtype!r}")
+            raise TypeError(f"dtype: expected None for NumPy arrays, whose maps are float32, got {brief(dtype)}")
         with np.errstate(over="ignore"):  # a value too large for float32 becomes infinite and counts as not labeled
             rows = np.ascontiguousarray(keypoints[None] if single else keypoints, np.float32)
         run = _IMPLEMENTATIONS[resolve("render_targets", backend)]
         maps = run(rows, size, skeleton.part_index, config, scales, envelope, threads)
     else:
-        raise TypeError(f"keypoints: expected a NumPy array or a torch tensor, got {type(keypoints).__name__}")
+        raise TypeError(f"keypoints: expected a NumPy array or a torch tensor, got {describe(keypoints)}")
     if single:
         maps = [scale[0] for scale in maps]
     return maps[0] if scales == 1 else tuple(maps)
@@ -179,14 +180,18 @@ def _check_size(size: tuple[int, int], stride: int, scales: int) -> tuple[int, i
     check_count("scales", scales, 1, MAX_SCALES)
     try:
         height, width = (operator.index(length) for length in size)
+        if any(isinstance(length, bool) for length in size):
+            raise TypeError
     except (TypeError, ValueError):
-        raise TypeError(f"size: expected (height, width) as two integers, got {size!r}") from None
+        raise TypeError(f"size: expected (height, width) as two integers, got {brief(size)}") from None
     multiple = stride * 2 ** (scales - 1)
     meaning = (
         f"the stride {stride}" if scales == 1 else f"{multiple}, which is the stride {stride} times 2^{scales - 1}"
     )
     if min(height, width) <= 0 or height % multiple or width % multiple or max(height, width) > MAX_SIZE:
-        raise ValueError(f"size: expected positive multiples of {meaning}, up to {MAX_SIZE}, got {(height, width)}")
+        raise ValueError(
+            f"size: expected positive multiples of {meaning}, up to {MAX_SIZE}, got {brief((height, width))}"
+        )
     return height, width
 
 

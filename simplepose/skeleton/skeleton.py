@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import colorsys
+import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simplepose.checks import brief, check_readable, one_line
 from simplepose.skeleton.names import NamePair, SkeletonError, mirror_names, tree_parts
 from simplepose.skeleton.toml_file import line_of, read_toml
 from simplepose.skeleton.validate import check_skeleton
@@ -21,6 +24,9 @@ EXTRA_CHANNELS = 2
 
 SHIPPED = Path(__file__).parent / "files"
 """The folder of the skeleton files that ship with the package."""
+
+MOST_NUMBER = 1e6
+"""The largest OKS constant of a skeleton file."""
 
 Color = tuple[int, int, int]
 
@@ -60,6 +66,7 @@ class Skeleton:
     _hash: int = field(default=0, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        self._check_types()
         derived_names = {name for name, _ in self.derived}
         if not self.dataset_keypoints:
             self._set("dataset_keypoints", tuple(k for k in self.keypoints if k not in derived_names))
@@ -71,6 +78,23 @@ class Skeleton:
         if not self.drawn_parts:
             self._set("drawn_parts", tree_parts(self.keypoints, self.parts))
         self._set("_hash", hash((self.name, self.keypoints, self.parts, self.dataset_keypoints)))
+
+    def _check_types(self) -> None:
+        """Check the types of the fields and make tuples of lists."""
+        if not isinstance(self.name, str):
+            raise SkeletonError(f"name: expected a string, got {brief(self.name)}", "name")
+        for name in ("keypoints", "dataset_keypoints"):
+            self._set(name, _strings(getattr(self, name), name))
+        for name in ("parts", "left_right", "drawn_parts"):
+            self._set(name, _string_pairs(getattr(self, name), name))
+        derived = []
+        for item in _items(self.derived, "derived"):
+            if not isinstance(item, list | tuple) or len(item) != 2 or not isinstance(item[0], str):
+                raise SkeletonError(f"derived: expected pairs of a name and its sources, got {brief(item)}", "derived")
+            derived.append((item[0], _strings(item[1], "derived")))
+        self._set("derived", tuple(derived))
+        self._set("sigmas", _numbers(self.sigmas, "sigmas"))
+        self._set("colors", tuple(_color(c) for c in _items(self.colors, "colors")))
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -143,9 +167,13 @@ class Skeleton:
             of their visibilities. Unlabeled keypoints are (0, 0, 0).
 
         Raises:
-            ValueError: the shape is wrong.
+            TypeError, ValueError: ``keypoints`` is not such an array.
         """
-        keypoints = np.asarray(keypoints, np.float32)
+        check_readable("keypoints", keypoints)
+        try:
+            keypoints = np.asarray(keypoints, np.float32)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise TypeError(f"keypoints: expected an array of numbers, {one_line(error)}") from None
         if keypoints.shape[-2:] != (len(self.dataset_keypoints), 3):
             raise ValueError(
                 f"keypoints: expected [..., {len(self.dataset_keypoints)}, 3] for skeleton {self.name!r}, "
@@ -191,28 +219,18 @@ class Skeleton:
             SkeletonError: a field is unknown, missing or invalid.
         """
         known = {f.name for f in fields(cls) if f.init}
+        if not isinstance(data, Mapping):
+            raise SkeletonError(f"data: expected the fields of a skeleton by name, got {brief(data)}", "data")
         for key in data:
             if key not in known:
-                raise SkeletonError(f"unknown field {key!r}, known are {', '.join(sorted(known))}", key)
+                raise SkeletonError(f"unknown field {brief(key)}, known are {', '.join(sorted(known))}", one_line(key))
         for key in ("name", "keypoints", "parts"):
             if key not in data:
                 raise SkeletonError(f"field {key!r} is missing", key)
-        if not isinstance(data["name"], str):
-            raise SkeletonError(f"name: expected a string, got {data['name']!r}", "name")
         derived = data.get("derived", {})
         if not isinstance(derived, Mapping):
             raise SkeletonError("derived: expected a table of name = [sources]", "derived")
-        return cls(
-            name=data["name"],
-            keypoints=_strings(data["keypoints"], "keypoints"),
-            parts=_string_pairs(data["parts"], "parts"),
-            left_right=_string_pairs(data.get("left_right", ()), "left_right"),
-            dataset_keypoints=_strings(data.get("dataset_keypoints", ()), "dataset_keypoints"),
-            derived=tuple((name, _strings(sources, "derived")) for name, sources in derived.items()),
-            sigmas=_numbers(data.get("sigmas", ()), "sigmas"),
-            colors=tuple(_color(c) for c in _items(data.get("colors", ()), "colors")),
-            drawn_parts=_string_pairs(data.get("drawn_parts", ()), "drawn_parts"),
-        )
+        return cls(**{**data, "derived": tuple(derived.items())})
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Skeleton:
@@ -227,7 +245,7 @@ class Skeleton:
             return cls.from_dict(data)
         except SkeletonError as error:
             line = line_of(text, error.field, error.names)
-            raise SkeletonError(f"{path}:{line}: {error}", error.field, error.names) from None
+            raise SkeletonError(f"{path}:{line}: {one_line(error)}", error.field, error.names) from None
 
     def _pairs(self, pairs: Iterable[NamePair]) -> list[tuple[int, int]]:
         return [(self.keypoints.index(a), self.keypoints.index(b)) for a, b in pairs]
@@ -244,9 +262,9 @@ def load_skeleton(name_or_path: str | Path) -> Skeleton:
         return COCO
     shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
     path = shipped.get(name, Path(name))
-    if path.is_file():
+    if os.path.isfile(path):  # false for a name that is too long, unlike Path.is_file
         return Skeleton.from_toml(path)
-    raise ValueError(f"skeleton: no file {name!r} and no skeleton of that name (known: {', '.join(shipped)})")
+    raise ValueError(f"skeleton: no file {brief(name, 260)} and no skeleton of that name (known: {', '.join(shipped)})")
 
 
 def _default_colors(count: int) -> tuple[Color, ...]:
@@ -255,8 +273,8 @@ def _default_colors(count: int) -> tuple[Color, ...]:
 
 
 def _items(value: Any, label: str) -> tuple[Any, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise SkeletonError(f"{label}: expected a list, got {value!r}", label)
+    if not isinstance(value, list | tuple):
+        raise SkeletonError(f"{label}: expected a list, got {brief(value)}", label)
     return tuple(value)
 
 
@@ -264,7 +282,7 @@ def _strings(value: Any, label: str) -> tuple[str, ...]:
     items = _items(value, label)
     for item in items:
         if not isinstance(item, str):
-            raise SkeletonError(f"{label}: expected strings, got {item!r}", label, (str(item),))
+            raise SkeletonError(f"{label}: expected strings, got {brief(item)}", label, (brief(item),))
     return items
 
 
@@ -273,7 +291,7 @@ def _string_pairs(value: Any, label: str) -> tuple[NamePair, ...]:
     for item in _items(value, label):
         names = _strings(item, label)
         if len(names) != 2:
-            raise SkeletonError(f"{label}: expected pairs of names, got {list(names)}", label, names)
+            raise SkeletonError(f"{label}: expected pairs of names, got {brief(list(names))}", label, names)
         pairs.append((names[0], names[1]))
     return tuple(pairs)
 
@@ -282,14 +300,16 @@ def _numbers(value: Any, label: str) -> tuple[float, ...]:
     items = _items(value, label)
     for item in items:
         if isinstance(item, bool) or not isinstance(item, int | float):
-            raise SkeletonError(f"{label}: expected numbers, got {item!r}", label, (str(item),))
+            raise SkeletonError(f"{label}: expected numbers, got {brief(item)}", label, (brief(item),))
+        if not abs(item) < math.inf or abs(item) > MOST_NUMBER:
+            raise SkeletonError(f"{label}: expected finite numbers up to {MOST_NUMBER:g}, got {brief(item)}", label)
     return tuple(float(item) for item in items)
 
 
 def _color(value: Any) -> Color:
     channels = _items(value, "colors")
-    if len(channels) != 3 or not all(isinstance(c, int) and 0 <= c <= 255 for c in channels):
-        raise SkeletonError(f"colors: expected [red, green, blue] from 0 to 255, got {list(channels)}", "colors")
+    if len(channels) != 3 or not all(type(c) is int and 0 <= c <= 255 for c in channels):
+        raise SkeletonError(f"colors: expected [red, green, blue] from 0 to 255, got {brief(list(channels))}", "colors")
     return (channels[0], channels[1], channels[2])
 
 

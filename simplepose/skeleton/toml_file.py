@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from simplepose.checks import one_line
 from simplepose.skeleton.names import SkeletonError
 
 if sys.version_info >= (3, 11):
@@ -26,8 +27,8 @@ def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
         return text, tomllib.loads(text)
     except UnicodeDecodeError:
         raise SkeletonError(f"{path}: not a TOML file, it is not UTF-8 text", "toml") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SkeletonError(f"{path}: {error}", "toml") from None
+    except (ValueError, RecursionError) as error:  # also for numbers of too many digits
+        raise SkeletonError(f"{path}: not a TOML file ({one_line(error)})", "toml") from None
 
 
 def line_of(text: str, label: str, names: tuple[str, ...]) -> int:

@@ -149,7 +149,7 @@ def _categories() -> dict[str, Any]:
 def _write_json(out: Path, data: dict[str, Any]) -> None:
     part = out / "annotations.json.part"
     with part.open("w", encoding="utf-8") as file:
-        json.dump(data, file, separators=(",", ":"))
+        json.dump(data, file, separators=(",", ":"), allow_nan=False)
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, out / "annotations.json")

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_args
 
-from simplepose.checks import UNLIMITED, check_choice, check_count, check_flag, check_number
+from simplepose.checks import (
+    UNLIMITED,
+    brief,
+    check_choice,
+    check_count,
+    check_flag,
+    check_instance,
+    check_number,
+    one_line,
+)
 from simplepose.data.augment import AugmentConfig
 from simplepose.network.config import PRESETS as MODEL_PRESETS
 from simplepose.network.config import STRIDES, ModelConfig
@@ -23,6 +33,15 @@ Norm = Literal["batch", "sync", "frozen"]
 
 CHANGEABLE_ON_RESUME = ("data", "images", "val", "val_images", "workers")
 """The settings that may change when a run is resumed: the locations of the data and the number of workers."""
+
+
+COUNTS = (
+    *((name, 1, UNLIMITED) for name in ("epochs", "batch", "accumulate", "decay_epochs", "log_steps")),
+    *((name, 1, UNLIMITED) for name in ("checkpoint_steps", "keep", "validate_epochs", "validate_images")),
+    *((name, 0, UNLIMITED) for name in ("l2_epochs", "warmup_steps", "cache_mb", "seed")),
+    ("workers", 0, 1024),
+)
+"""The settings that are counts, each with its minimum and maximum."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +89,14 @@ class TrainConfig:
     validate_images: int = 200  # number of images, in file order, that a validation uses
 
     def __post_init__(self) -> None:
-        for name in (
-            *("epochs", "batch", "accumulate", "decay_epochs", "log_steps", "checkpoint_steps"),
-            *("keep", "validate_epochs", "validate_images"),
-        ):
-            check_count(name, getattr(self, name), 1, UNLIMITED)
-        for name in ("l2_epochs", "warmup_steps", "workers", "cache_mb", "seed"):
-            check_count(name, getattr(self, name), 0, UNLIMITED)
+        for name, section in (("model", ModelConfig), ("augment", AugmentConfig), ("loss", LossConfig)):
+            check_instance(name, getattr(self, name), section)
+        for name in ("data", "images", "val", "val_images", "init"):
+            value = getattr(self, name)
+            if not (isinstance(value, str) or (value is None and name != "data")) or "\0" in (value or ""):
+                raise TypeError(f"{name}: expected a path{'' if name == 'data' else ' or None'}, got {brief(value)}")
+        for name, fewest, most_allowed in COUNTS:
+            check_count(name, getattr(self, name), fewest, most_allowed)
         for name, most in {"lr": 1e3, "weight_decay": 1e3, "clip": 1e9, "decay": 1.0}.items():
             check_number(name, getattr(self, name), least=0, most=most)
         for name in ("momentum", "ema"):
@@ -86,9 +106,9 @@ class TrainConfig:
             check_flag(name, getattr(self, name))
         for name in ("freeze", "sizes"):
             if not isinstance(getattr(self, name), tuple):
-                raise TypeError(f"{name}: expected a list, got {getattr(self, name)!r}")
+                raise TypeError(f"{name}: expected a list, got {brief(getattr(self, name))}")
         if not all(isinstance(name, str) and name for name in self.freeze):
-            raise TypeError(f"freeze: expected names of parts, got {self.freeze!r}")
+            raise TypeError(f"freeze: expected names of parts, got {brief(self.freeze)}")
         for size in self.sizes:
             check_count("sizes", size, STRIDES[-1], 4096, STRIDES[-1])
         if (self.relative_steps or self.encoder_lr != 1) and self.model.kind != "mobile":
@@ -125,7 +145,7 @@ class TrainConfig:
             ValueError: unknown preset; the message lists the known ones.
         """
         if name not in PRESETS:
-            raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
+            raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {brief(name)}")
         config = PRESETS[name]
         model = replace(config.model, channels=skeleton.num_channels)
         return replace(config, **{"model": model, **changes})
@@ -140,13 +160,16 @@ class TrainConfig:
         changes: dict[str, dict[str, Any]] = {"": {}}  # applied together: some values are valid only in combination
         for name, value in values.items():
             section, _, field_name = name.rpartition(".")
-            owner = getattr(self, section, None) if section else self
+            owner = getattr(self, section) if section in SECTIONS else None if "." in name else self
             if not is_dataclass(owner) or field_name not in {f.name for f in fields(owner)}:
-                raise ValueError(f"settings: there is no {name!r}; known are {', '.join(_flatten(self))}")
+                raise ValueError(f"settings: there is no {brief(name)}; known are {', '.join(_flatten(self))}")
+            if not section and field_name in SECTIONS:
+                check_instance(name, value, SECTIONS[field_name])
             changes.setdefault(section, {})[field_name] = tuple(value) if isinstance(value, list) else value
         top_level = changes.pop("")
         for section, nested in changes.items():
-            top_level[section] = replace(top_level.get(section, getattr(self, section)), **nested)
+            with _named(section):
+                top_level[section] = replace(top_level.get(section, getattr(self, section)), **nested)
         return replace(self, **top_level)
 
     def to_dict(self) -> dict[str, Any]:
@@ -159,11 +182,15 @@ class TrainConfig:
 
         Raises:
             ValueError: unknown setting, or an invalid value.
+            TypeError: a value has the wrong type.
         """
-        sections = {"model": ModelConfig, "augment": AugmentConfig, "loss": LossConfig}
-        if unknown := sorted(data.keys() - {f.name for f in fields(cls)}):
-            raise ValueError(f"training settings: unknown {', '.join(unknown)}")
-        values = {name: sections[name](**_tuples(v)) if name in sections else v for name, v in data.items()}
+        _check_known("training settings", data, cls)
+        values = dict(data)
+        for name, kind in SECTIONS.items():
+            if name in data:
+                _check_known(name, data[name], kind)
+                with _named(name):
+                    values[name] = kind(**_tuples(data[name]))
         return cls(**_tuples(values))
 
     def describe(self) -> str:
@@ -196,6 +223,27 @@ def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
         value = getattr(config, f.name)
         values |= _flatten(value, f"{f.name}.") if is_dataclass(value) else {prefix + f.name: value}
     return values
+
+
+SECTIONS: dict[str, Any] = {"model": ModelConfig, "augment": AugmentConfig, "loss": LossConfig}
+"""The settings that are groups of settings, and their classes."""
+
+
+def _check_known(name: str, data: object, kind: type) -> None:
+    """TypeError or ValueError unless ``data`` has only settings of a class."""
+    if not isinstance(data, Mapping):
+        raise TypeError(f"{name}: expected an object, got {brief(data)}")
+    if unknown := sorted(one_line(key) for key in data if key not in {f.name for f in fields(kind)}):
+        raise ValueError(f"{name}: unknown {', '.join(unknown)[:200]}")
+
+
+@contextmanager
+def _named(section: str) -> Iterator[None]:
+    """Put the name of a section in front of the setting that an error names."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{section}.{error}") from None
 
 
 def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:

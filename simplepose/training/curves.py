@@ -82,8 +82,8 @@ def _points(records: Sequence[Record], name: str) -> tuple[list[int], list[float
 def _draw_loss(ax: Axes, records: Sequence[Record]) -> None:
     from matplotlib import colormaps
 
-    names = dict.fromkeys(name for record in records for name in record if name.startswith(LOSS_PREFIX))
-    strides = sorted(int(name.removeprefix(LOSS_PREFIX)) for name in names)
+    suffixes = {name.removeprefix(LOSS_PREFIX) for record in records for name in record if name.startswith(LOSS_PREFIX)}
+    strides = sorted(int(suffix) for suffix in suffixes if suffix.isdecimal())
     for index, stride in enumerate(strides):
         color = colormaps["viridis"](0.1 + 0.8 * index / max(len(strides) - 1, 1))
         ax.plot(*_points(records, f"{LOSS_PREFIX}{stride}"), color=color, linewidth=1.2, label=f"stride {stride}")

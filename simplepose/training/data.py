@@ -35,6 +35,7 @@ class TrainData(NamedTuple):
     preview: COCODataset  # whole images of the evaluation data, for the pictures of predictions
     annotations: Annotations  # ground truth for the AP
     image_ids: list[int]  # of the images that the AP counts
+    warnings: tuple[str, ...]  # of the annotation files, one line each
     split: str  # "validation", or "training images" where there is no validation data
 
 
@@ -107,8 +108,9 @@ def open_data(config: TrainConfig, skeleton: Skeleton, run: Path, process: Proce
     preview = COCODataset(annotations, size=config.size, augment=AugmentConfig.none())
     image_ids = list(annotations.images)[: config.validate_images]
     check_people(annotations, image_ids)
+    warnings = tuple(dict.fromkeys((*learned.warnings, *annotations.warnings)))
     if process.is_main:
-        for line in dict.fromkeys((*learned.warnings, *annotations.warnings)):
+        for line in warnings:
             print(f"simplepose train: warning: {line}", file=sys.stderr)
         for dataset in (samples, preview):
             used = sorted({record for record, _ in dataset.samples})
@@ -119,6 +121,7 @@ def open_data(config: TrainConfig, skeleton: Skeleton, run: Path, process: Proce
         preview=preview,
         annotations=annotations,
         image_ids=image_ids,
+        warnings=warnings,
         split="validation" if config.val else "training images",
     )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from simplepose.checks import UNLIMITED, check_count, check_number
 from simplepose.data.dataset import Sample, collate
 from simplepose.data.targets import make_targets
 from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
 from simplepose.io.atomic import atomic_write
+from simplepose.io.json_text import read_json_lines, to_json
 from simplepose.network.base import PoseNetwork
 from simplepose.ops.config import TargetConfig
 from simplepose.skeleton.skeleton import Skeleton
@@ -29,6 +31,9 @@ from simplepose.training.curves import has_matplotlib, write_curves
 Record = dict[str, Any]
 
 LOG = "log.jsonl"
+
+DRAWN = r"loss|loss_stride\d+|AP|AP50|lr"
+"""Names of the values that curves show, as a regular expression."""
 
 PANELS = ("ground truth", "keypoint targets", "predicted keypoints", "part targets", "predicted parts")
 
@@ -53,7 +58,7 @@ class TrainLog:
         self.run, self.total = run, total
         self.records = [r for r in read_log(run) if r["step"] <= step]
         with atomic_write(run / LOG) as temporary:
-            temporary.write_text("".join(json.dumps(r) + "\n" for r in self.records), encoding="utf-8")
+            temporary.write_text("".join(to_json(r) + "\n" for r in self.records), encoding="utf-8")
         self._file: IO[str] = (run / LOG).open("a", encoding="utf-8")
         self._writer = check_tensorboard()(str(run / "tensorboard"), purge_step=step + 1) if tensorboard else None
         self._bar = tqdm(total=total, initial=step, unit="step", file=sys.stderr) if sys.stderr.isatty() else None
@@ -107,7 +112,7 @@ class TrainLog:
         """Append a record to all logs; JSON has no non-finite numbers, so these become null."""
         record = {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in record.items()}
         self.records.append(record)
-        self._file.write(json.dumps(record) + "\n")
+        self._file.write(to_json(record) + "\n")
         self._file.flush()
         if self._writer is not None:
             for name, value in record.items():
@@ -116,10 +121,23 @@ class TrainLog:
 
 
 def read_log(run: Path) -> list[Record]:
-    """The records of a run's log; an incomplete last line is ignored."""
+    """The records of a run's log; an incomplete last line is ignored.
+
+    Raises:
+        ValueError: a line is not a record; the message names the file and the line.
+    """
     path = run / LOG
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    records = []
+    try:
+        for place, record in read_json_lines(path) if path.exists() else ():
+            check_count(f"{place}: step", record.get("step"), 0, UNLIMITED)
+            for name, value in record.items():
+                if value is not None and re.fullmatch(DRAWN, name):
+                    check_number(f"{place}: {name}", value)
+            records.append(record)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    return records
 
 
 @torch.no_grad()

@@ -63,6 +63,7 @@ class TrainReport(NamedTuple):
     steps: int
     metrics: dict[str, float | str]  # of the last validation; AP_of names the images
     best: float  # the highest AP of the run; -1 before the first validation
+    warnings: tuple[str, ...] = ()  # what was computed or left out in the annotation files, one line each
 
 
 def train(
@@ -236,7 +237,7 @@ def _loop(
     if log and not metrics:  # no validation since the start or resumption
         metrics = next((r for r in reversed(log.records) if "AP" in r), {})
     process.barrier()
-    return TrainReport(run, state.step, metrics, state.best_ap)
+    return TrainReport(run, state.step, metrics, state.best_ap, data.warnings)
 
 
 def _resume_from(run: Path, checkpoint: Path, state: TrainState, samples: int, process: Process) -> None:

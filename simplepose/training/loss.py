@@ -20,7 +20,6 @@ background. ``dv/dS = 1`` everywhere, which makes the backward pass one expressi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
@@ -30,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from simplepose.checks import check_choice, check_number
+from simplepose.checks import brief, check_choice, check_number
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 FOREGROUND = float(np.float32(0.01))
@@ -60,14 +59,17 @@ class LossConfig:
     scale_weights: tuple[float, ...] = (0.1, 0.2, 0.4, 1.6, 6.4)  # strides 4 to 64; normalized to sum 1
 
     def __post_init__(self) -> None:
-        if not (self.gamma == 0 or 1 <= self.gamma < math.inf):
+        check_number("gamma", self.gamma, least=0, most=100)
+        if 0 < self.gamma < 1:
             raise ValueError(f"gamma: expected 0 or at least 1 (else its gradient is infinite), got {self.gamma!r}")
         names = ("alpha", "beta", "part_weight", "keypoint_weight", "person_mask_weight", "envelope_weight")
         for name in names:
-            check_number(name, getattr(self, name), least=0)
+            check_number(name, getattr(self, name), least=0, most=1e6)
         check_choice("focal_on", self.focal_on, get_args(FocalOn))
-        if not self.scale_weights or not all(0 < w < math.inf for w in self.scale_weights):
-            raise ValueError(f"scale_weights: expected positive numbers, got {self.scale_weights!r}")
+        if not isinstance(self.scale_weights, tuple) or not self.scale_weights:
+            raise ValueError(f"scale_weights: expected a list of positive numbers, got {brief(self.scale_weights)}")
+        for weight in self.scale_weights:
+            check_number("scale_weights", weight, above=0, most=1e6)
 
     @classmethod
     def released(cls, **changes: Any) -> LossConfig:

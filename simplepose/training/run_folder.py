@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from simplepose.checks import one_line
 from simplepose.io.atomic import write_json
+from simplepose.io.json_text import parse_json
 from simplepose.skeleton.skeleton import Skeleton
 from simplepose.training.config import CHANGEABLE_ON_RESUME, TrainConfig
 from simplepose.training.state import remove_temporary_files
@@ -61,7 +62,7 @@ def read_run(run: str | Path) -> tuple[TrainConfig, Skeleton]:
     if not path.is_file():
         raise FileNotFoundError(f"resume: there is no run in {run} ({path} is missing)")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_bytes(), path)
         return TrainConfig.from_dict(data["config"]), Skeleton.from_dict(data["skeleton"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: not the settings of a training run ({error})") from None
+        raise ValueError(f"{path}: not the settings of a training run ({one_line(error)})") from None

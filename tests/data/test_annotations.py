@@ -281,18 +281,35 @@ def test_a_file_with_a_backslash_in_its_name_takes_precedence(folder: Path, tmp_
     assert found.warnings == ("people.json: 1 image: backslashes in file_name, taken as folder separators",)
 
 
-def test_a_missing_area_of_crowdpose_is_a_fraction_of_the_box() -> None:
+@pytest.mark.parametrize(
+    ("area", "warning"),
+    [
+        (..., "area missing or not positive, set to 0.53 x the area of the box, CrowdPose's rule"),
+        (0, "area missing or not positive, set to 0.53 x the area of the box, CrowdPose's rule"),
+        (200, "area not used, set to 0.53 x the area of the box, CrowdPose's rule"),
+        (106, ""),
+    ],
+)
+def test_the_area_of_crowdpose_is_a_fraction_of_the_box(area: Any, warning: str) -> None:
     skeleton = sp.load_skeleton("crowdpose14")
     entry = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [5, 5, 2] * 14, "bbox": [0, 0, 10, 20]}
     entry |= {"num_keypoints": 14, "iscrowd": 0, "segmentation": [[0, 0, 10, 0, 10, 10, 0, 10]]}
-    data = {"images": [{"id": 1, "height": 50, "width": 50}], "annotations": [entry]}
+    entry |= {} if area is ... else {"area": area}
+    data = {"images": [{"id": 1, "height": 50, "width": 50, "crowdIndex": 0.3}], "annotations": [entry]}
     data["categories"] = [{"id": 1, "name": "person", "keypoints": list(skeleton.dataset_keypoints)}]
     found = annotations_from(data, "c.json", skeleton)
     assert found.images[1].people[0].area == pytest.approx(0.53 * 200)
-    assert found.warnings == (
-        "c.json: 1 annotation: area missing or not positive, set to 0.53 x the area of the box, CrowdPose's rule",
-    )
-    assert annotations_from({**data, "annotations": [{**entry, "area": 70}]}, "c.json", skeleton).warnings == ()
+    assert found.warnings == ((f"c.json: 1 annotation: {warning}",) if warning else ())
+
+
+@pytest.mark.parametrize("index", ["0.5", True, -0.1, 1.5, float("nan"), float("inf"), [0.5], 10**400])
+def test_a_crowd_index_that_is_none_is_refused(index: Any) -> None:
+    names = list(sp.load_skeleton("crowdpose14").dataset_keypoints)
+    data: Data = {"images": [{"id": 1, "crowdIndex": index}], "annotations": []}
+    data["categories"] = [{"id": 1, "keypoints": names}]
+    with pytest.raises(ValueError, match=r"c.json: image 1.crowdIndex: expected"):
+        annotations_from(data, "c.json", sp.load_skeleton("crowdpose14"))
+    assert annotations_from({**data, "categories": well_formed()["categories"]}, "c.json").images[1].crowd_index is None
 
 
 def test_an_implausible_area_is_kept_and_reported() -> None:

@@ -183,3 +183,70 @@ def test_people_stay_in_file_order_and_crowds_are_not_evaluated():
     assert loaded.keypoints(1).shape == (1, 18, 3)  # without the crowd
     assert loaded.with_keypoints() == [1]
     assert coco.evaluate_keypoints(loaded, results)["AP"] == pytest.approx(1.0)
+
+
+def crowded(indices: list[float | None], shifts: list[float]) -> tuple[Annotations, list[dict]]:
+    """One CrowdPose person per image with the crowd index, and results that are shifted by some pixels."""
+    skeleton = sp.load_skeleton("crowdpose14")
+    xy = np.random.default_rng(0).uniform(20, 120, (14, 2))
+    people, images, results = [], [], []
+    for i, (index, shift) in enumerate(zip(indices, shifts, strict=True), 1):
+        keypoints = np.concatenate([xy, np.full((14, 1), 2.0)], 1).ravel().tolist()
+        people.append({"id": i, "image_id": i, "category_id": 1, "iscrowd": 0, "bbox": [20, 20, 100, 100]})
+        people[-1] |= {"keypoints": keypoints, "num_keypoints": 14}
+        images.append({"id": i, "height": 200, "width": 200, **({} if index is None else {"crowdIndex": index})})
+        moved = np.concatenate([xy + np.array([shift, 0]), np.ones((14, 1))], 1).ravel().tolist()
+        results.append({"image_id": i, "category_id": 1, "keypoints": moved, "score": 1.0})
+    categories = [{"id": 1, "name": "person", "keypoints": list(skeleton.dataset_keypoints)}]
+    return annotations_from(
+        {"images": images, "annotations": people, "categories": categories}, "c.json", skeleton
+    ), results
+
+
+def test_crowdpose_has_an_ap_for_every_level_of_crowding():
+    annotations, results = crowded([0.0, 0.19, 0.2, 0.79, 0.8, 1.0, None], [0, 0, 0, 500, 500, 500, 0])
+    assert any("1 image: crowdIndex missing" in line for line in annotations.warnings)
+    metrics = coco.evaluate_keypoints(annotations, results)
+    assert list(metrics) == [*coco.METRICS, "AP_easy", "AP_medium", "AP_hard"]
+    assert metrics["AP_easy"] == pytest.approx(1.0)
+    assert metrics["AP_medium"] == pytest.approx(51 / 101)  # one of two people, after a false one of the same score
+    assert metrics["AP_hard"] == 0.0
+    alone = coco.evaluate_keypoints(annotations, results, [1, 2])
+    assert (alone["AP_easy"], alone["AP_medium"], alone["AP_hard"]) == (pytest.approx(1.0), -1.0, -1.0)
+    table = coco.metrics_table(metrics).splitlines()
+    assert len(table[0]) == len(table[1])
+    assert "AP_easy" not in coco.evaluate_keypoints(*one_person())
+
+
+NAN, INFINITY = float("nan"), float("inf")
+BAD_RESULTS = {
+    "nan": ({"keypoints": [NAN] * 51}, r"results\[0\].keypoints: expected 51 finite numbers"),
+    "infinity": ({"keypoints": [1.0] * 50 + [INFINITY]}, r"results\[0\].keypoints"),
+    "huge": ({"keypoints": [1.0] * 50 + [10**400]}, r"results\[0\].keypoints"),
+    "text": ({"keypoints": ["1.0"] * 51}, r"results\[0\].keypoints"),
+    "short": ({"keypoints": [1.0] * 50}, r"results\[0\].keypoints: expected 51 finite numbers, got a list of 50"),
+    "none": ({"keypoints": None}, r"results\[0\].keypoints"),
+    "nested": ({"keypoints": [[1.0, 1.0, 1.0]] * 51}, r"results\[0\].keypoints"),
+    "score nan": ({"score": NAN}, r"results\[0\].score: expected a finite number, got nan"),
+    "score text": ({"score": "1"}, r"results\[0\].score"),
+    "score none": ({"score": None}, r"results\[0\].score"),
+    "unknown image": ({"image_id": 7}, r"results\[0\].image_id: expected the id of an annotated image, got 7"),
+    "image as text": ({"image_id": "1"}, r"results\[0\].image_id"),
+    "another category": ({"category_id": 2}, r"results\[0\].category_id: expected 1, the category of the annotations"),
+    "no category": ({"category_id": None}, r"results\[0\].category_id"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_RESULTS)
+def test_results_that_pycocotools_would_count_wrongly_are_refused(kind):
+    """pycocotools matches a person whose OKS is NaN: 5000 pixels away, its AP is 1."""
+    changes, message = BAD_RESULTS[kind]
+    annotations, results = one_person()
+    with pytest.raises(ValueError, match=message):
+        coco.evaluate_keypoints(annotations, [{**results[0], **changes}])
+
+
+@pytest.mark.parametrize("results", [None, "results.json", 3, [None], [[1]], {"image_id": 1}])
+def test_results_of_another_type_are_refused(results):
+    with pytest.raises(TypeError, match=r"results.*: expected a"):
+        coco.evaluate_keypoints(one_person()[0], results)

@@ -136,3 +136,38 @@ def test_the_error_for_an_unreadable_video_names_it(tmp_path: Path) -> None:
         Frames(tmp_path / "a.mp4")
     with pytest.raises(ImageError, match=r"b\.mp4: there is no such file"):
         Frames(tmp_path / "b.mp4")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "rate", "announced", "read", "message"),
+    [
+        (".mp4", 25.0, 10, 10, ""),
+        (".mp4", 25.0, 10, 9, "10 frames announced, 9 could be read"),
+        (".avi", 1000.0, 10, 4, "10 frames announced, 4 could be read"),
+        (".MOV", 25.0, 10, 0, "10 frames announced, 0 could be read"),
+        (".mp4", 25.0, 10, 12, ""),
+        (".mp4", 25.0, -1, 5, ""),
+        (".mkv", 25.0, 100, 95, ""),  # computed by OpenCV from the duration
+        (".mkv", 25.0, 100, 50, "100 frames announced, 50 could be read"),
+        (".webm", 1000.0, 1668, 40, ""),  # computed from an implausible rate
+    ],
+)
+def test_frames_that_are_announced_but_missing_are_reported(
+    suffix: str, rate: float, announced: int, read: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Short(Capture):
+        def get(self, name: int) -> float:
+            return float(announced) if name == cv2.CAP_PROP_FRAME_COUNT else super().get(name)
+
+        def read(self) -> tuple[bool, np.ndarray | None]:
+            return (True, np.zeros((4, 4, 3), np.uint8)) if self.grab() else (False, None)
+
+    path = tmp_path / f"a{suffix}"
+    path.touch()
+    monkeypatch.setattr(Capture, "rate", rate)
+    monkeypatch.setattr(Capture, "times", [40.0 * i for i in range(read)])
+    monkeypatch.setattr(video.cv2, "VideoCapture", Short)
+    frames = Frames(path)
+    assert frames.missing() == ""
+    assert len(list(frames)) == read
+    assert frames.missing() == (f"{path}: {message}; the file may be cut short" if message else "")

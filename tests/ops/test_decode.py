@@ -177,11 +177,6 @@ INVALID_MAPS = {
         TypeError,
         "heatmaps: expected float32, float16 or bfloat16, got NumPy float64 array",
     ),
-    "big-endian": (
-        F32.astype(">f4"),
-        TypeError,
-        "heatmaps: expected float32, float16 or bfloat16, got NumPy >f4 array",
-    ),
     "list": ([[1.0]], TypeError, "heatmaps: expected a NumPy array or torch tensor, got list [[1.0]]"),
     "none": (None, TypeError, "heatmaps: expected a NumPy array or torch tensor, got NoneType None"),
     "path": ("a.npz", TypeError, "heatmaps: expected a NumPy array or torch tensor, got str 'a.npz'"),

@@ -67,3 +67,60 @@ def test_targets_follow_the_input_size_and_the_settings():
         replace(config, sigma=0)
     with pytest.raises(ValueError, match="shape: expected one of 'ellipse', 'line', got 'box'"):
         replace(config, shape="box")
+
+
+NAN, INFINITY = float("nan"), float("inf")
+WRONG = {
+    **{
+        name: ["3", True, None, [1], 2.5, -1, 10**400, NAN]
+        for name in ("epochs", "batch", "accumulate", "keep", "seed")
+    },
+    **{
+        name: ["0.1", True, None, [0.1], -1, NAN, INFINITY, 10**400]
+        for name in ("lr", "momentum", "ema", "clip", "sigma")
+    },
+    **{name: ["no", 0, 1, None, []] for name in ("compile", "relative_steps", "model.channel_attention")},
+    **{name: ["foo", "", None, 1, ["sgd"], True] for name in ("optimizer", "schedule", "norm", "precision", "shape")},
+    **{name: [3, True, [1], 1.5, {"a": 1}, "a\0b"] for name in ("data", "images", "val", "val_images", "init")},
+    **{name: [3, 1, None, "tiny", True, {"width": 64}, [1]] for name in ("model", "augment", "loss")},
+    "workers": ["2", None, -1, 100_000, True, 1.0],
+    "freeze": ["encoder", None, 3, [1], [""], [["a"]]],
+    "sizes": [64, None, ["64"], [63], [64.0], [True], [8192]],
+    "model.width": ["64", 65, None, True, 10**400, 64.0],
+    "model.kind": ["imhn2", None, 3],
+    "model.encoder": [None, 3, ["movenet"]],
+    "model.up_widths": [[1, 2], "96", None, [96, 96, 128, "160"], [96, 96, 128, 161]],
+    "augment.scale": [[1.0], "ab", None, [2.0, 1.0], ["0.5", "1"], [0.5, INFINITY], [0.5, NAN], 1.0],
+    "augment.flip": ["yes", 2, -0.1, None, True],
+    "augment.border": [[1, 2], None, "abc", [0, 0, 256], [0.5, 0.5, 0.5], [True, True, True]],
+    "augment.min_keypoints": ["5", 2.5, -1, None, True],
+    "augment.frame": ["all", None, 1],
+    "loss.gamma": ["2", None, 0.5, -1, NAN, INFINITY, True, 10**400],
+    "loss.alpha": ["0", None, -0.1, NAN, INFINITY],
+    "loss.scale_weights": [None, 1.0, [], [0.0], ["1"], [NAN], [True], [-1.0]],
+    "loss.focal_on": ["parts", None, 1],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values], ids=lambda v: f"{v!r:.20}"
+)
+def test_every_setting_has_a_type_and_a_range(name, value):
+    with pytest.raises((TypeError, ValueError)) as error:
+        TrainConfig(data="x").with_values({name: value})
+    assert str(error.value).startswith(f"{name}:")
+    assert len(str(error.value)) < 300
+    section, _, field = name.rpartition(".")
+    data = TrainConfig(data="x").to_dict()
+    (data[section] if section else data)[field] = value
+    if value != {"width": 64}:  # a file has an object in place of a section
+        with pytest.raises((TypeError, ValueError), match=rf"^{name}:"):
+            TrainConfig.from_dict(data)
+
+
+@pytest.mark.parametrize(
+    "name", ["widht", "model.size", "model.width.x", "x.y", "", "model.", ".lr", "to_dict", "data.lr"]
+)
+def test_an_unknown_setting_is_named(name):
+    with pytest.raises(ValueError, match=f"settings: there is no '{name}'"):
+        TrainConfig(data="x").with_values({name: 1})

@@ -1,0 +1,1 @@
+"""The kinds of random tests that `scripts/fuzz.py` runs."""
