@@ -157,6 +157,7 @@ void assign_keypoints(const Peaks& peaks, const CandidateParts& candidates, cons
   Merging(poses, scratch.merge).run(candidates);
   if (settings.reassign || settings.join_distance > 0.0f || settings.allow_shared_keypoints) poses.link(candidates);
   if (settings.reassign) reassign(poses, scratch.reassign);
+  if (settings.max_part_ratio > 0.0f) split_stretched(poses, settings, scratch.split);
   collect_fragments(poses, settings, scratch.join);
   if (settings.join_distance > 0.0f) join_fragments(poses, settings, scratch.join);
   if (settings.allow_shared_keypoints) Sharing(poses, scratch.share).run(scratch.join.fragments);

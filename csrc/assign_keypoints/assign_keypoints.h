@@ -1,4 +1,4 @@
-// assign_keypoints: groups peaks into people (rules 3 to 7). The reference implementation has a function
+// assign_keypoints: groups peaks into people (rules 3 to 8). The reference implementation has a function
 // of the same name for each rule.
 #pragma once
 
@@ -8,6 +8,7 @@
 #include "assign_keypoints/join_fragments.h"
 #include "assign_keypoints/pose_table.h"
 #include "assign_keypoints/reassign.h"
+#include "assign_keypoints/split_stretched.h"
 #include "assign_keypoints/type_set.h"
 #include "common/types.h"
 
@@ -41,6 +42,7 @@ struct AssignScratch {
   MergeScratch merge;        // rule 3
   PoseStorage poses;         // all rules
   ReassignScratch reassign;  // rule 4
+  SplitScratch split;        // rule 8
   JoinScratch join;          // rule 5
   EmitScratch emit;          // rule 6
   ShareScratch share;        // rule 7

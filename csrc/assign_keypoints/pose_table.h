@@ -42,6 +42,12 @@ class PoseTable {
     storage_.rows.assign(int64_t{poses} * skeleton.keypoints, -1);
   }
 
+  // Adds an empty pose. Pointers to rows become invalid.
+  int32_t add() {
+    storage_.rows.resize(storage_.rows.size() + skeleton.keypoints, -1);
+    return count++;
+  }
+
   // Fills the links. The links of a peak have the order of the candidates, so that sums over them are rounded
   // identically in every backend.
   void link(const CandidateParts& candidates);

@@ -34,6 +34,8 @@ struct Skeleton {
 struct DecodeSettings {
   float peak_threshold;         // rule 1: the minimum value of a peak
   float part_threshold;         // rule 2: the value that a sample along a part must exceed
+  float max_part_ratio;         // rule 8: longer parts, as a multiple of the median part, are cut; 0 skips the rule
+  float min_cut_length;         // rule 8: shorter parts are never cut
   float min_single_score;       // rule 5: the minimum score of a single keypoint
   float join_distance;          // rule 5: fragments are joined within join_distance * size; 0 skips the rule
   float min_join_size;          // rule 5: the minimum size of a fragment

@@ -31,6 +31,8 @@ struct Decoder {
     };
     settings.peak_threshold = number("peak_threshold");
     settings.part_threshold = number("part_threshold");
+    settings.max_part_ratio = number("max_part_ratio");
+    settings.min_cut_length = number("min_cut_length");
     settings.min_single_score = number("min_single_score");
     settings.join_distance = number("join_distance");
     settings.min_join_size = number("min_join_size");

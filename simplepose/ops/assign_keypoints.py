@@ -24,7 +24,7 @@ def assign_keypoints(
     stride: int = 4,
     backend: Backend = "auto",
 ) -> list[Poses]:
-    """Group peaks into people by the greedy assignment (rules 3 to 7 of docs/decoding.md; paper section 3.4).
+    """Group peaks into people by the greedy assignment (rules 3 to 8 of docs/decoding.md; paper section 3.4).
 
     Args:
         peaks: the result of `find_peaks`, of one image or one for each image.

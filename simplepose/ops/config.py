@@ -65,6 +65,8 @@ class DecodeConfig:
     min_sample_fraction: float = 0.8  # rule 2: minimum fraction of samples that exceed the threshold
     part_score: PartScore = "product"  # rule 2: response x both peak scores, or the paper's "weighted_sum"
     reassign: bool = True  # rule 4: keypoints may move to the pose with the higher part score
+    max_part_ratio: float = 6.0  # rule 8: parts longer than this x the pose's median part are cut; 0 skips the rule
+    min_cut_length: float = 15.0  # rule 8: shorter parts are never cut
     min_single_score: float = 0.2  # rule 5: minimum score of a single keypoint
     join_distance: float = 1.5  # rule 5: fragments join within join_distance x size; 0 skips the rule
     min_join_size: float = 10.0  # rule 5: minimum size of a fragment
@@ -78,6 +80,8 @@ class DecodeConfig:
         check_count("num_samples", self.num_samples, 2, MAX_SAMPLES)
         check_number("min_sample_fraction", self.min_sample_fraction, above=0.0, most=1.0)
         check_choice("part_score", self.part_score, get_args(PartScore))
+        check_number("max_part_ratio", self.max_part_ratio, least=0.0, most=1e6)
+        check_number("min_cut_length", self.min_cut_length, least=0.0, most=1e6)
         check_number("min_single_score", self.min_single_score, least=0.0, most=1e30)
         check_number("join_distance", self.join_distance, least=0.0, most=1e6)
         check_number("min_join_size", self.min_join_size, least=0.0, most=1e6)
@@ -92,12 +96,13 @@ class DecodeConfig:
 
     @classmethod
     def paper(cls, **changes: Any) -> DecodeConfig:
-        """The paper's assignment (section 3.4): weighted sum, no reassignment, no joining, at least two keypoints.
+        """The paper's assignment (section 3.4): weighted sum, rules 4, 5 and 8 off, at least two keypoints.
 
         Args:
             changes: fields that replace those of the result.
         """
-        return replace(cls(part_score="weighted_sum", reassign=False, join_distance=0.0, min_keypoints=2), **changes)
+        paper = cls(part_score="weighted_sum", reassign=False, max_part_ratio=0.0, join_distance=0.0, min_keypoints=2)
+        return replace(paper, **changes)
 
 
 DEFAULT_TARGETS = TargetConfig()

@@ -73,7 +73,8 @@ class _AnyMaps(ctypes.Structure):
 class _DecodeSettings(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_float) for name in
-          ("peak_threshold", "part_threshold", "min_single_score", "join_distance", "min_join_size")),
+          ("peak_threshold", "part_threshold", "max_part_ratio", "min_cut_length", "min_single_score",
+           "join_distance", "min_join_size")),
         *((name, ctypes.c_int) for name in ("max_peaks", "num_samples", "min_samples", "min_keypoints")),
         *((name, ctypes.c_bool) for name in ("part_score_product", "reassign", "allow_shared_keypoints")),
     )  # fmt: skip
@@ -182,8 +183,9 @@ def decode(
     people, truncated = np.zeros(maps.images, np.int32), np.zeros(maps.images, np.int32)
     copies, allocations = np.zeros(1, np.int32), np.zeros(1, np.int32)
     settings = _DecodeSettings(
-        config.peak_threshold, config.part_threshold, config.min_single_score,
-        config.join_distance, config.min_join_size, config.max_peaks, config.num_samples,
+        config.peak_threshold, config.part_threshold, config.max_part_ratio,
+        config.min_cut_length, config.min_single_score, config.join_distance,
+        config.min_join_size, config.max_peaks, config.num_samples,
         config.min_samples, config.min_keypoints,
         config.part_score == "product", config.reassign, config.allow_shared_keypoints,
     )  # fmt: skip

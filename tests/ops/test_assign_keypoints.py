@@ -9,7 +9,13 @@ import simplepose as sp
 
 CHAIN = sp.Skeleton("chain", tuple("abcd"), (("a", "b"), ("b", "c"), ("c", "d"), ("a", "c"), ("a", "d"), ("b", "d")))
 STAR = sp.Skeleton("star", tuple("abcdh"), tuple(("h", k) for k in "abcd"))  # no parts among a, b, c and d
-PLAIN = {"reassign": False, "join_distance": 0.0, "min_single_score": 0.0, "min_keypoints": 1}
+PLAIN = {
+    "reassign": False,
+    "max_part_ratio": 0.0,
+    "join_distance": 0.0,
+    "min_single_score": 0.0,
+    "min_keypoints": 1,
+}
 
 
 @pytest.fixture(params=["reference", "native", "torch"])
@@ -236,6 +242,78 @@ def test_the_peak_with_the_largest_part_score_is_shared(group):
         assert f"a1 b1 {shared}" in group(CHAIN, peaks, parts, allow_shared_keypoints=True)
 
 
+TREE = sp.Skeleton("tree", tuple("abcdef"), (("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("e", "f")))
+ALONG = [(a + "0", b + "0", 0.5) for a, b in TREE.parts]
+
+
+def with_lengths(*lengths):
+    """Peaks of the chain `TREE` on a line, with parts of these lengths."""
+    ends = np.cumsum([0, *lengths]).tolist()
+    return on_a_line(**{f"{kind}0": float(x) for kind, x in zip("abcdef", ends, strict=False)})
+
+
+def split(group, peaks, **config):
+    return group(TREE, peaks, ALONG[: len(peaks) - 1], max_part_ratio=6.0, min_cut_length=15.0, **config)
+
+
+@pytest.mark.parametrize(("longest", "splits"), [(30.0, False), (30.25, True)])
+def test_a_part_is_cut_if_it_exceeds_the_ratio_to_the_median_part(group, longest, splits):
+    peaks = with_lengths(4, 3, 5, longest, 6)  # the median is 5
+    assert split(group, peaks) == (["a0 b0 c0 d0", "e0 f0"] if splits else ["a0 b0 c0 d0 e0 f0"])
+    assert group(TREE, peaks, ALONG) == ["a0 b0 c0 d0 e0 f0"]
+
+
+@pytest.mark.parametrize(("longest", "splits"), [(12.0, False), (12.25, True)])
+def test_the_median_of_an_even_number_of_parts_is_the_lower_one(group, longest, splits):
+    peaks = with_lengths(4, 2, 11, longest)
+    config = {"max_part_ratio": 3.0, "min_cut_length": 1.0}
+    assert group(TREE, peaks, ALONG[:4], **config) == (["a0 b0 c0 d0", "e0"] if splits else ["a0 b0 c0 d0 e0"])
+
+
+@pytest.mark.parametrize(("longest", "splits"), [(15.0, False), (15.25, True)])
+def test_parts_up_to_the_minimum_length_are_not_cut(group, longest, splits):
+    assert split(group, with_lengths(1, 1, longest)) == (["a0 b0 c0", "d0"] if splits else ["a0 b0 c0 d0"])
+
+
+def test_several_long_parts_are_cut(group):
+    assert split(group, with_lengths(2, 40, 2, 30, 2)) == ["a0 b0", "c0 d0", "e0 f0"]
+
+
+def test_a_long_part_beside_shorter_ones_leaves_its_keypoints_together(group):
+    skeleton = sp.Skeleton("loop", tuple("abcd"), (("a", "b"), ("b", "c"), ("c", "d"), ("d", "a")))
+    parts = [(a + "0", b + "0", 0.5) for a, b in skeleton.parts]
+    config = {"max_part_ratio": 2.0, "min_cut_length": 1.0}
+    assert group(skeleton, on_a_line(a0=0, b0=10, c0=20, d0=30), parts, **config) == ["a0 b0 c0 d0"]
+    assert group(skeleton, on_a_line(a0=0, b0=10, c0=20, d0=41), parts, **config) == ["a0 b0 c0", "d0"]
+
+
+def test_a_part_of_a_pose_needs_no_candidate(group):
+    skeleton = sp.Skeleton("loop", tuple("abcd"), (("a", "b"), ("a", "c"), ("b", "d"), ("c", "d")))
+    peaks = {"a0": (0, 0, 0.5), "b0": (2, 0, 0.5), "c0": (40, 0, 0.5), "d0": (4, 0, 0.5)}
+    parts = [("a0", "b0", 0.5), ("a0", "c0", 0.5), ("c0", "d0", 0.5)]  # b0-d0 is not a candidate
+    assert group(skeleton, peaks, parts) == ["a0 b0 c0 d0"]
+    assert group(skeleton, peaks, parts, max_part_ratio=6.0) == ["a0 b0 d0", "c0"]
+
+
+def test_poses_are_split_after_reassignment(group):
+    parts = (("a", "b"), ("b", "c"), ("a", "e"), ("e", "d"), ("c", "d"))
+    skeleton = sp.Skeleton("ring", tuple("abcde"), parts)
+    peaks = on_a_line(a0=82, e0=84, d0=86, a1=0, b0=2, c0=4)
+    candidates = [("a1", "b0", 0.5), ("b0", "c0", 0.95), ("a0", "e0", 0.5), ("e0", "d0", 0.3), ("c0", "d0", 0.9)]
+    assert group(skeleton, peaks, candidates, max_part_ratio=6.0) == ["a0 d0 e0", "a1 b0 c0"]
+    assert group(skeleton, peaks, candidates, reassign=True) == ["a1 b0 c0 d0", "a0 e0"]
+    assert group(skeleton, peaks, candidates, reassign=True, max_part_ratio=6.0) == ["a1 b0 c0", "a0 e0", "d0"]
+
+
+def test_poses_are_split_before_weak_peaks_are_dropped_and_fragments_joined(group):
+    peaks = {**with_lengths(2, 2), "d0": (44, 0, 0.1)}
+    assert split(group, peaks) == ["a0 b0 c0", "d0"]
+    assert split(group, peaks, min_single_score=0.2) == ["a0 b0 c0"]
+    near = with_lengths(2, 2, 2, 16)
+    assert split(group, near) == ["a0 b0 c0 d0", "e0"]
+    assert split(group, near, join_distance=4.0) == ["a0 b0 c0 d0 e0"]
+
+
 def test_no_peaks_give_no_people(group):
     assert group(CHAIN, {}) == []
-    assert group(CHAIN, {}, reassign=True, join_distance=1.5, allow_shared_keypoints=True) == []
+    assert group(CHAIN, {}, reassign=True, max_part_ratio=6.0, join_distance=1.5, allow_shared_keypoints=True) == []

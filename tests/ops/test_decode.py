@@ -360,6 +360,8 @@ def test_invalid_candidate_parts_are_rejected(change, kind, message, backend):
 INVALID_SETTINGS = {
     "peak_threshold": (0.0, -1, float("nan"), 1e31, "0.1", True),
     "part_threshold": (-0.1, float("inf")),
+    "max_part_ratio": (-1.0, 1e7, float("nan")),
+    "min_cut_length": (-1.0, 1e7),
     "min_single_score": (-0.1,),
     "max_peaks": (0, 4097, 2.0, True),
     "num_samples": (1, 65, 10.0),
@@ -381,9 +383,10 @@ def test_invalid_settings_are_rejected(name, value):
 
 def test_the_paper_configuration_has_the_settings_of_the_paper():
     paper = sp.DecodeConfig.paper(num_samples=7)
-    assert (paper.part_score, paper.reassign, paper.join_distance, paper.min_keypoints) == (
+    assert (paper.part_score, paper.reassign, paper.max_part_ratio, paper.join_distance, paper.min_keypoints) == (
         "weighted_sum",
         False,
+        0.0,
         0.0,
         2,
     )

@@ -21,18 +21,20 @@ f32 = np.float32
 
 
 def fixed_cases() -> list[Case]:
-    """Four crowds: plain, with ties and plateaus, with values that are not finite, and in many fragments."""
+    """Five crowds: plain, with ties and plateaus, with values that are not finite, in many fragments, and stretched."""
     crowd = people_maps(9, (40, 48), seed=1, missing=0.2)
     tied = np.round(people_maps(7, (40, 40), seed=2) * f32(5)) / f32(5)
     dirty = people_maps(6, (33, 40), seed=3)
     sprinkle(dirty, "not finite", seed=4)
     fragments = people_maps(8, (48, 48), seed=5)
     fragments[9:30:2] = 0
+    stretched = people_maps(9, (40, 48), seed=6, missing=0.2)
     return [
         Case(crowd, sp.COCO, sp.DecodeConfig()),
         Case(tied, sp.COCO, sp.DecodeConfig(num_samples=4, min_sample_fraction=0.5)),
         Case(dirty, sp.COCO, sp.DecodeConfig(max_peaks=8)),
         Case(fragments, sp.COCO, sp.DecodeConfig(min_join_size=3.0, join_distance=0.8)),
+        Case(stretched, sp.COCO, sp.DecodeConfig(max_part_ratio=2.0, min_cut_length=4.0)),
     ]
 
 
@@ -65,6 +67,8 @@ OTHER_SETTINGS = {
     "min_sample_fraction": 0.9,
     "part_score": "weighted_sum",
     "reassign": False,
+    "max_part_ratio": 3.0,
+    "min_cut_length": 12.0,
     "min_single_score": 0.6,
     "join_distance": 1.0,
     "min_join_size": 3.0,
@@ -149,6 +153,12 @@ BROKEN = {
     "merge: second ends only": patched(poses_rule, "merge", attach_second_end_only),
     "reassign: twice": patched(poses_rule, "reassign", lambda rule: lambda *a: (rule(*a), rule(*a))),
     "reassign: for large gains only": patched(poses_rule, "MIN_GAIN", lambda _: f32(0.2)),
+    "split: half the length of a part": patched(
+        poses_rule, "length", lambda rule: lambda a, b, peaks: rule(a, b, peaks) * f32(0.5)
+    ),
+    "split: every keypoint alone": patched(
+        poses_rule, "connected", lambda _: lambda kinds, parts: [[kind] for kind in kinds]
+    ),
     "join: no least distance": patched(
         poses_rule, "distance", lambda rule: lambda a, b, peaks: rule(a, b, peaks) * f32(0.5)
     ),

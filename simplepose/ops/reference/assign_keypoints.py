@@ -1,13 +1,13 @@
-"""Reference implementation of assign_keypoints: groups peaks into people (rules 3 to 7 of docs/decoding.md).
+"""Reference implementation of assign_keypoints: groups peaks into people (rules 3 to 8 of docs/decoding.md).
 
 The paper's greedy assignment (section 3.4) is rules 3 and 6, `merge` and `emit`: candidates are taken in descending
-order of their part score, a keypoint belongs to one pose, and a pose has one keypoint of a type. Rules 4, 5 and 7 are
-not in the paper; `DecodeConfig.paper` turns them off. Each rule is one function.
+order of their part score, a keypoint belongs to one pose, and a pose has one keypoint of a type. Rules 4, 5, 7 and 8
+are not in the paper; `DecodeConfig.paper` turns them off. Each rule is one function.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +42,7 @@ def assign_keypoints(
         peaks: the peaks of the image.
         parts: the candidate parts between them, in the order of `match_parts`.
         skeleton: defines the keypoint types and parts.
-        config: the fields of rules 4 to 7 are used.
+        config: the fields of rules 4 to 8 are used.
 
     Returns:
         Keypoints ``[N, J, 3]`` float32: x, y in grid cells and score, (NaN, NaN, 0) where missing; and scores
@@ -56,6 +56,8 @@ def assign_keypoints(
     poses = merge(peaks, parts)
     if config.reassign:
         reassign(poses, peaks, links)
+    if config.max_part_ratio > 0:
+        poses = split_stretched(poses, peaks, skeleton, config)
     poses = sorted((pose for pose in poses if pose), key=first_peak)
     poses = [p for p in poses if len(p) > 1 or peaks.score[first_peak(p)] >= f32(config.min_single_score)]
     if config.join_distance > 0:
@@ -121,6 +123,30 @@ def reassign(poses: list[Pose], peaks: Peaks, links: list[list[Link]]) -> None:
             if rival is not None:
                 poses[home][kind], pose_of[rival] = rival, home
             poses[best][kind], pose_of[peak] = peak, best
+
+
+def split_stretched(poses: list[Pose], peaks: Peaks, skeleton: Skeleton, config: DecodeConfig) -> list[Pose]:
+    """Rule 8: split the poses that are stretched over several people at their long parts.
+
+    The parts of a pose are those of the skeleton with a keypoint at both ends, whether they are candidates or not. If a
+    part is longer than ``max_part_ratio`` times the median length (of an even number, the lower one in the middle) and
+    than ``min_cut_length``, the keypoints that the other parts connect become a pose each.
+    """
+    split = []
+    for pose in poses:
+        parts = [(i, j) for i, j in skeleton.part_index.tolist() if i in pose and j in pose]
+        lengths = [length(pose[i], pose[j], peaks) for i, j in parts]
+        if not parts:
+            split.append(pose)
+            continue
+        median = sorted(lengths)[(len(lengths) - 1) // 2]
+        limit = max(f32(config.max_part_ratio) * median, f32(config.min_cut_length))
+        if max(lengths) <= limit:
+            split.append(pose)
+        else:
+            kept = [ends for ends, of_part in zip(parts, lengths, strict=True) if of_part <= limit]
+            split += [{kind: pose[kind] for kind in kinds} for kinds in connected(pose, kept)]
+    return split
 
 
 def join_fragments(
@@ -217,6 +243,23 @@ def diagonal(pose: Pose, peaks: Peaks) -> np.float32:
     xy = peaks.xy[list(pose.values())]
     width, height = xy.max(0) - xy.min(0)
     return np.sqrt(width * width + height * height)
+
+
+def length(a: int, b: int, peaks: Peaks) -> np.float32:
+    """The distance of two peaks in cells."""
+    dx, dy = peaks.xy[a] - peaks.xy[b]
+    return np.sqrt(dx * dx + dy * dy)
+
+
+def connected(kinds: Iterable[int], parts: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """The keypoint types in groups that the parts connect."""
+    group_of = {kind: [kind] for kind in kinds}
+    for a, b in parts:
+        if group_of[a] is not group_of[b]:
+            group_of[a] += group_of[b]
+            for kind in group_of[b]:
+                group_of[kind] = group_of[a]
+    return list({id(group): group for group in group_of.values()}.values())
 
 
 def distance(a: Pose, b: Pose, peaks: Peaks) -> np.float32:
