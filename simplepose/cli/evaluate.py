@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skeleton", help="with --oracle or --maps: coco (the default), crowdpose14, hand21 or a TOML file"
     )
-    add_decode_options(parser)
+    add_decode_options(parser, "evaluation")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
