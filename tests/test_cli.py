@@ -86,9 +86,12 @@ def test_every_command_has_help(capsys, command):
         (["evaluate", "--annotations", "x.json"], "expected a CHECKPOINT and --images, or --oracle"),
         (["synth", "out", "--images", "0"], "images: expected 1"),
         (["predict", "x.jpg", "--checkpoint", "tniy"], "known: tiny"),
+        (["predict", "x.jpg", "--engine", "onnxruntime", "--device", "cuda"], "device: expected 'auto' or 'cpu' with"),
         (
+            ["predict", "x.jpg", "--engine", "onnxruntime", "--precision", "bfloat16"],
             "precision: expected float32 with",
         ),
+        (["predict", "x.jpg", "--engine", "onxruntime"], "--engine: invalid choice"),
         (["bench", "--checkpoint", "tiny", "--preset", "tiny"], "--preset: expected none with --checkpoint"),
         (["demo", "--oracle", "clean", "--checkpoint", "tiny"], "--oracle uses no network"),
         (["demo", "x.jpg", "--oracle", "clean"], "--oracle needs the ground truth of the scene"),

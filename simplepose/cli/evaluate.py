@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         shown = tqdm(found, "evaluate", len(files), unit="image", disable=None if first and not options.json else True)
         return (prediction.error or prediction.poses for prediction in shown)
 
-    names = ("checkpoint", "scales", "flip", "size", "fit", "precision", "paper", "set", "annotations")
+    names = ("checkpoint", "scales", "flip", "size", "fit", "precision", "engine", "paper", "set", "annotations")
     settings: dict[str, Any] = {name: getattr(options, name) for name in names}
     settings["fit"] = predictor.config.fit
     settings["images_folder"] = str(options.images)

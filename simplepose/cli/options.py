@@ -138,6 +138,12 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", default="float32", choices=["float32", "bfloat16", "float16"], help="arithmetic of the network"
     )
+    parser.add_argument(
+        "--engine",
+        default="torch",
+        choices=["torch", "onnxruntime"],
+        help="what runs the network; onnxruntime is faster on CPUs and needs the extra: pip install 'simplepose[onnx]'",
+    )
 
 
 def chosen_predictor_config(
@@ -158,18 +164,18 @@ def chosen_predictor_config(
             decode=decode,
             precision=options.precision,
             batch_size=options.batch,
+            engine=options.engine,
         )
 
 
 def make_predictor(options: argparse.Namespace, purpose: Purpose = "display") -> Predictor:
     """The predictor of --checkpoint, with the predictor options and the decode options."""
-    from simplepose.inference.predictor import Predictor
+    from simplepose.inference.predictor import Predictor, find_engine_device
     from simplepose.network.checkpoint import load_checkpoint
-    from simplepose.network.device import find_device
 
     chosen_predictor_config(options)  # bad arguments are reported before a file is read
     with usage_errors():
-        device = find_device(options.device)
+        device = find_engine_device(options.device, options.engine)
         checkpoint = load_checkpoint(options.checkpoint)
     config = chosen_predictor_config(options, checkpoint.use, purpose)
     with usage_errors():
