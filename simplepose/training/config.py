@@ -270,10 +270,10 @@ PRESETS = {
         norm="frozen",
         freeze=("encoder",),
         sizes=(256, 320),
-        epochs=60,
+        epochs=30,
         ema=0.98,
         checkpoint_steps=100,
-        validate_epochs=20,
+        validate_epochs=10,
     ),
 }
 """The settings of named runs."""
