@@ -3,12 +3,14 @@
     python benchmarks/bench_model.py --threads 1 --json benchmarks/results/model_cpu.json
 
 Only the network is timed. All steps run interleaved in one process, after a check that they give the maps of the
-plain network. Each step includes the optimizations of the steps before it.
+plain network. Each step includes the optimizations of the steps before it, except "ONNX Runtime", which is the engine
+of that name.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -26,6 +28,7 @@ from simplepose.io.atomic import atomic_write
 from simplepose.network.base import PoseNetwork
 from simplepose.network.build import build_model
 from simplepose.network.config import PRESETS, ModelConfig
+from simplepose.network.onnx_engine import OnnxModel
 from simplepose.network.optimize import cpu_has_bfloat16, fold_network, optimize_for_inference
 
 TOLERANCE = 1e-4
@@ -53,6 +56,8 @@ def build_steps(model: PoseNetwork, *, compiled: bool, device: torch.device) -> 
         steps["+ CUDA graphs"] = optimize_for_inference(model, compile=True, cuda_graphs=True)
     if device.type == "cuda" or cpu_has_bfloat16():
         steps["+ bfloat16 (eager)"] = optimize_for_inference(model, precision="bfloat16")
+    if device.type == "cpu" and importlib.util.find_spec("onnxruntime"):
+        steps["ONNX Runtime"] = OnnxModel(model)
     return steps
 
 

@@ -13,11 +13,15 @@ from helpers.processes import run_python
 from scenes import scene_maps
 
 import simplepose as sp
+from simplepose.cli import bench
+from simplepose.cli.demo import PHOTO
 from simplepose.cli.main import COMMANDS, main
 from simplepose.cli.options import add_decode_options, add_predictor_options, make_predictor
 from simplepose.data.annotations import read_annotations
 from simplepose.evaluation import oracle
-from simplepose.network.checkpoint import save_checkpoint
+from simplepose.inference.config import PredictorConfig
+from simplepose.network import shipped
+from simplepose.network.checkpoint import load_checkpoint, save_checkpoint
 from simplepose.network.config import ModelConfig
 from simplepose.network.imhn import IMHN
 
@@ -82,6 +86,16 @@ def test_every_command_has_help(capsys, command):
         (["evaluate", "--annotations", "x.json"], "expected a CHECKPOINT and --images, or --oracle"),
         (["synth", "out", "--images", "0"], "images: expected 1"),
         (["predict", "x.jpg", "--checkpoint", "tniy"], "known: tiny"),
+        (["predict", "x.jpg", "--engine", "onnxruntime", "--device", "cuda"], "device: expected 'auto' or 'cpu' with"),
+        (
+            ["predict", "x.jpg", "--engine", "onnxruntime", "--precision", "bfloat16"],
+            "precision: expected float32 with",
+        ),
+        (["predict", "x.jpg", "--engine", "onxruntime"], "--engine: invalid choice"),
+        (["bench", "--checkpoint", "tiny", "--preset", "tiny"], "--preset: expected none with --checkpoint"),
+        (["demo", "--oracle", "clean", "--checkpoint", "tiny"], "--oracle uses no network"),
+        (["demo", "x.jpg", "--oracle", "clean"], "--oracle needs the ground truth of the scene"),
+        (["demo", "--checkpoint", "tniy"], "known: tiny"),
     ],
 )
 def test_invalid_arguments_give_exit_code_2_and_a_message(capsys, monkeypatch, tmp_path, arguments, message):
@@ -108,6 +122,35 @@ def test_version_and_info_print_the_installation(capsys):
     assert facts["assign_keypoints"] == "C++, always on the CPU"
 
 
+@pytest.mark.parametrize(
+    ("command", "purpose"), [("predict", "display"), ("bench", "display"), ("evaluate", "evaluation")]
+)
+def test_help_states_the_defaults_of_photo(capsys, command, purpose):
+    use = load_checkpoint("photo").use
+    config = PredictorConfig.from_use(use, purpose)
+    decode = " ".join(f"{name}={getattr(config.decode, name)}" for name in use["decode"])
+    text = " ".join(run(capsys, command, "--help")[1].split())
+    assert f"default: the checkpoint's own ({config.size} for photo)" in text
+    assert f"default: the checkpoint's own ({config.fit} for photo)" in text
+    assert f"default: the checkpoint's own ({decode} for photo)" in text
+
+
+def test_help_of_a_build_without_weights_states_no_numbers(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
+    for content in (None, b"damaged"):
+        if content:
+            (tmp_path / "photo.safetensors").write_bytes(content)
+        text = " ".join(run(capsys, "predict", "--help")[1].split())
+        assert "default: the checkpoint's own, otherwise its training size" in text
+        assert "for photo)" not in text
+
+
+def test_info_states_the_defaults_of_weights_without_settings_of_use(capsys, checkpoint):
+    facts = json.loads(run(capsys, "info", checkpoint, "--json")[1])
+    predictor = sp.Predictor.from_checkpoint(checkpoint, "cpu")
+    assert (facts["use_size"], facts["use_fit"]) == (predictor.size, predictor.config.fit) == (128, "height")
+
+
 def test_info_describes_a_checkpoint(capsys, weights_with_use):
     code, out, _ = run(capsys, "info", weights_with_use)
     assert code == 0
@@ -117,7 +160,7 @@ def test_info_describes_a_checkpoint(capsys, weights_with_use):
         "skeleton": "coco",
         "use size": "192",
         "use fit": "longer",
-        "use decode": "{'peak_threshold': 0.2}",
+        "use decode": "peak_threshold=0.2",
     }
     assert run(capsys, "info", "nowhere")[0] == 2
 
@@ -144,11 +187,43 @@ def test_a_checkpoint_brings_defaults_and_options_win(weights_with_use, argument
 
 def test_demo_with_oracle_maps_detects_everyone_and_draws(capsys, tmp_path):
     code, out, _ = run(capsys, "demo", "--oracle", "clean", "--out", tmp_path / "demo.png", "--json")
-    report = json.loads(out)
+    (report,) = json.loads(out)["images"]
     assert code == 0
     assert report["people_found"] == report["people_annotated"] >= 3
     assert report["AP"] == pytest.approx(1.0)
     assert cv2.imread(str(tmp_path / "demo.png")).shape[1] > 3 * 500
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_demo_finds_people_in_a_photo_and_in_a_scene(capsys, tmp_path):
+    code, out, err = run(capsys, "demo", "--out", tmp_path / "demo.png")
+    assert (code, err) == (0, "")
+    images, people, last = out.strip().split("\n\n")
+    photo, scene = (line.split() for line in images.splitlines()[2:])
+    assert photo[:4] == ["astronaut.jpg", "photo", photo[2], "-"]
+    assert int(photo[2]) >= 1
+    assert scene[:3] == ["synthetic", "scene", "tiny"]
+    assert float(scene[-3]) > 0.5  # AP
+    assert len(people.splitlines()) == 2 + int(photo[2]) + int(scene[3])
+    assert last == f"picture: {tmp_path / 'demo.png'}"
+    height, width = cv2.imread(str(tmp_path / "demo.png")).shape[:2]
+    assert height > 2 * 500
+    assert width > 3 * 500
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_demo_of_an_own_photo_uses_photo(capsys, tmp_path):
+    image = cv2.imread(str(PHOTO))[:400]
+    cv2.imwrite(str(tmp_path / "own.png"), image)
+    code, out, _ = run(capsys, "demo", tmp_path / "own.png", "--out", tmp_path / "demo.png", "--json")
+    (report,) = json.loads(out)["images"]
+    assert (code, report["image"], report["maps"]) == (0, "own.png", "photo")
+    assert report["people_found"] == len(report["people"]) >= 1
+    assert "AP" not in report
+    assert cv2.imread(str(tmp_path / "demo.png")).shape[1] > 3 * 500
+    code, _, err = run(capsys, "demo", tmp_path / "none.png", "--out", tmp_path / "demo.png")
+    assert code == 1
+    assert "none.png" in err
 
 
 def test_decode_writes_people_and_draws_them(capsys, tmp_path):
@@ -300,6 +375,20 @@ def test_predict_on_an_empty_folder_gives_exit_code_1(capsys, checkpoint, tmp_pa
     code, _, err = run(capsys, "predict", tmp_path, "--checkpoint", checkpoint)
     assert code == 1
     assert "holds no images" in err
+
+
+def test_bench_measures_photo_by_default(capsys, monkeypatch):
+    predictors = []
+    stop = RuntimeError("stop before the measurement")
+
+    def record(predictor, image, rounds):
+        predictors.append(predictor)
+        raise stop
+
+    monkeypatch.setattr(bench, "time_stages", record)
+    assert run(capsys, "bench")[0] == 1
+    assert predictors[0].model.config == ModelConfig.preset("photo")
+    assert (predictors[0].size, predictors[0].config.fit) == (512, "longer")
 
 
 def test_bench_prints_every_stage(capsys, checkpoint):

@@ -12,6 +12,7 @@ import numpy as np
 
 from simplepose.checks import check_count
 from simplepose.cli.options import (
+    UsageError,
     add_decode_options,
     add_predictor_options,
     chosen_predictor_config,
@@ -27,12 +28,12 @@ NETWORK_ROUNDS = 3  # a batch of 32 takes seconds on a CPU
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoint", help="name of shipped weights or a file; default: random weights of --preset")
-    parser.add_argument("--preset", default="tiny", help="the network if there is no --checkpoint")
+    parser.add_argument("--checkpoint", help="name of shipped weights or a file; default: photo")
+    parser.add_argument("--preset", help="random weights of this network instead, such as imhn4-512")
     parser.add_argument("--image", help="the image file; default: a synthetic scene")
     parser.add_argument("--rounds", type=int, default=20, help="number of timed calls of each stage")
     add_predictor_options(parser)
-    add_decode_options(parser)
+    add_decode_options(parser, "display")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -74,8 +75,10 @@ def run(options: argparse.Namespace) -> int:
 def _predictor(options: argparse.Namespace) -> Any:
     from simplepose.cli.options import make_predictor
 
+    if options.preset is None:
+        return make_predictor(argparse.Namespace(**{**vars(options), "checkpoint": options.checkpoint or "photo"}))
     if options.checkpoint:
-        return make_predictor(options)
+        raise UsageError("--preset: expected none with --checkpoint, got both")
     from simplepose.inference.predictor import Predictor
     from simplepose.network.build import build_model
     from simplepose.network.config import ModelConfig

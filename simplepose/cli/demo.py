@@ -1,4 +1,4 @@
-"""`simplepose demo`: render a synthetic scene, detect its people, draw them and print a table."""
+"""`simplepose demo`: find the people in a photo and in a synthetic scene, draw them and print tables."""
 
 from __future__ import annotations
 
@@ -15,74 +15,98 @@ from simplepose.cli.options import UsageError, print_json, table, usage_errors
 from simplepose.data.annotations import Annotations, annotations_from
 from simplepose.evaluation import oracle
 from simplepose.evaluation.coco import evaluate_keypoints
-from simplepose.ops.backend import choose
-from simplepose.ops.config import Backend
 from simplepose.ops.decode import decode
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO
 
 Image = NDArray[np.uint8]
 
+PHOTO = Path(__file__).parent / "astronaut.jpg"
+"""The photo of the demo: the astronaut Eileen Collins; NASA, public domain (NOTICE)."""
+
+PHOTO_SCALES = (0.5, 1.0)
+"""Input scales for photos: people who fill a photo are found at the smaller one (docs/photo.md)."""
+
 SHOWN = 3
-"""Minimum number of keypoints of a person that is drawn and counted in the table."""
+"""Minimum number of keypoints of a person that is drawn and counted in the tables."""
 
 
-class Maps(NamedTuple):
-    """Heatmaps of the scene and their source."""
+class Found(NamedTuple):
+    """The people of one image, and the maps that they were decoded from."""
 
+    image: Image
+    name: str  # of the image, for titles and tables
+    source: str  # of the maps: the name of the network, or "ground truth"
     heatmaps: NDArray[np.float32]  # [C, h, w]
     cell_size: tuple[float, float]  # image pixels between two cells, in x and in y
-    source: str  # a sentence for the output of the command
-    milliseconds: float  # time to compute them
+    poses: Poses
+    maps_ms: float  # time to compute the maps
+    decode_ms: float  # time to decode them
+    annotations: Annotations | None = None  # the ground truth with image id 1, of a scene
+
+    def report(self) -> dict[str, Any]:
+        """The values of the tables as JSON."""
+        shown = self.poses.at_least(SHOWN)
+        values: dict[str, Any] = {
+            "image": self.name,
+            "maps": self.source,
+            "people_found": len(shown),
+            "keypoints_found": int(shown.visible.sum()),
+            "maps_milliseconds": self.maps_ms,
+            "decode_milliseconds": self.decode_ms,
+            "people": [
+                {"score": float(score), "keypoints": int(count), "box": [round(float(side), 1) for side in box]}
+                for score, count, box in zip(shown.scores, shown.visible.sum(1), shown.boxes, strict=True)
+            ],
+        }
+        if self.annotations is not None:
+            metrics = evaluate_keypoints(self.annotations, self.poses.to_coco(1))
+            values["people_annotated"] = len(self.annotations.keypoints(1))
+            values |= {name: metrics[name] for name in ("AP", "AP50")}
+        return values
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("image", nargs="?", type=Path, help="an image of your own; default: a photo and a scene")
     parser.add_argument("--out", type=Path, default=Path("demo.png"), help="the image file to write")
-    parser.add_argument("--seed", type=int, default=7, help="seed of the scene")
-    parser.add_argument("--checkpoint", default="tiny", help="name of shipped weights or a file")
+    parser.add_argument("--seed", type=int, default=7, help="seed of the synthetic scene")
     parser.add_argument(
-        "--oracle", choices=["clean", "noisy"], help="use maps rendered from the ground truth, no network"
+        "--checkpoint",
+        help="name of shipped weights or a file, whose own input size and thresholds are used; default: photo for "
+        "photos, tiny for the scene",
+    )
+    parser.add_argument(
+        "--oracle", choices=["clean", "noisy"], help="the scene alone, with maps rendered from the ground truth"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.oracle and options.checkpoint != "tiny":
+    if options.oracle and options.checkpoint:
         raise UsageError("--oracle uses no network: expected --oracle or --checkpoint, got both")
-    image, annotations = make_scene(options.seed)
-    maps = _oracle_maps(annotations, image, options) if options.oracle else _network_maps(image, options.checkpoint)
-    fastest: Backend = "native" if choose("decode", "auto").implementation == "cpp" else "torch"
-    backends: tuple[Backend, Backend] = (fastest, "reference")
-    decoders: dict[str, Callable[[], Poses]] = {
-        backend: lambda backend=backend: decode(maps.heatmaps, backend=backend)[0]  # type: ignore[misc]
-        for backend in backends
-    }
-    times = {backend: _milliseconds(call) for backend, call in decoders.items()}
-    poses = _on_image(decoders[backends[0]](), maps)
-    draw_demo(options.out, image, poses, maps)
-    shown = poses.at_least(SHOWN)
-    metrics = evaluate_keypoints(annotations, poses.to_coco(1))
-    report: dict[str, Any] = {
-        "picture": str(options.out),
-        "people_annotated": len(annotations.keypoints(1)),
-        "people_found": len(shown),
-        "keypoints_found": int(shown.visible.sum()),
-        "AP": metrics["AP"],
-        "AP50": metrics["AP50"],
-        "maps_milliseconds": maps.milliseconds,
-        "milliseconds": times,
-    }
+    if options.oracle and options.image:
+        raise UsageError("--oracle needs the ground truth of the scene: expected --oracle or an image, got both")
+    found = list(_find_people(options))
+    draw_demo(options.out, found)
+    reports = [each.report() for each in found]
     if options.json:
-        print_json(report)
+        print_json({"picture": str(options.out), "images": reports})
         return 0
-    print(f"A synthetic scene. {maps.source} in {maps.milliseconds:.0f} ms.")
-    rows = [["decoder", "people", "of", "keypoints", "AP", "AP50", "decode ms"]]
-    for backend, ms in times.items():
-        counts = [str(report[name]) for name in ("people_found", "people_annotated", "keypoints_found")]
-        rows.append([backend, *counts, f"{metrics['AP']:.3f}", f"{metrics['AP50']:.3f}", f"{ms:.3f}"])
-    print(table(rows))
-    print(f"picture: {options.out}")
+    print(_tables(reports))
+    print(f"\npicture: {options.out}")
     return 0
+
+
+def _find_people(options: argparse.Namespace) -> list[Found]:
+    from simplepose.data.images import read_image
+
+    if options.image:
+        return [_by_network(read_image(options.image), options.image.name, options.checkpoint or "photo")]
+    scene, annotations = make_scene(options.seed)
+    if options.oracle:
+        return [_by_oracle(scene, annotations, options.seed if options.oracle == "noisy" else None)]
+    photo = _by_network(read_image(PHOTO), PHOTO.name, options.checkpoint or "photo")
+    return [photo, _by_network(scene, "synthetic scene", options.checkpoint or "tiny", annotations)]
 
 
 def make_scene(seed: int, size: int = 512) -> tuple[Image, Annotations]:
@@ -107,53 +131,72 @@ def make_scene(seed: int, size: int = 512) -> tuple[Image, Annotations]:
     return scene.image, annotations_from(data, Path("scene"))
 
 
-def draw_demo(path: Path, image: Image, poses: Poses, maps: Maps) -> None:
-    """Write one image file: people, keypoint maps and part maps side by side."""
+def draw_demo(path: Path, found: list[Found]) -> None:
+    """Write one image file with a row for each image: people, keypoint maps and part maps."""
     from simplepose.data.images import write_image
     from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
     from simplepose.drawing.people import draw_poses
 
-    parts, keypoints = poses.skeleton.num_parts, poses.skeleton.num_keypoints
-    channels = (maps.heatmaps[parts : parts + keypoints], maps.heatmaps[:parts])
-    overlays = [draw_heatmaps(image, maps_of_kind, cell_size=maps.cell_size) for maps_of_kind in channels]
-    write_image(path, side_by_side([draw_poses(image, poses), *overlays], ["people", "keypoint maps", "part maps"]))
+    rows = []
+    for image, name, source, heatmaps, cell_size, poses, *_ in found:
+        parts, keypoints = poses.skeleton.num_parts, poses.skeleton.num_keypoints
+        channels = (heatmaps[parts : parts + keypoints], heatmaps[:parts])
+        overlays = [draw_heatmaps(image, maps, cell_size=cell_size) for maps in channels]
+        titles = [f"{name}, {source}", "keypoint maps", "part maps"]
+        rows.append(side_by_side([draw_poses(image, poses.at_least(SHOWN)), *overlays], titles))
+    width = max(row.shape[1] for row in rows)
+    padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+    write_image(path, np.concatenate(padded))
 
 
-def _network_maps(image: Image, checkpoint: str) -> Maps:
+def _by_network(image: Image, name: str, checkpoint: str, annotations: Annotations | None = None) -> Found:
     from simplepose.inference.predictor import Predictor
 
     with usage_errors():
-        predictor = Predictor.from_checkpoint(checkpoint, flip=True)
-        if predictor.skeleton != COCO:
-            raise ValueError(f"--checkpoint: expected skeleton {COCO.name!r}, got {predictor.skeleton.name!r}")
+        scales = PHOTO_SCALES if annotations is None else (1.0,)
+        predictor = Predictor.from_checkpoint(checkpoint, flip=True, scales=scales)
+        if annotations is not None and predictor.skeleton != COCO:
+            raise ValueError(
+                f"--checkpoint: expected skeleton {COCO.name!r} for the demo's scene, got {predictor.skeleton.name!r}; "
+                "give an image of your own: simplepose demo IMAGE --checkpoint FILE"
+            )
     start = time.perf_counter()
     averaged = predictor.heatmaps(image)
     heatmaps = averaged.maps.cpu().numpy()
-    milliseconds = 1000 * (time.perf_counter() - start)
-    source = f"The network {Path(checkpoint).name} computed its maps with flip testing"
-    return Maps(heatmaps, averaged.cell_size, source, milliseconds)
+    maps_ms = 1000 * (time.perf_counter() - start)
+    poses, decode_ms = _timed(lambda: predictor.decode(averaged))
+    cell_size = averaged.cell_size
+    return Found(image, name, Path(checkpoint).stem, heatmaps, cell_size, poses, maps_ms, decode_ms, annotations)
 
 
-def _oracle_maps(annotations: Annotations, image: Image, options: argparse.Namespace) -> Maps:
+def _by_oracle(image: Image, annotations: Annotations, noise_seed: int | None) -> Found:
     start = time.perf_counter()
-    seed = options.seed if options.oracle == "noisy" else None
-    heatmaps = oracle.oracle_maps(annotations.keypoints(1), image.shape[:2], noise_seed=seed)
-    milliseconds = 1000 * (time.perf_counter() - start)
-    kind = "without errors" if seed is None else "with synthetic errors"
-    return Maps(heatmaps, (4.0, 4.0), f"Its maps were rendered from the ground truth {kind}", milliseconds)
+    heatmaps = oracle.oracle_maps(annotations.keypoints(1), image.shape[:2], noise_seed=noise_seed)
+    maps_ms = 1000 * (time.perf_counter() - start)
+    poses, decode_ms = _timed(lambda: decode(heatmaps)[0])
+    source = "ground truth" if noise_seed is None else "ground truth with synthetic errors"
+    return Found(image, "synthetic scene", source, heatmaps, (4.0, 4.0), poses, maps_ms, decode_ms, annotations)
 
 
-def _on_image(poses: Poses, maps: Maps) -> Poses:
-    """Map positions to image pixels: `decode` assumes cells of 4 pixels, those of the maps may have another size."""
-    poses.keypoints[..., :2] = (poses.keypoints[..., :2] + 0.5) * (np.array(maps.cell_size, np.float32) / 4) - 0.5
-    return poses
+def _tables(reports: list[dict[str, Any]]) -> str:
+    """A table of the images, then a table of their people."""
+    images = [["image", "maps from", "people", "annotated", "keypoints", "AP", "maps ms", "decode ms"]]
+    people = [["image", "person", "score", "keypoints", "left", "top", "right", "bottom"]]
+    for r in reports:
+        ground_truth = [str(r["people_annotated"]), f"{r['AP']:.3f}"] if "AP" in r else ["-", "-"]
+        row = [r["image"], r["maps"], str(r["people_found"]), ground_truth[0], str(r["keypoints_found"])]
+        images.append([*row, ground_truth[1], f"{r['maps_milliseconds']:.0f}", f"{r['decode_milliseconds']:.2f}"])
+        for number, person in enumerate(r["people"], 1):
+            box = [f"{side:.0f}" for side in person["box"]]
+            people.append([r["image"], str(number), f"{person['score']:.2f}", str(person["keypoints"]), *box])
+    return f"{table(images)}\n\n{table(people)}"
 
 
-def _milliseconds(call: Callable[[], Any], repeats: int = 5) -> float:
-    """The median time of a call in milliseconds, after one warm-up call."""
+def _timed(call: Callable[[], Poses], repeats: int = 5) -> tuple[Poses, float]:
+    """The result of a call and its median time in milliseconds, after one warm-up call."""
     times = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        call()
+        poses = call()
         times.append(1000 * (time.perf_counter() - start))
-    return float(np.median(times[1:]))
+    return poses, float(np.median(times[1:]))

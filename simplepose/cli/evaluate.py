@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skeleton", help="with --oracle or --maps: coco (the default), crowdpose14, hand21 or a TOML file"
     )
-    add_decode_options(parser)
+    add_decode_options(parser, "evaluation")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         shown = tqdm(found, "evaluate", len(files), unit="image", disable=None if first and not options.json else True)
         return (prediction.error or prediction.poses for prediction in shown)
 
-    names = ("checkpoint", "scales", "flip", "size", "fit", "precision", "paper", "set", "annotations")
+    names = ("checkpoint", "scales", "flip", "size", "fit", "precision", "engine", "paper", "set", "annotations")
     settings: dict[str, Any] = {name: getattr(options, name) for name in names}
     settings["fit"] = predictor.config.fit
     settings["images_folder"] = str(options.images)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from simplepose.cli.options import print_json, usage_errors
+from simplepose.cli.options import describe_settings, print_json, usage_errors
 from simplepose.info import info
 
 
@@ -23,22 +23,27 @@ def run(options: argparse.Namespace) -> int:
     for name, value in facts.items():
         if value not in ("", None):
             shown = ("no", "yes")[value] if isinstance(value, bool) else value
+            shown = describe_settings(value) if isinstance(value, dict) else shown
             print(f"{name.replace('_', ' '):{width}}  {shown}")
     return 0
 
 
 def checkpoint_info(name_or_path: str) -> dict[str, Any]:
-    """The network of a checkpoint and its defaults of use."""
+    """The network of a checkpoint, and the settings that `Predictor` and the commands use by default (``use_...``).
+
+    "use_decode" are settings of decoding, and "use_evaluation" those that differ when the AP is measured.
+    """
     from simplepose.network.checkpoint import find_checkpoint, load_checkpoint
 
     with usage_errors():
         checkpoint = load_checkpoint(name_or_path)
+    use = {"size": checkpoint.config.input_size, "fit": "height", **checkpoint.use}
     return {
         "checkpoint": str(find_checkpoint(name_or_path)),
         "kind": checkpoint.config.kind,
         "parameters": sum(p.numel() for p in checkpoint.build().parameters()),
         "skeleton": checkpoint.skeleton.name,
         "training_size": checkpoint.config.input_size,
-        **{f"use_{name}": value for name, value in checkpoint.use.items()},
+        **{f"use_{name}": value for name, value in use.items()},
         **checkpoint.notes,
     }

@@ -18,7 +18,7 @@ from simplepose.checks import one_line
 from simplepose.cli.options import UsageError
 
 COMMANDS = {
-    "demo": "render a synthetic scene, detect its people and draw them into demo.png",
+    "demo": "detect the people of a photo and of a synthetic scene, and draw them into demo.png",
     "decode": "decode stored heatmaps into people",
     "predict": "detect people in images, folders, videos or a camera",
     "evaluate": "measure the COCO AP of a checkpoint, or of the decoder alone",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from simplepose.checks import brief
 from simplepose.io.json_text import to_json
+from simplepose.network.shipped import shipped_use
 from simplepose.ops.config import DEFAULT_DECODE, DecodeConfig
 from simplepose.skeleton.skeleton import Skeleton, load_skeleton
 
@@ -45,16 +46,34 @@ def chosen_skeleton(options: argparse.Namespace) -> Skeleton:
         return load_skeleton(options.skeleton)
 
 
-def add_decode_options(parser: argparse.ArgumentParser) -> None:
-    """Add --paper and --set NAME=VALUE, the settings of decoding."""
+def add_decode_options(parser: argparse.ArgumentParser, purpose: Purpose | None = None) -> None:
+    """Add --paper and --set NAME=VALUE, the settings of decoding.
+
+    Args:
+        parser: of a command.
+        purpose: that of the command's predictor, whose checkpoint has the defaults; None: it has no checkpoint.
+    """
+    names = "change settings of decoding: " + ", ".join(f.name for f in fields(DecodeConfig))
     parser.add_argument("--paper", action="store_true", help="use the paper's settings of decoding")
     parser.add_argument(
         "--set",
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="change settings of decoding: " + ", ".join(f.name for f in fields(DecodeConfig)),
+        help=names if purpose is None else f"{names}; default: the checkpoint's own{_photo_thresholds(purpose)}",
     )
+
+
+def _photo_thresholds(purpose: Purpose) -> str:
+    """The decoding settings of the shipped weights `photo`, in parentheses; nothing if there are none."""
+    use = shipped_use("photo")
+    settings = {**use.get("decode", {}), **(use.get("evaluation", {}) if purpose == "evaluation" else {})}
+    return f" ({describe_settings(settings)} for photo)" if settings else ""
+
+
+def describe_settings(settings: Mapping[str, Any]) -> str:
+    """Settings as they are typed: ``peak_threshold=0.1 part_threshold=0.1``."""
+    return " ".join(f"{name}={value}" for name, value in settings.items())
 
 
 def chosen_values(items: Sequence[str]) -> dict[str, Any]:
@@ -110,19 +129,33 @@ def table(rows: list[list[str]]) -> str:
 
 
 def add_predictor_options(parser: argparse.ArgumentParser) -> None:
-    """Add --scales, --flip, --size, --fit, --batch, --device and --precision, the settings of the network's runs."""
+    """Add the settings of the network's runs: --scales, --flip, --size, --fit, --batch, --device and others."""
     parser.add_argument(
         "--scales", type=float, nargs="+", default=[1.0], help="multi-scale testing: input sizes relative to --size"
     )
     parser.add_argument("--flip", action="store_true", help="flip testing: average with the maps of the mirrored image")
-    parser.add_argument("--size", type=int, help="input height in pixels; default: that of the weights")
+    use = shipped_use("photo")
+    own = {name: f" ({use[name]} for photo)" if name in use else "" for name in ("size", "fit")}
     parser.add_argument(
-        "--fit", choices=["height", "longer"], help="the image side that gets --size; default: that of the weights"
+        "--size",
+        type=int,
+        help=f"input size in pixels; default: the checkpoint's own{own['size']}, otherwise its training size",
+    )
+    parser.add_argument(
+        "--fit",
+        choices=["height", "longer"],
+        help=f"the image side that gets --size; default: the checkpoint's own{own['fit']}, otherwise height",
     )
     parser.add_argument("--batch", type=int, help="images in one run of the network; default: 8 on CUDA, else 1")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--precision", default="float32", choices=["float32", "bfloat16", "float16"], help="arithmetic of the network"
+    )
+    parser.add_argument(
+        "--engine",
+        default="torch",
+        choices=["torch", "onnxruntime"],
+        help="what runs the network; onnxruntime is faster on CPUs and needs the extra: pip install 'simplepose[onnx]'",
     )
 
 
@@ -144,18 +177,18 @@ def chosen_predictor_config(
             decode=decode,
             precision=options.precision,
             batch_size=options.batch,
+            engine=options.engine,
         )
 
 
 def make_predictor(options: argparse.Namespace, purpose: Purpose = "display") -> Predictor:
     """The predictor of --checkpoint, with the predictor options and the decode options."""
-    from simplepose.inference.predictor import Predictor, use_of
+    from simplepose.inference.predictor import Predictor, find_engine_device, use_of
     from simplepose.network.checkpoint import load_checkpoint
-    from simplepose.network.device import find_device
 
     chosen_predictor_config(options)  # bad arguments are reported before a file is read
     with usage_errors():
-        device = find_device(options.device)
+        device = find_engine_device(options.device, options.engine)
         checkpoint = load_checkpoint(options.checkpoint)
         use_of(checkpoint, options.checkpoint, purpose)  # its errors name the file
     config = chosen_predictor_config(options, checkpoint.use, purpose)

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 PICTURE_SUFFIX = ".jpg"
 
-TINY_HINT = "tiny was trained on synthetic people only; for photos use --checkpoint photo (docs/weights.md)"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", help="images, folders, patterns, a video, or a camera number")
@@ -49,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-keypoints", type=int, default=3, help="draw and count only people with this many keypoints or more"
     )
     add_predictor_options(parser)
-    add_decode_options(parser)
+    add_decode_options(parser, "display")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -93,8 +91,6 @@ class _Job:
         self.options = options
         self.drawing = drawing
         self.predictor = make_predictor(options)
-        if options.checkpoint == "tiny":
-            print(TINY_HINT, file=sys.stderr)
         self.images: list[dict[str, Any]] = []
         self.results: list[dict[str, Any]] = []
         self.failed: dict[str, str] = {}

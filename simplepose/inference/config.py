@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Purpose = Literal["display", "evaluation"]
 
+Engine = Literal["torch", "onnxruntime"]
+
 
 @dataclass(frozen=True)
 class PredictorConfig:
@@ -32,6 +34,7 @@ class PredictorConfig:
     precision: Precision = "float32"  # arithmetic of the network; maps are averaged and decoded in float32
     optimize: bool = True  # run a copy by `optimize_for_inference`; otherwise the model under autocast to `precision`
     batch_size: int | None = None  # maximum number of images of a batch; None: 8 on CUDA devices, 1 elsewhere
+    engine: Engine = "torch"  # what runs the network; "onnxruntime": faster on CPUs, float32 only, the extra `onnx`
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -44,6 +47,12 @@ class PredictorConfig:
         check_flag("optimize", self.optimize)
         if self.batch_size is not None:
             check_count("batch_size", self.batch_size)
+        check_choice("engine", self.engine, get_args(Engine))
+        if self.engine == "onnxruntime":
+            if self.precision != "float32":
+                raise ValueError(f"precision: expected float32 with engine 'onnxruntime', got {self.precision!r}")
+            if not self.optimize:
+                raise ValueError("optimize: expected True with engine 'onnxruntime', got False")
 
     @classmethod
     def from_use(cls, use: Mapping[str, Any], purpose: Purpose = "display") -> PredictorConfig:
@@ -95,6 +104,7 @@ class PredictorOptions(TypedDict, total=False):
     precision: Precision
     optimize: bool
     batch_size: int | None
+    engine: Engine
 
 
 def _check_names(name: str, values: Any, known: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 import torch
@@ -20,13 +20,14 @@ from torch import Tensor, nn
 
 from simplepose.checks import check_count, check_instance, describe, one_line
 from simplepose.data.images import ImageError, as_image
-from simplepose.inference.config import PredictorConfig, PredictorOptions, Purpose
+from simplepose.inference.config import Engine, PredictorConfig, PredictorOptions, Purpose
 from simplepose.inference.frame import STRIDE, Frame
 from simplepose.inference.heatmaps import Heatmaps, resample
 from simplepose.inference.pipeline import Stages, run_pipeline
 from simplepose.network.base import PoseNetwork
 from simplepose.network.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from simplepose.network.device import find_device
+from simplepose.network.onnx_engine import OnnxModel
 from simplepose.network.optimize import InferenceModel, Precision, optimize_for_inference
 from simplepose.ops.backend import resolve
 from simplepose.ops.decode import decode
@@ -108,6 +109,7 @@ class Predictor:
     Raises:
         TypeError, ValueError: an argument is not as described; the message names it.
         RuntimeError: the device does not exist.
+        ModuleNotFoundError: onnxruntime is missing for ``engine="onnxruntime"``.
     """
 
     def __init__(
@@ -125,13 +127,16 @@ class Predictor:
             raise TypeError(f"model: expected a network or another callable, got {describe(model)}")
         config = config.with_changes(**options)
         self.skeleton = skeleton
-        self.device = _model_device(model) if device is None else find_device(device)
+        self.device = find_engine_device(_model_device(model) if device is None else device, config.engine)
         self.config = replace(
             config,
             size=_default_size(model) if config.size is None else config.size,
             batch_size=_default_batch(self.device) if config.batch_size is None else config.batch_size,
         )
-        self.model = _ready(model, self.device, config.precision if config.optimize else None)
+        if config.engine == "onnxruntime":
+            self.model = OnnxModel(_pose_network(model))
+        else:
+            self.model = _ready(model, self.device, config.precision if config.optimize else None)
         self._autocast = None if isinstance(self.model, InferenceModel) else PRECISIONS[config.precision]
         mirror = torch.from_numpy(skeleton.channel_flip.astype(np.int64))
         self._mirror = mirror.to(self.device)
@@ -150,7 +155,7 @@ class Predictor:
 
         Args:
             name_or_path: name of shipped weights, or a file (`load_checkpoint`).
-            device: "auto" selects a CUDA device if there is one.
+            device: "auto" selects a CUDA device if there is one (the CPU for ``engine="onnxruntime"``).
             config: the settings; default: those of the checkpoint (`PredictorConfig.from_use`), such as input size, fit
                 and thresholds, and otherwise its training size and the defaults of `PredictorConfig`.
             purpose: "evaluation" takes the checkpoint's thresholds for evaluation, where it has some.
@@ -159,7 +164,8 @@ class Predictor:
         Raises:
             FileNotFoundError, CheckpointError: see `load_checkpoint`.
         """
-        resolved = find_device(device)
+        changed = (DEFAULT_PREDICTOR if config is None else config).with_changes(**options)  # before a file is read
+        resolved = find_engine_device(device, changed.engine)
         checkpoint = load_checkpoint(name_or_path)
         config = use_of(checkpoint, name_or_path, purpose) if config is None else config
         return cls(checkpoint.build(resolved), checkpoint.skeleton, config, device=resolved, **options)
@@ -362,6 +368,24 @@ def _ready(model: Any, device: torch.device, optimized: Precision | None) -> Any
     if model.training:
         raise ValueError("model: expected a model in eval mode (model.eval()), got a model in training mode")
     return model.to(device)
+
+
+def _pose_network(model: Any) -> PoseNetwork:
+    check_instance("model", model, PoseNetwork)
+    return cast(PoseNetwork, model)
+
+
+def find_engine_device(device: str | torch.device, engine: Engine) -> torch.device:
+    """`find_device`; ``engine="onnxruntime"`` runs on the CPU, also for "auto".
+
+    Raises:
+        ValueError, RuntimeError: see `find_device`; or the engine does not run on the device.
+    """
+    if engine == "torch":
+        return find_device(device)
+    if str(device) not in ("auto", "cpu"):
+        raise ValueError(f"device: expected 'auto' or 'cpu' with engine {engine!r}, got {str(device)!r}")
+    return torch.device("cpu")
 
 
 def _model_device(model: Any) -> torch.device:

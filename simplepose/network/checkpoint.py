@@ -25,11 +25,13 @@ from simplepose.network.build import build_model
 from simplepose.network.config import PRESETS, ModelConfig
 from simplepose.network.device import find_device
 from simplepose.network.released_names import expected_names, from_released
+from simplepose.network.shipped import HEADER, SHIPPED, WEIGHTS
 from simplepose.network.tensors import CheckpointError, check_tensors
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 __all__ = [
     "SHIPPED",
+    "WEIGHTS",
     "Checkpoint",
     "CheckpointError",
     "find_checkpoint",
@@ -40,12 +42,6 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
-HEADER = "simplepose"
-"""The key of the JSON header in the safetensors metadata."""
-
-WEIGHTS = Path(__file__).parents[1] / "weights"
-SHIPPED = ("tiny", "photo")
-"""The names of the weights that ship with the package."""
 
 
 @dataclass(frozen=True)

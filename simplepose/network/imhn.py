@@ -77,6 +77,8 @@ class IMHN(PoseNetwork):
 
         A Residual then starts as its shortcut, so that a deep network passes the signal on unchanged at first.
         """
+        if next(self.parameters()).is_meta:
+            return  # no values yet: those of a checkpoint follow
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=SLOPE, mode="fan_out", nonlinearity="leaky_relu")

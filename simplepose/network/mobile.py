@@ -124,6 +124,8 @@ class MobilePose(PoseNetwork):
 
     def _initialize(self) -> None:
         """As in IMHN: Kaiming normal; the last BatchNorm of each Residual and the output maps start at 0."""
+        if next(self.parameters()).is_meta:
+            return  # no values yet: those of a checkpoint follow
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 mode: Literal["fan_in", "fan_out"] = "fan_out" if module.groups == 1 else "fan_in"

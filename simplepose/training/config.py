@@ -331,5 +331,22 @@ PRESETS = {
         checkpoint_steps=100,
         validate_epochs=200,
     ),
+    # Fine-tunes the shipped network for photos on tens to hundreds of photos. The encoder and the statistics of the
+    # norms stay: so few photos would make both worse.
+    "photo-finetune": replace(
+        _MEMORIZE,
+        init="photo",
+        model=ModelConfig.preset("photo"),
+        augment=AugmentConfig(frame="image", scale=(0.6, 1.6), rotation=20.0, shift=40.0),
+        loss=LossConfig.l2(),
+        lr=1e-3,
+        norm="frozen",
+        freeze=("encoder",),
+        sizes=(256, 320),
+        epochs=30,
+        ema=0.98,
+        checkpoint_steps=100,
+        validate_epochs=10,
+    ),
 }
 """The settings of named runs."""

@@ -22,6 +22,7 @@ from simplepose.data.dataset import make_loader
 from simplepose.data.images import SizedImage, write_image
 from simplepose.data.targets import make_targets
 from simplepose.evaluation.evaluate import evaluate_images
+from simplepose.inference.config import PredictorConfig
 from simplepose.inference.frame import Fit
 from simplepose.inference.predictor import PRECISIONS, Predictor
 from simplepose.network.base import PoseNetwork
@@ -29,7 +30,7 @@ from simplepose.network.build import build_model
 from simplepose.network.checkpoint import load_checkpoint
 from simplepose.ops.config import TargetConfig
 from simplepose.poses import Poses
-from simplepose.skeleton.skeleton import COCO, Skeleton
+from simplepose.skeleton.skeleton import COCO, EXTRA_CHANNELS, Skeleton
 from simplepose.training.config import TrainConfig, learning_rate
 from simplepose.training.data import BatchSampler, TrainData, open_data
 from simplepose.training.distributed import Process, join_processes
@@ -48,6 +49,7 @@ from simplepose.training.state import (
     reset_nonfinite_buffers,
     save_state,
 )
+from simplepose.training.transfer import new_maps
 
 MAX_SKIPPED_STEPS = 32
 """Consecutive steps that float16 may skip while the loss scale adapts; after more, the loss itself is not finite."""
@@ -259,7 +261,11 @@ def _initial_state(config: TrainConfig, skeleton: Skeleton, process: Process, in
         use = source.use
         reinitialized = initialize_from(model, source, skeleton)
         if reinitialized and process.is_main:
-            print(f"reinitialized, since {init} has another skeleton: {', '.join(reinitialized)}", file=sys.stderr)
+            new = new_maps(source.skeleton, skeleton)
+            if len(new) < skeleton.num_channels - EXTRA_CHANNELS:
+                print(f"init: {init} has another skeleton; maps that start anew: {', '.join(new)}", file=sys.stderr)
+            else:
+                print(f"reinitialized, since {init} has another skeleton: {', '.join(reinitialized)}", file=sys.stderr)
     model = model.to(process.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     freeze_parameters(model, config.freeze)
     optimizer = make_optimizer(model, config)
@@ -330,9 +336,10 @@ def _validate(
     state: TrainState, data: TrainData, skeleton: Skeleton, config: TrainConfig, process: Process
 ) -> dict[str, Any]:
     """The AP of the EMA weights; each process evaluates a part of the images."""
-    # as in training: whole images are fitted into a square, crops around people have a fixed scale
+    # as the weights are used; else as in training: whole images are fitted into a square, crops have a fixed scale
     fit: Fit = "longer" if config.augment.frame == "image" else "height"
-    predictor = Predictor(state.ema_model, skeleton, device=process.device, size=config.size, fit=fit)
+    settings = PredictorConfig.from_use({"size": config.size, "fit": fit, **state.use}, "evaluation")
+    predictor = Predictor(state.ema_model, skeleton, settings, device=process.device)
 
     def predict(files: Iterable[SizedImage]) -> Iterator[Poses | Exception]:
         for prediction in predictor.predict_many(files):

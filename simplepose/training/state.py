@@ -22,6 +22,7 @@ from simplepose.network.checkpoint import Checkpoint, load_checkpoint, save_chec
 from simplepose.network.config import ModelConfig
 from simplepose.network.tensors import CheckpointError
 from simplepose.skeleton.skeleton import Skeleton
+from simplepose.training.transfer import shared_channels, transfer
 
 WEIGHTS = "model.safetensors"
 EMA_WEIGHTS = "ema.safetensors"
@@ -163,11 +164,11 @@ def remove_temporary_files(run: Path) -> None:
 def initialize_from(model: PoseNetwork, source: Checkpoint, skeleton: Skeleton) -> list[str]:
     """Copy the weights of a checkpoint into ``model``; the checkpoint may have another skeleton.
 
-    If the skeletons differ, the layers that output or read heatmaps keep their random initial weights, even where the
-    shapes agree, because the meaning of the channels differs.
+    If the skeletons differ, the layers that output or read maps keep their trained weights for the keypoints and parts
+    that both name, and their random initial weights for the others.
 
     Returns:
-        The names of the reinitialized tensors, which were not copied.
+        The names of the tensors that are reinitialized, some of their channels or all.
 
     Raises:
         ValueError: the architectures differ in more than the number of channels.
@@ -177,11 +178,18 @@ def initialize_from(model: PoseNetwork, source: Checkpoint, skeleton: Skeleton) 
         expected, got = getattr(model.config, name), getattr(source.config, name)
         if expected != got:
             raise ValueError(f"init: expected a network with {name} {expected}, as in the settings, got {got}")
-    same = source.skeleton.keypoints == skeleton.keypoints and source.skeleton.parts == skeleton.parts
-    reinitialized = [] if same else [name for name in model.state_dict() if _depends_on_channels(name)]
-    copied = {name: tensor for name, tensor in source.state.items() if name not in reinitialized}
-    model.load_state_dict(copied, strict=False)
-    return reinitialized
+    state = dict(source.state)
+    shared = shared_channels(source.skeleton, skeleton)
+    partly = [name for name in state if _depends_on_channels(name)]
+    if source.skeleton.keypoints == skeleton.keypoints and source.skeleton.parts == skeleton.parts:
+        partly = []
+    for name in partly:
+        if shared:
+            state[name] = transfer(name, source.state[name], model.state_dict()[name], shared)
+        else:
+            del state[name]
+    model.load_state_dict(state, strict=False)
+    return partly if len(shared) < skeleton.num_channels else []
 
 
 def _depends_on_channels(name: str) -> bool:

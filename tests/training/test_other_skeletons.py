@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.model_cases import ARM
+from helpers.model_cases import ARM, random_image, random_model
 from helpers.train_cases import QUICK, weights
 
 from simplepose import Skeleton
@@ -17,6 +17,7 @@ from simplepose.network.imhn import IMHN
 from simplepose.training.config import TrainConfig
 from simplepose.training.loop import train
 from simplepose.training.state import initialize_from
+from simplepose.training.transfer import new_maps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -79,14 +80,41 @@ def test_init_from_another_skeleton_reinitializes_its_heads_and_names_them(arrow
     assert torch.equal(initial["stem.conv.conv.weight"], trained["model.stem.conv.conv.weight"])
 
 
-def test_init_keeps_heads_of_the_same_skeleton_only():
+def test_init_moves_the_maps_that_both_skeletons_name_to_their_channels():
+    config = ModelConfig(stacks=2, width=16, growth=4, channels=ARM.num_channels)
+    swapped = Skeleton("swapped", ("wrist", "elbow", "shoulder"), (("wrist", "elbow"), ("elbow", "shoulder")))
+    torch.manual_seed(1)
+    checkpoint = Checkpoint(config, ARM, random_model(config).state_dict())
+    image = random_image(1, 64, 64)
+    expected = checkpoint.build()(image)
+    copy, moved = IMHN(config), IMHN(config)
+    assert initialize_from(copy, checkpoint, ARM) == []
+    assert torch.equal(copy.eval()(image), expected)
+    assert initialize_from(moved, checkpoint, swapped) == []
+    channels = [1, 0, 4, 3, 2, 5, 6]  # parts in another order and direction, keypoints in another order, then the mask
+    torch.testing.assert_close(moved.eval()(image), expected[:, channels], rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(expected, expected[:, channels], rtol=1e-4, atol=1e-6)
+
+
+def test_init_keeps_shared_maps_and_names_those_that_start_anew():
     config = ModelConfig(stacks=1, width=16, growth=4, channels=ARM.num_channels)
-    reversed_arm = Skeleton("reversed", ("wrist", "elbow", "shoulder"), (("shoulder", "elbow"), ("elbow", "wrist")))
-    source = IMHN(config)
+    hand = Skeleton("hand", ("elbow", "wrist", "thumb"), (("elbow", "wrist"), ("wrist", "thumb")))
+    source = random_model(config)
     checkpoint = Checkpoint(config, ARM, source.state_dict())
-    assert initialize_from(IMHN(config), checkpoint, ARM) == []
-    reinitialized = initialize_from(IMHN(config), checkpoint, reversed_arm)
+    model = IMHN(config)
+    initial = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    reinitialized = initialize_from(model, checkpoint, hand)
     assert reinitialized
     assert all(".predict." in name for name in reinitialized)
+    assert new_maps(ARM, hand) == ["wrist-thumb", "thumb"]
+    for name in reinitialized:
+        new, old, first = model.state_dict()[name], source.state_dict()[name], initial[name]
+        assert torch.equal(new[[0, 2, 3, 5, 6]], old[[1, 3, 4, 5, 6]])
+        assert torch.equal(new[[1, 4]], first[[1, 4]])
+
+
+def test_init_refuses_another_architecture():
+    config = ModelConfig(stacks=1, width=16, growth=4, channels=ARM.num_channels)
+    checkpoint = Checkpoint(config, ARM, IMHN(config).state_dict())
     with pytest.raises(ValueError, match="init: expected a network with width 32, as in the settings, got 16"):
         initialize_from(IMHN(replace(config, width=32)), checkpoint, ARM)
