@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,6 +27,11 @@ def describe(value: object) -> str:
     if torch is not None and isinstance(value, torch.Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} tensor {list(value.shape)} on {value.device}"
     return f"{type(value).__name__} {value!r:.60}"
+
+
+def printable(text: str) -> str:
+    """A line of text with its control characters escaped, as a file name may contain them."""
+    return "".join(f"\\x{ord(c):02x}" if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in text)
 
 
 def show(value: object) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.cli.options import UsageError, print_json, table, usage_errors
+from simplepose.cli.options import UsageError, add_overwrite_option, outputs_of, print_json, say, table, usage_errors
 from simplepose.data.annotations import Annotations, annotations_from
 from simplepose.evaluation import oracle
 from simplepose.evaluation.coco import evaluate_keypoints
@@ -43,12 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--oracle", choices=["clean", "noisy"], help="use maps rendered from the ground truth, no network"
     )
+    add_overwrite_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
     if options.oracle and options.checkpoint != "tiny":
         raise UsageError("--oracle uses no network: expected --oracle or --checkpoint, got both")
+    with usage_errors():
+        outputs = outputs_of(options, {})
+        outputs.writes("--out", options.out)
+        outputs.check()
     image, annotations = make_scene(options.seed)
     maps = _oracle_maps(annotations, image, options) if options.oracle else _network_maps(image, options.checkpoint)
     fastest: Backend = "native" if choose("decode", "auto").implementation == "cpp" else "torch"
@@ -59,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     }
     times = {backend: _milliseconds(call) for backend, call in decoders.items()}
     poses = _on_image(decoders[backends[0]](), maps)
-    draw_demo(options.out, image, poses, maps)
+    draw_demo(options.out, image, poses, maps, outputs.program)
     shown = poses.at_least(SHOWN)
     metrics = evaluate_keypoints(annotations, poses.to_coco(1))
     report: dict[str, Any] = {
@@ -81,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
         counts = [str(report[name]) for name in ("people_found", "people_annotated", "keypoints_found")]
         rows.append([backend, *counts, f"{metrics['AP']:.3f}", f"{metrics['AP50']:.3f}", f"{ms:.3f}"])
     print(table(rows))
-    print(f"picture: {options.out}")
+    say(f"picture: {options.out}")
     return 0
 
 
@@ -107,8 +112,8 @@ def make_scene(seed: int, size: int = 512) -> tuple[Image, Annotations]:
     return scene.image, annotations_from(data, Path("scene"))
 
 
-def draw_demo(path: Path, image: Image, poses: Poses, maps: Maps) -> None:
-    """Write one image file: people, keypoint maps and part maps side by side."""
+def draw_demo(path: Path, image: Image, poses: Poses, maps: Maps, program: str = "") -> None:
+    """Write one image file with the mark of ``program``: people, keypoint maps and part maps side by side."""
     from simplepose.data.images import write_image
     from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
     from simplepose.drawing.people import draw_poses
@@ -116,7 +121,8 @@ def draw_demo(path: Path, image: Image, poses: Poses, maps: Maps) -> None:
     parts, keypoints = poses.skeleton.num_parts, poses.skeleton.num_keypoints
     channels = (maps.heatmaps[parts : parts + keypoints], maps.heatmaps[:parts])
     overlays = [draw_heatmaps(image, maps_of_kind, cell_size=maps.cell_size) for maps_of_kind in channels]
-    write_image(path, side_by_side([draw_poses(image, poses), *overlays], ["people", "keypoint maps", "part maps"]))
+    panels = [draw_poses(image, poses), *overlays]
+    write_image(path, side_by_side(panels, ["people", "keypoint maps", "part maps"]), program)
 
 
 def _network_maps(image: Image, checkpoint: str) -> Maps:
