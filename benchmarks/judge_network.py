@@ -9,7 +9,6 @@ and at the tuned ones. The data folders are those of `simplepose synth`.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from readme_table import network_table
-from timing import report
+from timing import parse_arguments, report
 
 from simplepose.data.annotations import Annotations, find_data, read_annotations
 from simplepose.data.images import read_image, write_image
@@ -27,6 +26,7 @@ from simplepose.drawing.people import draw_poses
 from simplepose.evaluation.coco import evaluate_keypoints
 from simplepose.inference.heatmaps import Heatmaps
 from simplepose.inference.predictor import Predictor
+from simplepose.io.atomic import atomic_write, write_json
 from simplepose.ops.config import DecodeConfig
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import Skeleton
@@ -156,9 +156,12 @@ def tune(predictor: Predictor, split: Split) -> dict[str, float]:
     return tuned
 
 
+PICTURES = ("overlays-0.jpg", "overlays-1.jpg")
+"""The files of --pictures, with eight images each."""
+
+
 def draw(predictor: Predictor, split: Split, folder: Path, count: int) -> None:
     """Write overlays of the first images, with the detected people beside the ground truth."""
-    folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for image_id in list(split.annotations.images)[:count]:
         image = read_image(split.path(image_id))
@@ -171,7 +174,7 @@ def draw(predictor: Predictor, split: Split, folder: Path, count: int) -> None:
         page = rows[start : start + 8]
         half = (len(page) + 1) // 2
         left, right = np.concatenate(page[:half]), np.concatenate(page[half:] or page[:half])
-        write_image(folder / f"overlays-{start // 8}.jpg", np.concatenate([left, right[: len(left)]], 1))
+        write_image(folder / PICTURES[start // 8], np.concatenate([left, right[: len(left)]], 1))
 
 
 def main() -> None:
@@ -182,7 +185,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, help="folder for overlays of the first 16 images")
     parser.add_argument("--maps", type=Path, help="write the maps of --test for benchmarks/grouping_table.py")
     parser.add_argument("--out", type=Path, help="write the metrics as JSON")
-    options = parser.parse_args()
+    options = parse_arguments(parser, ["maps", "out"], ["checkpoint"], {"pictures": PICTURES})
     test = Split.open(options.test)
     plain = Predictor.from_checkpoint(options.checkpoint)
     maps = list(all_heatmaps(plain, test))
@@ -193,7 +196,8 @@ def main() -> None:
     if options.maps:
         channels = slice(0, plain.skeleton.num_parts + plain.skeleton.num_keypoints)
         stored = np.stack([np.round(h.maps[channels].numpy() * 1024).astype(np.int16) for _, h in maps])
-        np.savez_compressed(options.maps, maps=stored, image_ids=np.array([i for i, _ in maps]))
+        with atomic_write(options.maps) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, maps=stored, image_ids=np.array([i for i, _ in maps]))
     del maps
     mirrored = Predictor.from_checkpoint(options.checkpoint, flip=True)
     rows["flip"] = evaluate_split(mirrored, test, list(all_heatmaps(mirrored, test)), DecodeConfig())
@@ -202,7 +206,7 @@ def main() -> None:
     measured = report(tuned=tuned, rows=rows)
     print(network_table(measured))
     if options.out:
-        options.out.write_text(json.dumps(measured, indent=1) + "\n")
+        write_json(options.out, measured)
 
 
 if __name__ == "__main__":
