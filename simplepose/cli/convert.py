@@ -32,8 +32,8 @@ def run(options: argparse.Namespace) -> int:
     from simplepose.network.convert import convert_checkpoint
 
     skeleton = chosen_skeleton(options)
+    outputs = outputs_of(options, {"source": find_checkpoint(options.source)})
     with usage_errors():
-        outputs = outputs_of(options, {"source": find_checkpoint(options.source)})
         outputs.writes("target", options.target)
         outputs.check()
     checkpoint = convert_checkpoint(

@@ -21,8 +21,8 @@ def run(options: argparse.Namespace) -> int:
     from simplepose.network.checkpoint import find_checkpoint, load_checkpoint
     from simplepose.network.export import export_onnx
 
+    outputs = outputs_of(options, {"checkpoint": find_checkpoint(options.checkpoint)})
     with usage_errors():
-        outputs = outputs_of(options, {"checkpoint": find_checkpoint(options.checkpoint)})
         outputs.writes("target", options.target)
         outputs.check()
     checkpoint = load_checkpoint(options.checkpoint)

@@ -21,7 +21,7 @@ from simplepose.cli.options import (
     say,
     usage_errors,
 )
-from simplepose.data.images import find_images, write_image
+from simplepose.data.images import ImageError, find_images, write_image
 from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
 from simplepose.drawing.people import DrawConfig, draw_poses
 from simplepose.inference.video import VIDEO_SUFFIXES, Frames, video_writer
@@ -182,7 +182,7 @@ def _run_images(names: dict[Path, str], job: _Job) -> None:
         if job.options.draw:
             try:
                 write_image(job.options.out / names[path], job.picture(prediction))
-            except OSError as error:  # the people of this image and the other images are kept
+            except (OSError, ImageError) as error:  # the people of this image and the other images are kept
                 job.unwritten += 1
                 job.warn(f"a picture was not written: {error}")
 

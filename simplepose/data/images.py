@@ -173,7 +173,8 @@ def write_image(path: str | os.PathLike[str], image: Image, program: str = "") -
     except cv2.error:
         good, data = False, np.empty(0, np.uint8)
     if not good:
-        raise ImageError(f"{os.fspath(path)}: cannot write {suffix or 'a file without suffix'!r}; use .jpg or .png")
+        what = f"{suffix or 'a file without suffix'!r} of {image.shape[1]} x {image.shape[0]} pixels"
+        raise ImageError(f"{os.fspath(path)}: cannot write {what}; use .jpg (at most 65535 x 65535) or .png")
     with atomic_write(Path(path)) as temporary:
         temporary.write_bytes(with_mark(data.tobytes(), program) if program else data.tobytes())
 

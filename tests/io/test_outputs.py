@@ -186,13 +186,17 @@ def test_one_picture_that_cannot_be_written_loses_no_result(
     def fail(path: Path, image: np.ndarray) -> None:
         if path.name == "a.jpg":
             raise OSError(28, "No space left on device", str(path))
+        if path.name == "b.jpg":
+            image = np.zeros((70_000, 1, 3), np.uint8)  # too tall for a JPEG
         written(path, image)
 
     monkeypatch.setattr(predict, "write_image", fail)
     words = ["predict", "photos", "--checkpoint", "w.safetensors", "--device", "cpu", "--draw", "--out", "OUT"]
     assert run(*words) == 1
-    assert "No space left on device: 'OUT/a.jpg'" in capsys.readouterr().err
-    assert sorted(p.name for p in Path("OUT").iterdir()) == [MARKER, "b.jpg", "images.json", "p.jpg", "results.json"]
+    error = capsys.readouterr().err
+    assert "No space left on device: 'OUT/a.jpg'" in error
+    assert "OUT/b.jpg: cannot write '.jpg' of 1 x 70000 pixels" in error
+    assert sorted(p.name for p in Path("OUT").iterdir()) == [MARKER, "images.json", "p.jpg", "results.json"]
     assert len(json.loads(Path("OUT/images.json").read_text())) == 3
 
 
