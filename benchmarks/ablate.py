@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from readme_table import ablation_table
-from timing import report
+from timing import parse_arguments, report
 
+from simplepose.io.atomic import write_json
 from simplepose.network.config import ModelConfig
 from simplepose.network.imhn import IMHN
 from simplepose.skeleton.skeleton import COCO, Skeleton
@@ -105,7 +106,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), help="variants to run")
     parser.add_argument("--out", type=Path, help="write the metrics as JSON")
-    options = parser.parse_args()
+    options = parse_arguments(parser, ["out"])
     data, val = options.work / f"train-{options.images}", options.work / f"val-{options.val_images}"
     for folder, images, seed in ((data, options.images, 1), (val, options.val_images, 3)):
         if not (folder / "annotations.json").exists():
@@ -121,7 +122,7 @@ def main() -> None:
     budget = {name: getattr(options, name) for name in ("images", "val_images", "epochs", "seeds")}
     measured = report(**budget, batch=BASE.batch, rows=rows)
     if options.out:
-        options.out.write_text(json.dumps(measured, indent=1) + "\n")
+        write_json(options.out, measured)
     print(ablation_table(measured))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scenes import crowd_maps, scene_maps
-from timing import report, seconds
+from timing import parse_arguments, report, seconds
 
 import simplepose as sp
 from simplepose.data.annotations import read_annotations
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--annotations", help="COCO keypoint annotations, for crowds of annotated people")
     parser.add_argument("--out", type=Path, help="write the times as JSON")
     parser.add_argument("--rounds", type=int, default=40)
-    options = parser.parse_args()
+    options = parse_arguments(parser, ["out"], ["annotations"])
     sets: dict[str, Sequence[Maps]] = {f"{n} people": [scene_maps(n, seed) for seed in range(SCENES)] for n in PEOPLE}
     if options.annotations:
         annotations = read_annotations(options.annotations)

@@ -36,7 +36,7 @@ py::list find_peaks_batch(const Decoder& decoder, const py::object& maps, int th
   const auto* data = data_of<float>(array);
   std::vector<Peaks> results(array.shape(0));
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     parallel_for(array.shape(0), threads, [&](int64_t image) {
       const ThreadWorkspace workspace;
       find_peaks(data + image * image_size, decoder.skeleton.keypoints, height, width, decoder.settings, results[image],
@@ -93,7 +93,7 @@ py::tuple match_parts_image(const Decoder& decoder, const py::object& maps, cons
   const Peaks peaks = read_peaks(decoder, type, xy, score);
   CandidateParts candidates;
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     const ThreadWorkspace workspace;
     match_parts(data_of<float>(array), static_cast<int>(array.shape(1)), static_cast<int>(array.shape(2)), peaks,
                 decoder.skeleton, decoder.settings, candidates, workspace->match);
@@ -148,7 +148,7 @@ py::tuple assign_keypoints_image(const Decoder& decoder, const py::object& type,
   const ThreadWorkspace workspace;
   std::vector<float> rows;
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     assign_keypoints(peaks, candidates, decoder.skeleton, decoder.settings, workspace->people, workspace->assign);
     rows.resize(workspace->people.peak.size() * 3);
     write_people(workspace->people, peaks, scale, shift, rows.data());

@@ -99,7 +99,7 @@ template <typename Decode>
 py::list decode_images(int64_t images, int keypoints, float scale, float shift, int threads, Decode&& decode) {
   std::vector<PeopleRows> results(images);
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     parallel_for(images, threads, [&](int64_t image) {
       const ThreadWorkspace workspace;
       decode(image, *workspace);

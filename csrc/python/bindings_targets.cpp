@@ -84,7 +84,7 @@ void bound_render_targets(const py::object& keypoints, const py::object& parts, 
   arguments.parts = data_of<int32_t>(pairs);
   check_parts(arguments);
   for (size_t scale = 0; scale < arrays.size(); ++scale) check_map_shape(arguments, scale, shape_of(arrays[scale]));
-  const py::gil_scoped_release released;
+  const GilRelease released;
   render_targets(arguments, data, threads > 0 ? threads : default_threads());
 }
 
@@ -110,7 +110,7 @@ void bound_render_targets_cuda(const py::object& keypoints, const py::object& pa
       throw py::value_error("render_targets: expected every tensor on device " +
                             std::to_string(points.device.device_id) + ", got one on device " +
                             std::to_string(tensor->device.device_id));
-  const py::gil_scoped_release released;
+  const GilRelease released;
   render_targets_cuda(arguments, data, map_type(*tensors[1]), points.device.device_id, reinterpret_cast<void*>(stream));
 }
 #endif

@@ -13,18 +13,23 @@ from typing import Any, get_args
 from simplepose.cli.options import (
     UsageError,
     add_decode_options,
+    add_overwrite_option,
     add_predictor_options,
     chosen_decode_config,
     chosen_skeleton,
     make_predictor,
+    outputs_of,
     print_json,
     print_warnings,
+    say,
+    usage_errors,
 )
 from simplepose.data.annotations import Annotations, read_annotations
 from simplepose.data.images import SizedImage
 from simplepose.evaluation import oracle
 from simplepose.evaluation.coco import metrics_table
 from simplepose.evaluation.evaluate import evaluate_images, to_dict
+from simplepose.io.atomic import is_stream
 from simplepose.network.checkpoint import find_checkpoint
 from simplepose.ops.config import Backend
 from simplepose.poses import Poses
@@ -45,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--skeleton", help="with --oracle or --maps: coco (the default), crowdpose14, hand21 or a TOML file"
     )
     add_decode_options(parser, "evaluation")
+    add_overwrite_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -57,8 +63,21 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("expected a CHECKPOINT and --images, or --oracle, or --maps")
     if not options.images.is_dir():
         raise UsageError(f"--images: {options.images} is not a folder")
+    with usage_errors():
+        outputs = outputs_of(
+            options, {"checkpoint": find_checkpoint(options.checkpoint), "--annotations": options.annotations}
+        )
+        outputs.writes("--out", options.out)
+        if options.out and not is_stream(options.out):
+            partial = options.out.with_name(options.out.name + ".partial")  # the journal of a run checks its own file
+            outputs.writes("--out", None if partial.exists() else partial)
+        outputs.check()
     predictor = make_predictor(options, "evaluation")
     annotations = read_annotations(options.annotations, options.images, predictor.skeleton)
+    if options.out:
+        with usage_errors():
+            outputs.reads("image", (image.path for image in annotations.images.values()))
+            outputs.check()
     first = os.environ.get("RANK", "0") == "0"
     if first:
         print_warnings("evaluate", annotations.warnings)
@@ -94,9 +113,9 @@ def run(options: argparse.Namespace) -> int:
         print(
             f"{report.images} images, {report.people_found} people found, {report.seconds:.1f} s ({rate:.1f} images/s)"
         )
-        print(f"command: {_command()}")
+        say(f"command: {_command()}")
     for reason in report.failed.values():
-        print(reason, file=sys.stderr)
+        say(reason, sys.stderr)
     if report.failed:
         print(f"{len(report.failed)} of {report.images} images could not be read; they count as empty", file=sys.stderr)
     return 1 if report.failed else 0
@@ -130,7 +149,7 @@ def _run_oracle(options: argparse.Namespace) -> int:
         print(metrics_table(report.metrics))
         print(f"{report.images} images, {report.people_found} people found, {report.people_annotated} annotated")
         print(", ".join(f"{stage} {ms:.3f} ms" for stage, ms in report.milliseconds.items()) + " per image")
-        print(f"command: {_command()}")
+        say(f"command: {_command()}")
     return 0
 
 

@@ -8,10 +8,11 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from simplepose.checks import brief
+from simplepose.checks import brief, printable
 from simplepose.io.json_text import to_json
+from simplepose.io.outputs import OVERWRITE_HELP, Outputs, Paths
 from simplepose.network.shipped import shipped_use
 from simplepose.ops.config import DEFAULT_DECODE, DecodeConfig
 from simplepose.skeleton.skeleton import Skeleton, load_skeleton
@@ -104,15 +105,38 @@ def chosen_decode_config(options: argparse.Namespace, base: DecodeConfig = DEFAU
         return DecodeConfig.paper(**changes) if options.paper else replace(base, **changes)
 
 
+def add_overwrite_option(parser: argparse.ArgumentParser, *rules: str) -> None:
+    """Add --overwrite; ``rules`` are added to its help."""
+    parser.add_argument("--overwrite", action="store_true", help="; ".join((OVERWRITE_HELP, *rules)))
+
+
+def outputs_of(options: argparse.Namespace, inputs: Mapping[str, Paths | Iterable[Paths] | None]) -> Outputs:
+    """The outputs of a command with --overwrite; ``inputs`` are its input files by the names of the arguments.
+
+    The files of --checkpoint and --skeleton are always inputs. The caller adds the outputs.
+    """
+    outputs = Outputs(f"simplepose {options.command}", options.overwrite)
+    for name, paths in inputs.items():
+        outputs.reads(name, paths)
+    for name in ("checkpoint", "skeleton"):
+        outputs.reads(f"--{name}", getattr(options, name, None))
+    return outputs
+
+
 def print_json(data: Any) -> None:
     """Print the single JSON object of --json."""
     print(to_json(data))
 
 
+def say(line: str, file: TextIO | None = None) -> None:
+    """Print a line that may contain a file name: control characters are escaped."""
+    print(printable(line), file=file)
+
+
 def print_warnings(command: str, warnings: Iterable[str]) -> None:
     """Print warnings on stderr, one line each."""
     for line in warnings:
-        print(f"simplepose {command}: warning: {line}", file=sys.stderr)
+        say(f"simplepose {command}: warning: {line}", sys.stderr)
 
 
 def unbounded_scores(source: object, images: Iterable[Poses]) -> list[str]:

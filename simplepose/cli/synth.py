@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from simplepose.cli.options import print_json, usage_errors
+from simplepose.cli.options import print_json, say, usage_errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,5 +30,5 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"annotations": str(path), "images": options.images, "seed": options.seed})
     else:
-        print(f"{options.images} images and {path}")
+        say(f"{options.images} images and {path}")
     return 0

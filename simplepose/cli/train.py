@@ -13,6 +13,7 @@ from simplepose.cli.options import (
     chosen_skeleton,
     chosen_values,
     print_json,
+    say,
     usage_errors,
 )
 
@@ -87,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
             print_json({**values, "warnings": list(report.warnings)})
         else:
             best_text = f"best AP {report.best:.3f}" if report.best >= 0 else "no AP measured yet"
-            print(f"{report.run}: {report.steps} steps, {best_text}")
+            say(f"{report.run}: {report.steps} steps, {best_text}")
     return 0
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from simplepose.checks import check_count, check_instance, describe, one_line
 from simplepose.data.images import ImageError, as_image
+from simplepose.exit_gate import compiled_call
 from simplepose.inference.config import Engine, PredictorConfig, PredictorOptions, Purpose
 from simplepose.inference.frame import STRIDE, Frame
 from simplepose.inference.heatmaps import Heatmaps, resample
@@ -230,6 +231,7 @@ class Predictor:
         size = (self.config.batch_size or 1) if batch_size is None else check_count("batch_size", batch_size)
         return run_pipeline(images, stages, batch_size=size, workers=min(4, os.cpu_count() or 1))
 
+    @compiled_call
     def prepare(self, image: ImageLike) -> Prepared:
         """Step 1: read an image, resize it to every scale and pad it. An `ImageError` is returned, not raised."""
         try:
@@ -241,11 +243,13 @@ class Predictor:
         inputs = tuple(frame.place(pixels) for frame in frames)
         return Prepared(image, pixels, Frame.fit(shape, self.size, fit=self.config.fit), frames, inputs)
 
+    @compiled_call
     @torch.inference_mode()
     def run_network(self, batch: Sequence[Prepared]) -> list[Tensor]:
         """Step 2: one ``[B, C, h, w]`` float32 tensor of maps for each scale, with padding, after flip testing."""
         return [self._run_scale(np.stack(inputs)) for inputs in zip(*(p.inputs for p in batch), strict=True)]
 
+    @compiled_call
     @torch.inference_mode()
     def average(self, batch: Sequence[Prepared], maps: Sequence[Tensor]) -> list[Heatmaps]:
         """Step 3: remove the padding, resample the maps of all scales to the grid of scale 1 and average them."""
@@ -258,6 +262,7 @@ class Predictor:
             result.append(Heatmaps(mean, grid))
         return result
 
+    @compiled_call
     def decode(self, heatmaps: Heatmaps) -> Poses:
         """Step 4: decode the maps into people, in image pixels."""
         count = self.skeleton.num_parts + self.skeleton.num_keypoints
@@ -275,6 +280,7 @@ class Predictor:
         done = torch.cuda.current_stream(self.device).record_event() if self.device.type == "cuda" else None
         return [_Running(image.frame, heatmaps=image, done=done, keep=keep) for image in heatmaps]
 
+    @compiled_call
     @torch.inference_mode()
     def _start_decoding(self, batch: Sequence[Prepared]) -> list[_Running]:
         """Run the network on a batch and enqueue the decoding kernels after it on the same stream."""
@@ -289,6 +295,7 @@ class Predictor:
         decoding = DecodeBatch(maps, self.skeleton, self.config.decode, sizes, mirror)
         return [_Running(frame, decoding, index) for index, frame in enumerate(frames)]
 
+    @compiled_call
     def _finish(self, prepared: Prepared, running: _Running | None) -> Prediction:
         """The prediction of an image; ``running`` is None if the image could not be read."""
         if running is None:

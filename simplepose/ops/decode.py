@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simplepose.checks import check_count, check_readable
+from simplepose.exit_gate import compiled_call
 from simplepose.ops.assign_keypoints import group_image
 from simplepose.ops.backend import resolve
 from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
@@ -58,7 +59,8 @@ def decode(
 def _cpp(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, stride: int, threads: int | None) -> list[Poses]:
     maps = image_maps("heatmaps", heatmaps, all_maps(skeleton))
     scale, shift = grid_to_image(stride)
-    people = native.decoder(skeleton, config).decode(maps, scale, shift, threads or native.default_threads())
+    with compiled_call:
+        people = native.decoder(skeleton, config).decode(maps, scale, shift, threads or native.default_threads())
     return [Poses(keypoints, scores, skeleton, truncated) for keypoints, scores, truncated in people]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simplepose.checks import check_readable
+from simplepose.exit_gate import compiled_call
 from simplepose.ops.backend import resolve
 from simplepose.ops.candidates import Peaks
 from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
@@ -55,7 +56,8 @@ def _channels(skeleton: Skeleton) -> dict[int, str]:
 def _cpp(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, threads: int | None) -> list[Peaks]:
     maps = keypoint_maps(image_maps("heatmaps", heatmaps, _channels(skeleton)), skeleton)
     decoder = native.decoder(skeleton, config)
-    rows = decoder.find_peaks(np.ascontiguousarray(maps), threads or native.default_threads())
+    with compiled_call:
+        rows = decoder.find_peaks(np.ascontiguousarray(maps), threads or native.default_threads())
     return [Peaks(*columns) for columns in rows]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simplepose.checks import check_readable
+from simplepose.exit_gate import compiled_call
 from simplepose.ops.backend import resolve
 from simplepose.ops.candidates import CandidateParts, Peaks
 from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
@@ -54,7 +55,8 @@ def _cpp(heatmaps: Maps, peaks: Peaks | list[Peaks], skeleton: Skeleton, config:
     maps = image_maps("heatmaps", heatmaps, _channels(skeleton))[:, : skeleton.num_parts]
     decoder = native.decoder(skeleton, config)
     pairs = zip(maps, peak_list(peaks, len(maps), skeleton), strict=True)
-    return [CandidateParts(*decoder.match_parts(image, p.type, p.xy, p.score)) for image, p in pairs]
+    with compiled_call:
+        return [CandidateParts(*decoder.match_parts(image, p.type, p.xy, p.score)) for image, p in pairs]
 
 
 def _cuda(heatmaps: Maps, peaks: Peaks | list[Peaks], skeleton: Skeleton, config: DecodeConfig) -> list[CandidateParts]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from simplepose.checks import check_count
+from simplepose.io.atomic import errors_of
 from simplepose.skeleton.skeleton import COCO
 from simplepose.synth.scene import Scene, SynthConfig, encode_rle, render_scene
 
@@ -103,7 +104,9 @@ def _make_folder(out: Path) -> Path:
 def _write_scene(folder: Path, seed: int, config: SynthConfig, index: int) -> list[dict[str, Any]]:
     """Render one scene, write its image and return its annotations."""
     scene = render_scene(seed, index, config)
-    (folder / _file_name(index)).write_bytes(scene.jpeg)
+    path = folder / _file_name(index)
+    with errors_of(path):
+        path.write_bytes(scene.jpeg)
     return scene.annotations
 
 
@@ -148,7 +151,7 @@ def _categories() -> dict[str, Any]:
 
 def _write_json(out: Path, data: dict[str, Any]) -> None:
     part = out / "annotations.json.part"
-    with part.open("w", encoding="utf-8") as file:
+    with errors_of(part), part.open("w", encoding="utf-8") as file:
         json.dump(data, file, separators=(",", ":"), allow_nan=False)
         file.flush()
         os.fsync(file.fileno())

@@ -35,6 +35,7 @@ def inspect_data(
     first: int = 0,
     config: TargetConfig | None = None,
     panel: int = 320,
+    program: str = "",
 ) -> Path:
     """Write a picture of training samples, one sample per row.
 
@@ -48,6 +49,7 @@ def inspect_data(
         first: index of the first sample.
         config: how targets are rendered; default: the paper's settings for the dataset's input size.
         panel: side of one panel in pixels.
+        program: see `write_image`.
 
     Returns:
         The path of the picture.
@@ -64,7 +66,7 @@ def inspect_data(
     maps = make_targets(collate(samples), skeleton, targets, scales=1).targets[0].numpy()
     rows = [np.hstack([_fit(p, panel) for p in _panels(s, m, skeleton)]) for s, m in zip(samples, maps, strict=True)]
     path = Path(out)
-    write_image(path, np.vstack([_header(panel), *rows]))
+    write_image(path, np.vstack([_header(panel), *rows]), program)
     return path
 
 

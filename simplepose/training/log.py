@@ -20,7 +20,7 @@ from simplepose.checks import UNLIMITED, check_count, check_number
 from simplepose.data.dataset import Sample, collate
 from simplepose.data.targets import make_targets
 from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
-from simplepose.io.atomic import atomic_write
+from simplepose.io.atomic import atomic_write, errors_of
 from simplepose.io.json_text import read_json_lines, to_json
 from simplepose.network.base import PoseNetwork
 from simplepose.ops.config import TargetConfig
@@ -112,8 +112,9 @@ class TrainLog:
         """Append a record to all logs; JSON has no non-finite numbers, so these become null."""
         record = {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in record.items()}
         self.records.append(record)
-        self._file.write(to_json(record) + "\n")
-        self._file.flush()
+        with errors_of(self.run / LOG):
+            self._file.write(to_json(record) + "\n")
+            self._file.flush()
         if self._writer is not None:
             for name, value in record.items():
                 if name != "step" and isinstance(value, int | float):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplepose.checks import check_indices
+from simplepose.exit_gate import compiled_call
 from simplepose.ops.config import TargetConfig
 from simplepose.ops.native.module import require_native
 from simplepose.ops.reference.render_targets import TargetRules, map_shapes
@@ -40,7 +41,8 @@ def render_cpp(
     """
     shapes = map_shapes(keypoints.shape, size, len(parts), config.stride, scales, envelope)
     maps = [np.empty(shape, np.float32) for shape in shapes]
-    require_native().render_targets(keypoints, parts, TargetRules.of(config), maps, envelope, threads or 0)
+    with compiled_call:
+        require_native().render_targets(keypoints, parts, TargetRules.of(config), maps, envelope, threads or 0)
     return maps
 
 
