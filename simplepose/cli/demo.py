@@ -97,8 +97,8 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"picture": str(options.out), "images": reports})
         return 0
-    print(_tables(reports))
-    say(f"\npicture: {options.out}")
+    print(f"{_tables(reports)}\n")
+    say(f"picture: {options.out}")
     return 0
 
 
