@@ -21,9 +21,12 @@ def run(options: argparse.Namespace) -> int:
     from simplepose.network.export import export_onnx
 
     checkpoint = load_checkpoint(options.checkpoint)
-    export_onnx(checkpoint.build(), options.target, checkpoint.skeleton)
+    model = checkpoint.build()
+    export_onnx(model, options.target, checkpoint.skeleton)
     if options.json:
         print_json({"target": options.target})
     else:
-        print(f"{options.target}: input [batch, 3, height, width] in [0, 1], BGR, height and width multiples of 64")
+        multiple = model.config.multiple
+        shape = f"[batch, 3, height, width] in [0, 1], BGR, height and width multiples of {multiple}"
+        print(f"{options.target}: input {shape}")
     return 0

@@ -20,7 +20,7 @@ EROSION = 3
 class Supervision(NamedTuple):
     """The targets and the mask for `simplepose.training.loss.pose_loss`."""
 
-    targets: list[Tensor]  # [B, L + J + 2, h, w] float32 each, from stride 4 on
+    targets: list[Tensor]  # [B, L + J + 2, h, w] float32 each, from the finest scale on
     mask: Tensor  # [B, 1, H, W] float32, 0 where there is no ground truth
 
 

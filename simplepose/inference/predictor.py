@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from simplepose.checks import check_count, check_instance
 from simplepose.data.images import ImageError, as_image
 from simplepose.inference.config import PredictorConfig, PredictorOptions, Purpose
-from simplepose.inference.frame import STRIDE, Frame
+from simplepose.inference.frame import MULTIPLE, STRIDE, Frame
 from simplepose.inference.heatmaps import Heatmaps, resample
 from simplepose.inference.pipeline import Stages, run_pipeline
 from simplepose.network.base import PoseNetwork
@@ -98,8 +98,9 @@ class Predictor:
     The attribute `config` holds the settings with the resolved size and batch size.
 
     Args:
-        model: a `PoseNetwork`, or another callable that maps ``[B, 3, H, W]`` images (BGR in [0, 1], H and W multiples
-            of 64) to ``[B, C, H/4, W/4]`` maps, C = L + J or L + J + 2.
+        model: a `PoseNetwork`, or another callable that maps ``[B, 3, H, W]`` images (BGR in [0, 1]) to
+            ``[B, C, H/stride, W/stride]`` maps, C = L + J or L + J + 2. The attributes ``stride``, ``multiple`` (of H
+            and W) and ``input_size`` of its ``config`` are used where it has them; default: 4, 64 and 512 pixels.
         skeleton: the keypoint types and parts of the maps.
         config: the settings, such as size, scales and the rules of decoding.
         device: the device of the network; default: the device of the model's parameters.
@@ -123,10 +124,12 @@ class Predictor:
         check_instance("config", config, PredictorConfig)
         config = config.with_changes(**options)
         self.skeleton = skeleton
+        self.stride = _network_setting(model, "stride", STRIDE)
+        self.multiple = _network_setting(model, "multiple", MULTIPLE)
         self.device = _model_device(model) if device is None else find_device(device)
         self.config = replace(
             config,
-            size=_default_size(model) if config.size is None else config.size,
+            size=_network_setting(model, "input_size", DEFAULT_SIZE) if config.size is None else config.size,
             batch_size=_default_batch(self.device) if config.batch_size is None else config.batch_size,
         )
         self.model = _ready(model, self.device, config.precision if config.optimize else None)
@@ -229,9 +232,12 @@ class Predictor:
         except ImageError as error:
             return Prepared(image, error=error)
         shape = (pixels.shape[0], pixels.shape[1])
-        frames = tuple(Frame.fit(shape, self.size, scale, self.config.fit) for scale in self.config.scales)
+        frames = tuple(self._frame(shape, scale) for scale in self.config.scales)
         inputs = tuple(frame.place(pixels) for frame in frames)
-        return Prepared(image, pixels, Frame.fit(shape, self.size, fit=self.config.fit), frames, inputs)
+        return Prepared(image, pixels, self._frame(shape, 1.0), frames, inputs)
+
+    def _frame(self, shape: tuple[int, int], scale: float) -> Frame:
+        return Frame.fit(shape, self.size, scale, self.config.fit, stride=self.stride, multiple=self.multiple)
 
     @torch.inference_mode()
     def run_network(self, batch: Sequence[Prepared]) -> list[Tensor]:
@@ -253,7 +259,8 @@ class Predictor:
     def decode(self, heatmaps: Heatmaps) -> Poses:
         """Step 4: decode the maps into people, in image pixels."""
         count = self.skeleton.num_parts + self.skeleton.num_keypoints
-        return _on_image(decode(heatmaps.maps[:count], self.skeleton, self.config.decode, STRIDE)[0], heatmaps.frame)
+        poses = decode(heatmaps.maps[:count], self.skeleton, self.config.decode, self.stride)[0]
+        return _on_image(poses, heatmaps.frame)
 
     def _run_batch(self, batch: Sequence[Prepared]) -> list[_Running]:
         """Run the network on a batch; CUDA maps are also decoded by kernels."""
@@ -286,7 +293,7 @@ class Predictor:
         if running is None:
             return Prediction(prepared.source, prepared.image, prepared.error, None)
         if running.batch is not None:
-            poses = _on_image(running.batch.poses(running.index, *grid_to_image(STRIDE)), running.frame)
+            poses = _on_image(running.batch.poses(running.index, *grid_to_image(self.stride)), running.frame)
             return Prediction(prepared.source, prepared.image, None, poses)
         assert running.heatmaps is not None
         if running.done is not None:
@@ -295,12 +302,12 @@ class Predictor:
         heatmaps = running.heatmaps if running.keep else None
         return Prediction(prepared.source, prepared.image, None, poses, heatmaps)
 
-    def _run_scale(self, inputs: Image) -> Tensor:  # [B, H, W, 3] -> [B, C, H/4, W/4]
+    def _run_scale(self, inputs: Image) -> Tensor:  # [B, H, W, 3] -> [B, C, H/stride, W/stride]
         maps = self._network_maps(inputs)
         return average_flipped(maps, self._mirror[: maps.shape[1]]) if self.config.flip else maps
 
     def _network_maps(self, inputs: Image) -> Tensor:
-        """``[B, H, W, 3]`` -> ``[B, C, H/4, W/4]``; with flip ``[2 B, C, H/4, W/4]``, the mirrored images last."""
+        """``[B, H, W, 3]`` -> ``[B, C, H/stride, W/stride]``; with flip ``2 B`` of them, the mirrored images last."""
         pixels = torch.from_numpy(inputs)
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()  # a copy from pageable memory would wait for the running batch
@@ -313,7 +320,7 @@ class Predictor:
         with torch.autocast(self.device.type, self._autocast) if autocast else nullcontext():
             maps: Tensor = self.model(x)
         most = self.skeleton.num_channels
-        grid = (x.shape[2] // STRIDE, x.shape[3] // STRIDE)
+        grid = (x.shape[2] // self.stride, x.shape[3] // self.stride)
         valid = [(len(x), channels, *grid) for channels in (most - EXTRA_CHANNELS, most)]
         if tuple(maps.shape) not in valid:
             expected = " or ".join(str(list(shape)) for shape in valid)
@@ -352,8 +359,9 @@ def _model_device(model: Any) -> torch.device:
     return torch.device("cpu") if parameter is None else parameter.device
 
 
-def _default_size(model: Any) -> int:
-    return int(getattr(getattr(model, "config", None), "input_size", DEFAULT_SIZE))
+def _network_setting(model: Any, name: str, default: int) -> int:
+    """A setting of the model's ``config``, or ``default`` where it has none."""
+    return check_count(name, getattr(getattr(model, "config", None), name, default))
 
 
 def _default_batch(device: torch.device) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from simplepose.checks import UNLIMITED, check_choice, check_count, check_flag, check_number
 from simplepose.data.augment import AugmentConfig
-from simplepose.network.config import STRIDES, ModelConfig
+from simplepose.network.config import ModelConfig
 from simplepose.network.optimize import Precision
 from simplepose.ops.config import Shape, TargetConfig
 from simplepose.skeleton.skeleton import COCO, Skeleton
@@ -89,7 +89,7 @@ class TrainConfig:
         if not all(isinstance(name, str) and name for name in self.freeze):
             raise TypeError(f"freeze: expected names of parts, got {self.freeze!r}")
         for size in self.sizes:
-            check_count("sizes", size, STRIDES[-1], 4096, STRIDES[-1])
+            check_count("sizes", size, self.model.multiple, 4096, self.model.multiple)
         if (self.relative_steps or self.encoder_lr != 1) and self.model.kind != "mobile":
             raise ValueError('encoder_lr, relative_steps: expected model.kind="mobile", whose network has an encoder')
         if self.relative_steps and self.optimizer != "adamw":
@@ -112,7 +112,7 @@ class TrainConfig:
 
         The widths in pixels are the same for all ``sizes``: the network cannot tell the size of its input.
         """
-        config = TargetConfig.for_input(self.size, shape=self.shape)
+        config = TargetConfig.for_input(self.size, shape=self.shape, stride=self.model.stride)
         widths = (config.keypoint_sigma * self.sigma, config.part_sigma * self.sigma)
         return replace(config, keypoint_sigma=widths[0], part_sigma=widths[1])
 
@@ -126,8 +126,7 @@ class TrainConfig:
         if name not in PRESETS:
             raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
         config = PRESETS[name]
-        model = replace(config.model, channels=skeleton.num_channels)
-        return replace(config, **{"model": model, **changes})
+        return replace(config, **{"model": config.model.for_skeleton(skeleton), **changes})
 
     def with_values(self, values: Mapping[str, Any]) -> TrainConfig:
         """These settings with changes by name, nested ones with a dot: ``{"lr": 1e-3, "model.width": 64}``.

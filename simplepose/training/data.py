@@ -100,11 +100,12 @@ def open_data(config: TrainConfig, skeleton: Skeleton, run: Path, process: Proce
         size=config.size,
         augment=config.augment,
         seed=config.seed,
+        stride=config.model.stride,
         cache_bytes=config.cache_mb << 20,
     )
     validated = find_data(*_located(config.val, config.val_images, run)) if config.val else learned_from
     annotations = learned if validated == learned_from else read_annotations(*validated, skeleton)
-    preview = COCODataset(annotations, size=config.size, augment=AugmentConfig.none())
+    preview = COCODataset(annotations, size=config.size, augment=AugmentConfig.none(), stride=config.model.stride)
     image_ids = list(annotations.images)[: config.validate_images]
     check_people(annotations, image_ids)
     if process.is_main:

@@ -158,10 +158,10 @@ def new_running_sums(scales: int, device: torch.device) -> Tensor:
     return torch.zeros(2 + scales, device=device)
 
 
-def running_means(sums: Tensor) -> dict[str, float]:
+def running_means(sums: Tensor, strides: Sequence[int]) -> dict[str, float]:
     """The mean loss, and that of each scale, since the last log record; ``sums`` as `new_running_sums`."""
     count, total, *scales = sums.tolist()
-    named = {f"loss_stride{4 << k}": value / count for k, value in enumerate(scales)}
+    named = {f"loss_stride{stride}": value / count for stride, value in zip(strides, scales, strict=True)}
     return {"loss": total / count, **named}
 
 

@@ -217,7 +217,7 @@ def _loop(
             stops = state.step == stop_step
             validates = ends_epoch and ((epoch + 1) % config.validate_epochs == 0 or state.step == total)
             if state.step % config.log_steps == 0 or state.step == total:
-                values = running_means(process.mean(state.running_sums))
+                values = running_means(process.mean(state.running_sums), config.model.strides)
                 state.running_sums.zero_()
                 if log:
                     log.log_steps(state.step, config.batch, **values, lr=rate, gradient_norm=float(norm))

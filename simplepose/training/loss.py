@@ -57,7 +57,7 @@ class LossConfig:
     keypoint_weight: float = 3.0  # the paper's lambda
     person_mask_weight: float = 0.1
     envelope_weight: float = 1.0
-    scale_weights: tuple[float, ...] = (0.1, 0.2, 0.4, 1.6, 6.4)  # strides 4 to 64; normalized to sum 1
+    scale_weights: tuple[float, ...] = (0.1, 0.2, 0.4, 1.6, 6.4)  # from the finest scale on; normalized to sum 1
 
     def __post_init__(self) -> None:
         if not (self.gamma == 0 or 1 <= self.gamma < math.inf):

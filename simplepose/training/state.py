@@ -172,11 +172,13 @@ def initialize_from(model: PoseNetwork, source: Checkpoint, skeleton: Skeleton) 
     Raises:
         ValueError: the architectures differ in more than the number of channels.
     """
-    free = ("channels", "input_size")
+    free = ("channels", "input_size", "part_channels")
     for name in (f.name for f in fields(ModelConfig) if f.name not in free):
         expected, got = getattr(model.config, name), getattr(source.config, name)
         if expected != got:
             raise ValueError(f"init: expected a network with {name} {expected}, as in the settings, got {got}")
+    if bool(model.config.part_channels) != bool(source.config.part_channels):
+        raise ValueError("init: expected a network with as many branches as in the settings")
     same = source.skeleton.keypoints == skeleton.keypoints and source.skeleton.parts == skeleton.parts
     reinitialized = [] if same else [name for name in model.state_dict() if _depends_on_channels(name)]
     copied = {name: tensor for name, tensor in source.state.items() if name not in reinitialized}
@@ -185,7 +187,7 @@ def initialize_from(model: PoseNetwork, source: Checkpoint, skeleton: Skeleton) 
 
 
 def _depends_on_channels(name: str) -> bool:
-    return ".predict." in name or (".merges." in name and ".maps." in name)
+    return ".predict." in name or ".join." in name or (".merges." in name and ".maps." in name)
 
 
 def _training_state(state: TrainState) -> bytes:
