@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
+from simplepose.checks import check_count
 from simplepose.cli.options import (
     UsageError,
     add_decode_options,
@@ -19,6 +20,7 @@ from simplepose.cli.options import (
     make_predictor,
     print_json,
     print_warnings,
+    usage_errors,
 )
 from simplepose.data.annotations import Annotations, read_annotations
 from simplepose.data.images import SizedImage
@@ -26,7 +28,7 @@ from simplepose.evaluation import oracle
 from simplepose.evaluation.coco import metrics_table
 from simplepose.evaluation.evaluate import evaluate_images, to_dict
 from simplepose.network.checkpoint import find_checkpoint
-from simplepose.ops.config import Backend
+from simplepose.ops.config import Backend, TargetConfig
 from simplepose.poses import Poses
 
 
@@ -36,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, help="the folder of the image files")
     parser.add_argument("--oracle", choices=["clean", "noisy"], help="evaluate the decoder alone, without a network")
     parser.add_argument("--maps", help="evaluate the decoder alone on stored maps: NPZ with maps and image_ids")
+    parser.add_argument(
+        "--stride", type=int, default=4, help="pixels between two cells of the maps of --oracle and --maps"
+    )
     parser.add_argument("--backend", default="auto", choices=get_args(Backend), help="backend of --oracle and --maps")
     parser.add_argument("--limit", type=int, help="evaluate only the first LIMIT images")
     parser.add_argument("--ids", type=int, nargs="+", help="evaluate only the images with these ids")
@@ -71,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         shown = tqdm(found, "evaluate", len(files), unit="image", disable=None if first and not options.json else True)
         return (prediction.error or prediction.poses for prediction in shown)
 
-    names = ("checkpoint", "scales", "flip", "size", "fit", "precision", "paper", "set", "annotations")
+    names = ("checkpoint", "scales", "flip", "size", "fit", "precision", "paper", "cmu_pose", "set", "annotations")
     settings: dict[str, Any] = {name: getattr(options, name) for name in names}
     settings["fit"] = predictor.config.fit
     settings["images_folder"] = str(options.images)
@@ -108,18 +113,23 @@ def _run_oracle(options: argparse.Namespace) -> int:
     if options.oracle and options.maps:
         raise UsageError("--maps: expected none with --oracle, which renders its own maps")
     skeleton = chosen_skeleton(argparse.Namespace(skeleton=options.skeleton or "coco"))
+    config = chosen_decode_config(options)
+    with usage_errors():
+        check_count("--stride", options.stride)
     annotations = read_annotations(options.annotations, skeleton=skeleton)
     print_warnings("evaluate", annotations.warnings)
     if options.maps:
         ids, maps = oracle.stored_maps(options.maps)
     else:
         ids = annotations.with_keypoints() or list(annotations.images)
-        maps = oracle.annotation_maps(annotations, options.oracle == "noisy")
+        targets = TargetConfig(encoding=config.encoding, stride=options.stride)
+        maps = oracle.annotation_maps(annotations, options.oracle == "noisy", targets)
     report = oracle.run_oracle(
         annotations,
         maps,
         _chosen_ids(options, annotations, ids),
-        config=chosen_decode_config(options),
+        config=config,
+        stride=options.stride,
         backend=options.backend,
         progress=oracle.progress_bar("decode"),
     )

@@ -43,8 +43,10 @@ def chosen_skeleton(options: argparse.Namespace) -> Skeleton:
 
 
 def add_decode_options(parser: argparse.ArgumentParser) -> None:
-    """Add --paper and --set NAME=VALUE, the settings of decoding."""
-    parser.add_argument("--paper", action="store_true", help="use the paper's settings of decoding")
+    """Add --paper, --cmu-pose and --set NAME=VALUE, the settings of decoding."""
+    rules = parser.add_mutually_exclusive_group()
+    rules.add_argument("--paper", action="store_true", help="use the paper's settings of decoding")
+    rules.add_argument("--cmu-pose", action="store_true", help="use CMU-Pose's settings for part affinity fields")
     parser.add_argument(
         "--set",
         nargs="+",
@@ -69,12 +71,14 @@ def chosen_values(items: Sequence[str]) -> dict[str, Any]:
 
 
 def chosen_decode_config(options: argparse.Namespace, base: DecodeConfig = DEFAULT_DECODE) -> DecodeConfig:
-    """The decoding settings of --paper and --set; without --paper, the other settings are those of ``base``."""
+    """The decoding settings of the options; without --paper and --cmu-pose, the others are those of ``base``."""
     known = [f.name for f in fields(DecodeConfig)]
     changes = chosen_values(options.set)
     if unknown := [name for name in changes if name not in known]:
         raise UsageError(f"--set: expected NAME=VALUE with one of {', '.join(known)}, got {unknown[0]!r}")
     with usage_errors():
+        if options.cmu_pose:
+            return DecodeConfig.cmu_pose(**changes)
         return DecodeConfig.paper(**changes) if options.paper else replace(base, **changes)
 
 

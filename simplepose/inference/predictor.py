@@ -29,11 +29,13 @@ from simplepose.network.checkpoint import load_checkpoint
 from simplepose.network.device import find_device
 from simplepose.network.optimize import InferenceModel, Precision, optimize_for_inference
 from simplepose.ops.backend import resolve
+from simplepose.ops.config import DecodeConfig
 from simplepose.ops.decode import decode
 from simplepose.ops.inputs import grid_to_image
 from simplepose.ops.native.decode_batch import DecodeBatch, average_flipped
 from simplepose.poses import Poses
-from simplepose.skeleton.skeleton import COCO, EXTRA_CHANNELS, Skeleton
+from simplepose.skeleton.channels import map_channels
+from simplepose.skeleton.skeleton import COCO, Skeleton
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -99,8 +101,9 @@ class Predictor:
 
     Args:
         model: a `PoseNetwork`, or another callable that maps ``[B, 3, H, W]`` images (BGR in [0, 1]) to
-            ``[B, C, H/stride, W/stride]`` maps, C = L + J or L + J + 2. The attributes ``stride``, ``multiple`` (of H
-            and W) and ``input_size`` of its ``config`` are used where it has them; default: 4, 64 and 512 pixels.
+            ``[B, C, H/stride, W/stride]`` maps, C = L + J or L + J + 2 (2 L with encoding "paf"). The attributes
+            ``stride``, ``multiple`` (of H and W), ``input_size`` and ``encoding`` of its ``config`` are used where it
+            has them; default: 4, 64 and 512 pixels, and that of ``config.decode``.
         skeleton: the keypoint types and parts of the maps.
         config: the settings, such as size, scales and the rules of decoding.
         device: the device of the network; default: the device of the model's parameters.
@@ -131,11 +134,15 @@ class Predictor:
             config,
             size=_network_setting(model, "input_size", DEFAULT_SIZE) if config.size is None else config.size,
             batch_size=_default_batch(self.device) if config.batch_size is None else config.batch_size,
+            decode=_with_encoding(config.decode, model),
         )
         self.model = _ready(model, self.device, config.precision if config.optimize else None)
         self._autocast = None if isinstance(self.model, InferenceModel) else PRECISIONS[config.precision]
-        mirror = torch.from_numpy(skeleton.channel_flip.astype(np.int64))
-        self._mirror = mirror.to(self.device)
+        self.channels = map_channels(skeleton, self.config.decode.encoding)
+        self._mirror = torch.from_numpy(self.channels.flip.astype(np.int64)).to(self.device)
+        self._sign = (
+            torch.from_numpy(self.channels.flip_sign).to(self.device) if self.channels.encoding == "paf" else None
+        )
 
     @classmethod
     def from_checkpoint(
@@ -258,13 +265,12 @@ class Predictor:
 
     def decode(self, heatmaps: Heatmaps) -> Poses:
         """Step 4: decode the maps into people, in image pixels."""
-        count = self.skeleton.num_parts + self.skeleton.num_keypoints
-        poses = decode(heatmaps.maps[:count], self.skeleton, self.config.decode, self.stride)[0]
+        poses = decode(heatmaps.maps[: self.channels.num_maps], self.skeleton, self.config.decode, self.stride)[0]
         return _on_image(poses, heatmaps.frame)
 
     def _run_batch(self, batch: Sequence[Prepared]) -> list[_Running]:
         """Run the network on a batch; CUDA maps are also decoded by kernels."""
-        if resolve("decode", "auto", self.device) == "cuda":
+        if resolve("decode", "auto", self.device, self.channels.encoding) == "cuda":
             return self._start_decoding(batch)
         return self._start_averaging(batch, keep=False)
 
@@ -284,7 +290,7 @@ class Predictor:
             return [_Running(frame, decoding) for frame, decoding in zip(frames, batches, strict=True)]
         maps = self._network_maps(np.stack([prepared.inputs[0] for prepared in batch])).contiguous()
         sizes = np.array([frame.cells for frame in frames], np.int32)
-        mirror = self.skeleton.channel_flip[: maps.shape[1]].astype(np.int32) if self.config.flip else None
+        mirror = self.channels.flip[: maps.shape[1]].astype(np.int32) if self.config.flip else None
         decoding = DecodeBatch(maps, self.skeleton, self.config.decode, sizes, mirror)
         return [_Running(frame, decoding, index) for index, frame in enumerate(frames)]
 
@@ -304,7 +310,10 @@ class Predictor:
 
     def _run_scale(self, inputs: Image) -> Tensor:  # [B, H, W, 3] -> [B, C, H/stride, W/stride]
         maps = self._network_maps(inputs)
-        return average_flipped(maps, self._mirror[: maps.shape[1]]) if self.config.flip else maps
+        if not self.config.flip:
+            return maps
+        count = maps.shape[1]
+        return average_flipped(maps, self._mirror[:count], None if self._sign is None else self._sign[:count])
 
     def _network_maps(self, inputs: Image) -> Tensor:
         """``[B, H, W, 3]`` -> ``[B, C, H/stride, W/stride]``; with flip ``2 B`` of them, the mirrored images last."""
@@ -319,9 +328,8 @@ class Predictor:
         autocast = self._autocast not in (None, torch.float32)
         with torch.autocast(self.device.type, self._autocast) if autocast else nullcontext():
             maps: Tensor = self.model(x)
-        most = self.skeleton.num_channels
         grid = (x.shape[2] // self.stride, x.shape[3] // self.stride)
-        valid = [(len(x), channels, *grid) for channels in (most - EXTRA_CHANNELS, most)]
+        valid = [(len(x), channels, *grid) for channels in (self.channels.num_maps, self.channels.num_channels)]
         if tuple(maps.shape) not in valid:
             expected = " or ".join(str(list(shape)) for shape in valid)
             raise ValueError(f"model: expected maps {expected} for an input {list(x.shape)}, got {list(maps.shape)}")
@@ -362,6 +370,18 @@ def _model_device(model: Any) -> torch.device:
 def _network_setting(model: Any, name: str, default: int) -> int:
     """A setting of the model's ``config``, or ``default`` where it has none."""
     return check_count(name, getattr(getattr(model, "config", None), name, default))
+
+
+def _with_encoding(decode: DecodeConfig, model: Any) -> DecodeConfig:
+    """The settings of decoding with the encoding of the model's ``config``, where it has one.
+
+    Raises:
+        ValueError: the settings are for part affinity fields, and the model has none.
+    """
+    encoding = getattr(getattr(model, "config", None), "encoding", decode.encoding)
+    if decode.encoding == "paf" and encoding != "paf":
+        raise ValueError(f'decode: expected encoding {encoding!r}, as of the model, got "paf"')
+    return replace(decode, encoding=encoding)
 
 
 def _default_batch(device: torch.device) -> int:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from simplepose.checks import check_choice, check_count
+from simplepose.skeleton.channels import Encoding, map_channels
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 ORDER = 4
@@ -24,7 +25,7 @@ CMU_STRIDE = 8
 
 Kind = Literal["imhn", "mobile", "cmu"]
 
-ADDED = ("kind", "encoder", "up_widths", "up_blocks", "part_channels")
+ADDED = ("kind", "encoder", "up_widths", "up_blocks", "part_channels", "encoding")
 """Settings that checkpoints of older versions lack: they take their defaults there."""
 
 
@@ -32,14 +33,14 @@ ADDED = ("kind", "encoder", "up_widths", "up_blocks", "part_channels")
 class ModelConfig:
     """The architecture of a network (docs/design.md, Network); the variants of the paper's Table 1 are values of it.
 
-    The kind "mobile" has one stack, no growth, and ``width`` channels in its heads. The kind "cmu" has stages as stacks,
-    and neither growth nor attention (`ModelConfig.cmu`).
+    The kind "mobile" has one stack, no growth, and ``width`` channels in its heads. The kind "cmu" (`ModelConfig.cmu`)
+    has stages as stacks, and neither growth nor attention.
     """
 
     stacks: int = 4  # number of stacked hourglasses, 1 to 16; of "cmu": of stages
     width: int = 256  # channels at stride 4, a multiple of 16; the stem has width/4 and width/2; of "cmu": of a stage
     growth: int = 128  # channels that each depth of an hourglass adds, an even number
-    channels: int = COCO.num_channels  # output maps: L + J + 2 of the skeleton
+    channels: int = COCO.num_channels  # output maps: L + J + 2 of the skeleton; 2 L + J + 2 with encoding "paf"
     spatial_attention: bool = True  # heads and supervision at all five scales; False: at stride 4 only
     channel_attention: bool = True  # squeeze-and-excitation in the heads
     plain_hourglass: bool = False  # the paper's baseline: plain stem and heads, no convolution after upsampling
@@ -49,6 +50,7 @@ class ModelConfig:
     up_widths: tuple[int, ...] = (96, 96, 128, 160)  # kind="mobile": channels at strides 4, 8, 16 and 32, even numbers
     up_blocks: tuple[int, ...] = (2, 2, 1)  # kind="mobile": residual blocks at strides 4, 8 and 16, 0 to 16 each
     part_channels: int = 0  # kind="cmu": maps of the first of two branches of a stage; 0: one branch for all maps
+    encoding: Encoding = "parts"  # of the part maps: body-part maps, or part affinity fields ("paf")
 
     def __post_init__(self) -> None:
         check_count("stacks", self.stacks, 1, 16)
@@ -56,6 +58,7 @@ class ModelConfig:
         check_count("growth", self.growth, 0, 1024, 2)
         check_count("channels", self.channels, 1, 4096)
         check_choice("kind", self.kind, get_args(Kind))
+        check_choice("encoding", self.encoding, get_args(Encoding))
         check_count("input_size", self.input_size, self.multiple, 4096, self.multiple)
         check_count("part_channels", self.part_channels, 0, self.channels - 1)
         for name, count, limits in (("up_widths", 4, (2, 2048, 2)), ("up_blocks", 3, (0, 16))):
@@ -125,12 +128,13 @@ class ModelConfig:
         """
         if name not in PRESETS:
             raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
-        return replace(PRESETS[name].for_skeleton(skeleton), **changes)
+        return _for_skeleton(PRESETS[name], skeleton, changes)
 
     def for_skeleton(self, skeleton: Skeleton) -> ModelConfig:
-        """These settings with the channels of ``skeleton``."""
-        part_channels = skeleton.num_parts if self.part_channels else 0
-        return replace(self, channels=skeleton.num_channels, part_channels=part_channels)
+        """These settings with the channels of ``skeleton`` and of the encoding."""
+        layout = map_channels(skeleton, self.encoding)
+        part_channels = layout.num_parts if self.part_channels else 0
+        return replace(self, channels=layout.num_channels, part_channels=part_channels)
 
     @classmethod
     def cmu(cls, skeleton: Skeleton = COCO, *, branches: int = 1, **changes: Any) -> ModelConfig:
@@ -146,13 +150,13 @@ class ModelConfig:
             channel_attention=False,
             part_channels=branches - 1,
         )
-        return replace(plain.for_skeleton(skeleton), **changes)
+        return _for_skeleton(plain, skeleton, changes)
 
     @classmethod
     def baseline(cls, skeleton: Skeleton = COCO, **changes: Any) -> ModelConfig:
         """The paper's baseline, a plain stacked hourglass: constant width, one scale, no attention."""
         plain = cls(growth=0, spatial_attention=False, channel_attention=False, plain_hourglass=True)
-        return replace(plain.for_skeleton(skeleton), **changes)
+        return _for_skeleton(plain, skeleton, changes)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values by name; ``from_dict`` is the inverse."""
@@ -173,6 +177,12 @@ class ModelConfig:
             raise ValueError(f"model settings: unknown {', '.join(unknown)}, known are {', '.join(sorted(known))}")
         lists = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}  # tuples before JSON
         return cls(**{**data, **lists})
+
+
+def _for_skeleton(config: ModelConfig, skeleton: Skeleton, changes: Mapping[str, Any]) -> ModelConfig:
+    """``config`` with the channels of ``skeleton`` in the encoding of ``changes``, and with these changes."""
+    encoded = replace(config, encoding=changes.get("encoding", config.encoding))
+    return replace(encoded.for_skeleton(skeleton), **changes)
 
 
 PRESETS = {

@@ -112,7 +112,9 @@ class TrainConfig:
 
         The widths in pixels are the same for all ``sizes``: the network cannot tell the size of its input.
         """
-        config = TargetConfig.for_input(self.size, shape=self.shape, stride=self.model.stride)
+        config = TargetConfig.for_input(
+            self.size, shape=self.shape, stride=self.model.stride, encoding=self.model.encoding
+        )
         widths = (config.keypoint_sigma * self.sigma, config.part_sigma * self.sigma)
         return replace(config, keypoint_sigma=widths[0], part_sigma=widths[1])
 

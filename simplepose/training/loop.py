@@ -194,6 +194,7 @@ def _loop(
                         supervision.mask,
                         skeleton=skeleton,
                         config=loss_config,
+                        encoding=config.model.encoding,
                         divisor=divisor,
                     )
                     state.scaler.scale(loss.total).backward()  # type: ignore[no-untyped-call]

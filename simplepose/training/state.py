@@ -163,8 +163,8 @@ def remove_temporary_files(run: Path) -> None:
 def initialize_from(model: PoseNetwork, source: Checkpoint, skeleton: Skeleton) -> list[str]:
     """Copy the weights of a checkpoint into ``model``; the checkpoint may have another skeleton.
 
-    If the skeletons differ, the layers that output or read heatmaps keep their random initial weights, even where the
-    shapes agree, because the meaning of the channels differs.
+    If the skeletons or the encodings of parts differ, the layers that output or read heatmaps keep their random initial
+    weights, even where the shapes agree, because the meaning of the channels differs.
 
     Returns:
         The names of the reinitialized tensors, which were not copied.
@@ -172,7 +172,7 @@ def initialize_from(model: PoseNetwork, source: Checkpoint, skeleton: Skeleton) 
     Raises:
         ValueError: the architectures differ in more than the number of channels.
     """
-    free = ("channels", "input_size", "part_channels")
+    free = ("channels", "input_size", "part_channels", "encoding")
     for name in (f.name for f in fields(ModelConfig) if f.name not in free):
         expected, got = getattr(model.config, name), getattr(source.config, name)
         if expected != got:
@@ -180,6 +180,7 @@ def initialize_from(model: PoseNetwork, source: Checkpoint, skeleton: Skeleton) 
     if bool(model.config.part_channels) != bool(source.config.part_channels):
         raise ValueError("init: expected a network with as many branches as in the settings")
     same = source.skeleton.keypoints == skeleton.keypoints and source.skeleton.parts == skeleton.parts
+    same &= source.config.encoding == model.config.encoding
     reinitialized = [] if same else [name for name in model.state_dict() if _depends_on_channels(name)]
     copied = {name: tensor for name, tensor in source.state.items() if name not in reinitialized}
     model.load_state_dict(copied, strict=False)
