@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from simplepose.inference.predictor import Predictor
 
 
+SKELETON_HELP = "coco, coco-mst, crowdpose14, hand21 or a TOML file"
+
+
 class UsageError(Exception):
     """An invalid argument of the command line; the exit code is 2."""
 
@@ -33,7 +36,7 @@ def usage_errors() -> Iterator[None]:
 
 def add_skeleton_option(parser: argparse.ArgumentParser) -> None:
     """Add --skeleton NAME or FILE."""
-    parser.add_argument("--skeleton", default="coco", help="coco, crowdpose14, hand21 or a TOML file")
+    parser.add_argument("--skeleton", default="coco", help=SKELETON_HELP)
 
 
 def chosen_skeleton(options: argparse.Namespace) -> Skeleton:

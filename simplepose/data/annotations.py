@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -139,14 +139,55 @@ def read_annotations(path: str | Path, images: str | Path | None = None, skeleto
         FileNotFoundError: the file is missing.
         ValueError: the file is invalid; the message names the file, the place, the expected and the actual value.
     """
-    path = Path(path)
+    return annotations_from(_read_json(Path(path)), path, skeleton, images)
+
+
+def merge_annotations(parts: Sequence[Annotations]) -> Annotations:
+    """Several files as one set, such as COCO's train and val; the path of the result is that of the first file.
+
+    Raises:
+        ValueError: there is none, two files have an image of the same id, or their categories have different ids.
+    """
+    if not parts:
+        raise ValueError("data: expected at least one annotation file, got none")
+    first = parts[0]
+    images: dict[int, ImageRecord] = {}
+    for part in parts:
+        if part.category != first.category:
+            raise ValueError(f"{part.path}: expected category {first.category} as in {first.path}, got {part.category}")
+        for key, record in part.images.items():
+            if key in images:
+                raise ValueError(f"{part.path}: image {key}: expected an id that no other file has, got {record.path}")
+            images[key] = record
+    warnings = tuple(line for part in parts for line in part.warnings)
+    return replace(first, images=images, warnings=warnings)
+
+
+def read_image_list(path: str | Path, images: str | Path, skeleton: Skeleton = COCO) -> Annotations:
+    """Read a list of images without annotations, such as COCO's ``image_info_test-dev2017.json``, as images of nobody.
+
+    Raises:
+        FileNotFoundError, ValueError: as in `read_annotations`, or the file has annotations.
+    """
+    data = _read_json(Path(path))
+    if not isinstance(data, dict) or "annotations" in data:
+        raise ValueError(f"{path}: expected an object without a list 'annotations'")
+    return annotations_from({**data, "annotations": []}, path, skeleton, images)
+
+
+def is_image_list(path: str | Path) -> bool:
+    """Whether a JSON file lists images and has no annotations."""
+    data = _read_json(Path(path))
+    return isinstance(data, dict) and "images" in data and "annotations" not in data
+
+
+def _read_json(path: Path) -> object:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such annotation file")
     try:
-        data = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:  # also for bytes that are not valid text
         raise ValueError(f"{path}: not a JSON file ({error})") from None
-    return annotations_from(data, path, skeleton, images)
 
 
 def annotations_from(

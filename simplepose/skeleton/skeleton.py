@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -234,19 +234,21 @@ class Skeleton:
 
 
 def load_skeleton(name_or_path: str | Path) -> Skeleton:
-    """A skeleton that ships with the package (``coco``, ``crowdpose14``, ``hand21``) or a TOML file.
+    """A skeleton that ships with the package (``coco``, ``coco-mst``, ``crowdpose14``, ``hand21``) or a TOML file.
 
     Raises:
         ValueError: there is neither a shipped skeleton nor a file of that name; the message lists the names.
     """
     name = str(name_or_path)
-    if name == COCO.name:
-        return COCO
+    for derived in (COCO, COCO_MST):
+        if name == derived.name:
+            return derived
     shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
     path = shipped.get(name, Path(name))
     if path.is_file():
         return Skeleton.from_toml(path)
-    raise ValueError(f"skeleton: no file {name!r} and no skeleton of that name (known: {', '.join(shipped)})")
+    known = ", ".join(sorted([*shipped, COCO_MST.name]))
+    raise ValueError(f"skeleton: no file {name!r} and no skeleton of that name (known: {known})")
 
 
 def _default_colors(count: int) -> tuple[Color, ...]:
@@ -300,3 +302,6 @@ def _read_only(array: NDArray[np.int32]) -> NDArray[np.int32]:
 
 COCO = Skeleton.from_toml(SHIPPED / "coco.toml")
 """The COCO keypoint skeleton with the paper's neck and 30 redundant parts (docs/design.md, Skeleton)."""
+
+COCO_MST = replace(COCO.spanning_tree(), name="coco-mst")
+"""`COCO` with the parts of a spanning tree only, for the "w/ MST" row of the paper's Table 1."""

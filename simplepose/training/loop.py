@@ -169,7 +169,7 @@ def _loop(
         )
 
     for epoch in range(state.step // sampler.steps_per_epoch, config.epochs):
-        if state.step >= stop_step:
+        if state.step >= stop_step or _refuses_to_improve(state, config, sampler.steps_per_epoch):
             break
         data.samples.set_epoch(epoch)
         sampler.start_at(epoch, state.step % sampler.steps_per_epoch)
@@ -238,6 +238,12 @@ def _loop(
         metrics = next((r for r in reversed(log.records) if "AP" in r), {})
     process.barrier()
     return TrainReport(run, state.step, metrics, state.best_ap)
+
+
+def _refuses_to_improve(state: TrainState, config: TrainConfig, steps_per_epoch: int) -> bool:
+    """Whether the last ``config.stop_after`` validations did not reach the highest AP."""
+    validations = (state.step - state.best_step) // (steps_per_epoch * config.validate_epochs)
+    return config.stop_after > 0 and state.best_ap >= 0 and validations >= config.stop_after
 
 
 def _resume_from(run: Path, checkpoint: Path, state: TrainState, samples: int, process: Process) -> None:
