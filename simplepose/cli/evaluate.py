@@ -22,7 +22,7 @@ from simplepose.cli.options import (
     print_warnings,
     usage_errors,
 )
-from simplepose.data.annotations import Annotations, read_annotations
+from simplepose.data.annotations import Annotations, is_image_list, read_annotations, read_image_list
 from simplepose.data.images import SizedImage
 from simplepose.evaluation import oracle
 from simplepose.evaluation.coco import metrics_table
@@ -31,10 +31,21 @@ from simplepose.network.checkpoint import find_checkpoint
 from simplepose.ops.config import Backend, TargetConfig
 from simplepose.poses import Poses
 
+TESTS: dict[str, dict[str, Any]] = {
+    "flip": {"flip": True},
+    "multi-scale": {"flip": True, "scales": [0.5, 1.0, 1.5, 2.0]},
+    "long-768": {"flip": True, "size": 768, "fit": "longer"},
+}
+"""The settings of the paper's tests; the input size is that of the weights where none is given."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", nargs="?", help="name of shipped weights or a file; not with --oracle or --maps")
-    parser.add_argument("--annotations", required=True, help="COCO keypoint annotation file")
+    parser.add_argument(
+        "--annotations",
+        required=True,
+        help="COCO keypoint annotation file, or a list of images such as image_info_test-dev2017.json",
+    )
     parser.add_argument("--images", type=Path, help="the folder of the image files")
     parser.add_argument("--oracle", choices=["clean", "noisy"], help="evaluate the decoder alone, without a network")
     parser.add_argument("--maps", help="evaluate the decoder alone on stored maps: NPZ with maps and image_ids")
@@ -42,12 +53,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stride", type=int, default=4, help="pixels between two cells of the maps of --oracle and --maps"
     )
     parser.add_argument("--backend", default="auto", choices=get_args(Backend), help="backend of --oracle and --maps")
+    parser.add_argument(
+        "--test", choices=list(TESTS), help="the settings of a row of the paper's tables (docs/paper.md)"
+    )
     parser.add_argument("--limit", type=int, help="evaluate only the first LIMIT images")
     parser.add_argument("--ids", type=int, nargs="+", help="evaluate only the images with these ids")
-    parser.add_argument("--out", type=Path, help="file for COCO results; a killed run can be resumed with it")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="file for COCO results; a killed run can be resumed with it. Without annotations also a folder",
+    )
     add_predictor_options(parser)
     parser.add_argument(
-        "--skeleton", help="with --oracle or --maps: coco (the default), crowdpose14, hand21 or a TOML file"
+        "--skeleton", help="with --oracle or --maps: coco (the default), coco-mst, crowdpose14, hand21 or a TOML file"
     )
     add_decode_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -62,8 +80,14 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("expected a CHECKPOINT and --images, or --oracle, or --maps")
     if not options.images.is_dir():
         raise UsageError(f"--images: {options.images} is not a folder")
+    if options.test:
+        _apply_test(options)
+    results_only = is_image_list(options.annotations)
+    if results_only:
+        options.out = _results_file(options)
     predictor = make_predictor(options, "evaluation")
-    annotations = read_annotations(options.annotations, options.images, predictor.skeleton)
+    read = read_image_list if results_only else read_annotations
+    annotations = read(options.annotations, options.images, predictor.skeleton)
     first = os.environ.get("RANK", "0") == "0"
     if first:
         print_warnings("evaluate", annotations.warnings)
@@ -88,13 +112,15 @@ def run(options: argparse.Namespace) -> int:
         _chosen_ids(options, annotations, list(annotations.images)),
         out=options.out,
         settings=settings,
+        score=not results_only,
     )
     if report is None:
         return 0
     if options.json:
-        print_json({**to_dict(report), "warnings": list(annotations.warnings), "command": _command()})
+        results = {"results": str(options.out)} if results_only else {}
+        print_json({**to_dict(report), **results, "warnings": list(annotations.warnings), "command": _command()})
     else:
-        print(metrics_table(report.metrics))
+        print(f"{options.out}: no annotations: results only" if results_only else metrics_table(report.metrics))
         rate = report.images / report.seconds
         print(
             f"{report.images} images, {report.people_found} people found, {report.seconds:.1f} s ({rate:.1f} images/s)"
@@ -110,6 +136,8 @@ def run(options: argparse.Namespace) -> int:
 def _run_oracle(options: argparse.Namespace) -> int:
     if options.checkpoint or options.images or options.out or options.flip or options.scales != [1.0]:
         raise UsageError("--oracle and --maps run no network: no CHECKPOINT, --images, --out, --flip or --scales")
+    if options.test:
+        raise UsageError("--test: expected none with --oracle and --maps, which run no network")
     if options.oracle and options.maps:
         raise UsageError("--maps: expected none with --oracle, which renders its own maps")
     skeleton = chosen_skeleton(argparse.Namespace(skeleton=options.skeleton or "coco"))
@@ -142,6 +170,29 @@ def _run_oracle(options: argparse.Namespace) -> int:
         print(", ".join(f"{stage} {ms:.3f} ms" for stage, ms in report.milliseconds.items()) + " per image")
         print(f"command: {_command()}")
     return 0
+
+
+def _apply_test(options: argparse.Namespace) -> None:
+    """Set the options of --test; the options that it sets must not be given."""
+    values = TESTS[options.test]
+    for name, value in values.items():
+        default = [1.0] if name == "scales" else False if name == "flip" else None
+        if getattr(options, name) != default:
+            raise UsageError(f"--{name}: expected none with --test {options.test}, which sets it")
+        setattr(options, name, value)
+
+
+def _results_file(options: argparse.Namespace) -> Path:
+    """The file of --out; in a folder, a file of the name that COCO's server takes."""
+    if options.out is None:
+        raise UsageError(
+            f"--out: {options.annotations} has no annotations; expected the file or folder for the results"
+        )
+    out: Path = options.out
+    if out.suffix == ".json":
+        return out
+    split = Path(options.annotations).stem.removeprefix("image_info_")
+    return out / f"person_keypoints_{split}_{Path(options.checkpoint).stem}_results.json"
 
 
 def _command() -> str:
