@@ -42,10 +42,13 @@ class Skeleton:
         sigmas: the OKS constant of each dataset keypoint (COCO's per-keypoint standard deviation).
         colors: the RGB color of each keypoint, 0 to 255; a part has the color of its second keypoint.
         drawn_parts: the parts that drawing shows; default: those of the spanning tree.
+        allow_unconnected: whether the parts may form several components, or leave keypoints without a part. Each
+            component becomes a pose of its own, unless rule 5 of docs/decoding.md joins them.
 
     Raises:
         SkeletonError: a name is unknown or repeated, a part joins a keypoint to itself or is repeated, a left or right
-            name has no counterpart, a part has no mirrored part, or the parts do not connect all keypoints.
+            name has no counterpart, a part has no mirrored part, or the parts do not connect all keypoints and
+            ``allow_unconnected`` is not set.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Skeleton:
     sigmas: tuple[float, ...] = ()
     colors: tuple[Color, ...] = ()
     drawn_parts: tuple[NamePair, ...] = ()
+    allow_unconnected: bool = False
     _hash: int = field(default=0, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -181,6 +185,7 @@ class Skeleton:
             "sigmas": list(self.sigmas),
             "colors": [list(c) for c in self.colors],
             "drawn_parts": [list(p) for p in self.drawn_parts],
+            **({"allow_unconnected": True} if self.allow_unconnected else {}),
         }
 
     @classmethod
@@ -212,6 +217,7 @@ class Skeleton:
             sigmas=_numbers(data.get("sigmas", ()), "sigmas"),
             colors=tuple(_color(c) for c in _items(data.get("colors", ()), "colors")),
             drawn_parts=_string_pairs(data.get("drawn_parts", ()), "drawn_parts"),
+            allow_unconnected=_flag(data.get("allow_unconnected", False), "allow_unconnected"),
         )
 
     @classmethod
@@ -286,6 +292,12 @@ def _numbers(value: Any, label: str) -> tuple[float, ...]:
         if isinstance(item, bool) or not isinstance(item, int | float):
             raise SkeletonError(f"{label}: expected numbers, got {item!r}", label, (str(item),))
     return tuple(float(item) for item in items)
+
+
+def _flag(value: Any, label: str) -> bool:
+    if not isinstance(value, bool):
+        raise SkeletonError(f"{label}: expected true or false, got {value!r}", label)
+    return value
 
 
 def _color(value: Any) -> Color:
