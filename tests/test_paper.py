@@ -83,6 +83,25 @@ def test_the_commands_of_a_row_run(row, coco, monkeypatch, capsys):
         assert "AP" in printed
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--annotations", paper.TEST_DEV[0], "--images", "test2017"], "--out: .* has no annotations"),
+        (["--annotations", paper.VAL[0], "--images", "val2017", "--stride", "8"], "--stride needs --oracle or --maps"),
+        (
+            ["--annotations", paper.VAL[0], "--images", "val2017", "--test", "long-768", "--size", "64"],
+            "--size: expected none with --test long-768, which sets it",
+        ),
+    ],
+)
+def test_options_that_do_not_fit_are_named(change, message, coco, monkeypatch, capsys):
+    monkeypatch.chdir(coco)
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", "tiny", "--device", "cpu", *change])
+    assert stopped.value.code == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
 COST = re.compile(r"\| \d+ \| \d+\.\d \| \|")
 
 

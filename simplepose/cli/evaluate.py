@@ -22,7 +22,7 @@ from simplepose.cli.options import (
     print_warnings,
     usage_errors,
 )
-from simplepose.data.annotations import Annotations, is_image_list, read_annotations, read_image_list
+from simplepose.data.annotations import Annotations, read_annotations
 from simplepose.data.images import SizedImage
 from simplepose.evaluation import oracle
 from simplepose.evaluation.coco import metrics_table
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--oracle", choices=["clean", "noisy"], help="evaluate the decoder alone, without a network")
     parser.add_argument("--maps", help="evaluate the decoder alone on stored maps: NPZ with maps and image_ids")
     parser.add_argument(
-        "--stride", type=int, default=4, help="pixels between two cells of the maps of --oracle and --maps"
+        "--stride", type=int, help="pixels between two cells of the maps of --oracle and --maps; default: 4"
     )
     parser.add_argument("--backend", default="auto", choices=get_args(Backend), help="backend of --oracle and --maps")
     parser.add_argument(
@@ -80,14 +80,14 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("expected a CHECKPOINT and --images, or --oracle, or --maps")
     if not options.images.is_dir():
         raise UsageError(f"--images: {options.images} is not a folder")
+    if options.stride is not None:
+        raise UsageError("--stride needs --oracle or --maps; a network has its own")
     if options.test:
         _apply_test(options)
-    results_only = is_image_list(options.annotations)
-    if results_only:
-        options.out = _results_file(options)
     predictor = make_predictor(options, "evaluation")
-    read = read_image_list if results_only else read_annotations
-    annotations = read(options.annotations, options.images, predictor.skeleton)
+    annotations = read_annotations(options.annotations, options.images, predictor.skeleton, image_list=True)
+    if not annotations.annotated:
+        options.out = _results_file(options)
     first = os.environ.get("RANK", "0") == "0"
     if first:
         print_warnings("evaluate", annotations.warnings)
@@ -112,15 +112,16 @@ def run(options: argparse.Namespace) -> int:
         _chosen_ids(options, annotations, list(annotations.images)),
         out=options.out,
         settings=settings,
-        score=not results_only,
+        score=annotations.annotated,
     )
     if report is None:
         return 0
     if options.json:
-        results = {"results": str(options.out)} if results_only else {}
+        results = {} if annotations.annotated else {"results": str(options.out)}
         print_json({**to_dict(report), **results, "warnings": list(annotations.warnings), "command": _command()})
     else:
-        print(f"{options.out}: no annotations: results only" if results_only else metrics_table(report.metrics))
+        only = f"{options.out}: no annotations: results only"
+        print(metrics_table(report.metrics) if annotations.annotated else only)
         rate = report.images / report.seconds
         print(
             f"{report.images} images, {report.people_found} people found, {report.seconds:.1f} s ({rate:.1f} images/s)"
@@ -143,21 +144,21 @@ def _run_oracle(options: argparse.Namespace) -> int:
     skeleton = chosen_skeleton(argparse.Namespace(skeleton=options.skeleton or "coco"))
     config = chosen_decode_config(options)
     with usage_errors():
-        check_count("--stride", options.stride)
+        stride = check_count("--stride", 4 if options.stride is None else options.stride)
     annotations = read_annotations(options.annotations, skeleton=skeleton)
     print_warnings("evaluate", annotations.warnings)
     if options.maps:
         ids, maps = oracle.stored_maps(options.maps)
     else:
         ids = annotations.with_keypoints() or list(annotations.images)
-        targets = TargetConfig(encoding=config.encoding, stride=options.stride)
+        targets = TargetConfig(encoding=config.encoding, stride=stride)
         maps = oracle.annotation_maps(annotations, options.oracle == "noisy", targets)
     report = oracle.run_oracle(
         annotations,
         maps,
         _chosen_ids(options, annotations, ids),
         config=config,
-        stride=options.stride,
+        stride=stride,
         backend=options.backend,
         progress=oracle.progress_bar("decode"),
     )

@@ -80,6 +80,7 @@ class Annotations:
     category: int  # the id of the category
     images: Mapping[int, ImageRecord]  # by id, in the order of the file
     warnings: tuple[str, ...] = ()  # computed values and skipped entries: one line per kind, with its count
+    annotated: bool = True  # False: the file is a list of images
 
     def keypoints(self, image_id: int) -> NDArray[np.float32]:
         """``[P, J, 3]`` float32 in network order: the people of an image that have labeled keypoints."""
@@ -127,19 +128,33 @@ def find_data(data: str | Path, images: str | Path | None = None) -> tuple[Path,
     return data, next(c for c in candidates if c.is_dir())
 
 
-def read_annotations(path: str | Path, images: str | Path | None = None, skeleton: Skeleton = COCO) -> Annotations:
+def read_annotations(
+    path: str | Path, images: str | Path | None = None, skeleton: Skeleton = COCO, *, image_list: bool = False
+) -> Annotations:
     """Read a COCO keypoint annotation file.
 
     Args:
         path: the JSON file.
         images: the folder that the file names are relative to; None if no image file is read.
         skeleton: the keypoints to read.
+        image_list: whether a file without the list "annotations", such as COCO's ``image_info_test-dev2017.json``, is
+            read as images without people. ``annotated`` of the result is False then.
 
     Raises:
         FileNotFoundError: the file is missing.
         ValueError: the file is invalid; the message names the file, the place, the expected and the actual value.
     """
-    return annotations_from(_read_json(Path(path)), path, skeleton, images)
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such annotation file")
+    try:
+        data = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:  # also for bytes that are not valid text
+        raise ValueError(f"{path}: not a JSON file ({error})") from None
+    if image_list and isinstance(data, dict) and "annotations" not in data:
+        listed = annotations_from({**data, "annotations": []}, path, skeleton, images)
+        return replace(listed, annotated=False)
+    return annotations_from(data, path, skeleton, images)
 
 
 def merge_annotations(parts: Sequence[Annotations]) -> Annotations:
@@ -161,33 +176,6 @@ def merge_annotations(parts: Sequence[Annotations]) -> Annotations:
             images[key] = record
     warnings = tuple(line for part in parts for line in part.warnings)
     return replace(first, images=images, warnings=warnings)
-
-
-def read_image_list(path: str | Path, images: str | Path, skeleton: Skeleton = COCO) -> Annotations:
-    """Read a list of images without annotations, such as COCO's ``image_info_test-dev2017.json``, as images of nobody.
-
-    Raises:
-        FileNotFoundError, ValueError: as in `read_annotations`, or the file has annotations.
-    """
-    data = _read_json(Path(path))
-    if not isinstance(data, dict) or "annotations" in data:
-        raise ValueError(f"{path}: expected an object without a list 'annotations'")
-    return annotations_from({**data, "annotations": []}, path, skeleton, images)
-
-
-def is_image_list(path: str | Path) -> bool:
-    """Whether a JSON file lists images and has no annotations."""
-    data = _read_json(Path(path))
-    return isinstance(data, dict) and "images" in data and "annotations" not in data
-
-
-def _read_json(path: Path) -> object:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such annotation file")
-    try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:  # also for bytes that are not valid text
-        raise ValueError(f"{path}: not a JSON file ({error})") from None
 
 
 def annotations_from(

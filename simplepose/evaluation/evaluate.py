@@ -53,7 +53,7 @@ def evaluate_images(
             images are stored in ``OUT.partial`` files, so that a killed run can resume.
         settings: the settings that determine the results (checkpoint, scales, ...). A run resumes only with equal
             settings.
-        score: False: the annotations are a list of images (`read_image_list`); the report has no metrics.
+        score: False: the annotations are a list of images (`Annotations.annotated`); the report has no metrics.
 
     Raises:
         ValueError: there is no person to evaluate, or the partial file was written with other settings.

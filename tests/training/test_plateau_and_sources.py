@@ -10,7 +10,7 @@ import pytest
 from helpers.train_cases import QUICK
 
 from simplepose.cli.main import main
-from simplepose.data.annotations import is_image_list, merge_annotations, read_annotations, read_image_list
+from simplepose.data.annotations import merge_annotations, read_annotations
 from simplepose.synth.dataset import write_dataset
 from simplepose.synth.scene import SynthConfig
 from simplepose.training import loop
@@ -61,12 +61,12 @@ def test_a_list_of_images_has_no_people(files, tmp_path):
     del data["annotations"]
     path = tmp_path / "image_info_test.json"
     path.write_text(json.dumps(data))
-    assert is_image_list(path)
-    assert not is_image_list(files[0])
-    found = read_image_list(path, files[0].parent / "images")
+    found = read_annotations(path, files[0].parent / "images", image_list=True)
     assert [len(record.people) for record in found.images.values()] == [0] * 4
-    with pytest.raises(ValueError, match="expected an object without a list 'annotations'"):
-        read_image_list(files[0], tmp_path)
+    assert not found.annotated
+    assert read_annotations(files[0], image_list=True).annotated
+    with pytest.raises(ValueError, match="it has no list 'annotations'"):
+        read_annotations(path)
 
 
 def test_a_run_ends_after_validations_without_a_higher_ap(files, tmp_path, monkeypatch):
