@@ -17,9 +17,11 @@ from timing import parse_arguments, report, seconds
 import simplepose as sp
 from simplepose.data.annotations import read_annotations
 from simplepose.io.atomic import write_json
+from simplepose.skeleton.channels import Encoding
 
 PEOPLE = (1, 5, 10, 20, 30)
 SCENES = 12
+ENCODINGS: tuple[Encoding, ...] = ("parts", "paf")
 Maps = NDArray[np.float32]
 
 
@@ -65,6 +67,19 @@ def thread_ratio(rounds: int) -> float:
     return float(np.median(times[1]) / np.median(times[2]))
 
 
+def encoding_ratio(rounds: int) -> float:
+    """The time of decode for part affinity fields of 10 people as a multiple of that for body parts."""
+    configs = [sp.DecodeConfig(encoding=encoding) for encoding in ENCODINGS]
+    sets = [[scene_maps(10, seed, encoding) for seed in range(SCENES)] for encoding in ENCODINGS]
+    times: list[list[float]] = [[], []]
+    for _ in range(rounds):
+        for i in range(SCENES):
+            for scenes, config, values in zip(sets, configs, times, strict=True):
+                call = lambda maps=scenes[i], config=config: sp.decode(maps, config=config, threads=1)  # noqa: E731
+                values.append(seconds(call))
+    return float(np.median(times[1]) / np.median(times[0]))
+
+
 def noise_milliseconds() -> dict[str, float]:
     """Median milliseconds of decode for maps of pure noise, the worst case."""
     rng = np.random.default_rng(0)
@@ -95,11 +110,12 @@ def main() -> None:
             f"{name:14s} {row['ratio']:6.2f} x copy (p95 {row['ratio_p95']:.2f}), "
             f"{row['reference_ratio']:6.0f} x faster than the reference"
         )
-    threads, noise = thread_ratio(options.rounds), noise_milliseconds()
+    threads, fields, noise = thread_ratio(options.rounds), encoding_ratio(options.rounds), noise_milliseconds()
     print(f"batch of 32 on 2 threads: {threads:.2f} x one thread")
+    print(f"part affinity fields of 10 people: {fields:.2f} x body parts")
     print("pure noise: " + ", ".join(f"{name} {ms:.0f} ms" for name, ms in noise.items()))
     if options.out:
-        write_json(options.out, report(decode=rows, two_threads=threads, noise_ms=noise))
+        write_json(options.out, report(decode=rows, two_threads=threads, affinity_fields=fields, noise_ms=noise))
 
 
 if __name__ == "__main__":

@@ -52,11 +52,15 @@ def network_table(report: dict[str, Any]) -> str:
 def ablation_table(report: dict[str, Any]) -> str:
     """The results of benchmarks/ablate.py: means over the seeds, and the AP of each seed."""
     columns = ("AP", "AP50", "AP75", "AR")
-    lines = [f"| variant | {' | '.join(columns)} | AP of each seed | parameters |", "|---" * (len(columns) + 3) + "|"]
+    counted = all("multiply_adds" in row for row in report["rows"])
+    sizes = "parameters | multiply-adds" if counted else "parameters"
+    lines = [f"| variant | {' | '.join(columns)} | AP of each seed | {sizes} |"]
+    lines.append("|---" * (len(columns) + 3 + counted) + "|")
     for row in report["rows"]:
         means = [f"{sum(row[column]) / len(row[column]):.3f}" for column in columns]
         each = ", ".join(f"{value:.3f}" for value in row["AP"])
-        lines.append(f"| {row['variant']} | {' | '.join(means)} | {each} | {row['parameters'] / 1e6:.2f} M |")
+        adds = f" {row['multiply_adds'] / 1e6:.0f} M |" if counted else ""
+        lines.append(f"| {row['variant']} | {' | '.join(means)} | {each} | {row['parameters'] / 1e6:.2f} M |{adds}")
     steps = report["images"] * report["epochs"] // report["batch"]
     seeds = ", ".join(map(str, report["seeds"]))
     lines.append("")

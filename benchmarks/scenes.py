@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 import simplepose as sp
 from simplepose.data.annotations import Annotations
 from simplepose.evaluation import oracle
+from simplepose.skeleton.channels import Encoding
 
 # x, y of an upright person of height 1 in COCO order, in a front view.
 FIGURE = np.array(
@@ -30,9 +31,9 @@ def people(count: int, seed: int, size: int = 512) -> NDArray[np.float32]:
     return sp.COCO.from_dataset(np.concatenate([xy, np.full((count, 17, 1), 2.0)], -1))
 
 
-def scene_maps(count: int, seed: int) -> NDArray[np.float32]:
-    """``[48, 128, 128]`` target maps of `people` in a 512 x 512 image."""
-    return sp.render_targets(people(count, seed), (512, 512))
+def scene_maps(count: int, seed: int, encoding: Encoding = "parts") -> NDArray[np.float32]:
+    """``[48, 128, 128]`` (``[78, 128, 128]`` with "paf") target maps of `people` in a 512 x 512 image."""
+    return sp.render_targets(people(count, seed), (512, 512), config=sp.TargetConfig(encoding=encoding))
 
 
 def crowd_maps(annotations: Annotations, count: int, noisy: bool) -> list[NDArray[np.float32]]:

@@ -45,6 +45,8 @@ class _TargetRules(Protocol):
     def part_inside(self) -> float: ...
     @property
     def window(self) -> float: ...
+    @property
+    def paf(self) -> bool: ...
 
 _Capsule = object
 _Peaks = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32], bool]  # type, xy, score, truncated
@@ -82,7 +84,7 @@ class Decoder:
     ) -> None: ...
     def decode(
         self,
-        maps: NDArray[np.float32],  # [B, L + J or more, H, W]
+        maps: NDArray[np.float32],  # [B, L + J or more, H, W]; 2 L with encoding "paf"
         scale: float,
         shift: float,
         threads: int,
@@ -90,7 +92,7 @@ class Decoder:
     def find_peaks(self, maps: NDArray[np.float32], threads: int) -> list[_Peaks]: ...
     def match_parts(
         self,
-        maps: NDArray[np.float32],  # [L, H, W]
+        maps: NDArray[np.float32],  # [L, H, W]; [2 L, H, W] with encoding "paf"
         type: NDArray[np.int32],
         xy: NDArray[np.float32],
         score: NDArray[np.float32],

@@ -44,15 +44,17 @@ def info() -> dict[str, Any]:
         "cuda_usable": not why_no_cuda,
         "cuda_reason": why_no_cuda,
         **{op: op_path(op) for op in OPS},
+        "part_affinity_fields": op_path("decode", "paf"),
     }
 
 
-def op_path(op: str) -> str:
+def op_path(op: str, encoding: str = "parts") -> str:
     """The implementation of an op with ``backend="auto"``, on the CPU and on the first CUDA device, in one phrase."""
-    host = RUNS[choose(op, "auto", CPU).implementation]
+    host = RUNS[choose(op, "auto", CPU, encoding).implementation]
     if op == "assign_keypoints":
         return f"{host}, always on the CPU"
-    return f"{host} on the CPU, {RUNS[choose(op, 'auto', Device('cuda', 0)).implementation]} on a CUDA device"
+    device = RUNS[choose(op, "auto", Device("cuda", 0), encoding).implementation]
+    return f"{host} on the CPU, {device} on a CUDA device"
 
 
 def machine() -> str:

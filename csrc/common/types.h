@@ -46,7 +46,14 @@ struct DecodeSettings {
   bool part_score_product;      // rule 2: response times both peak scores; false: the paper's weighted sum
   bool reassign;                // rule 4
   bool allow_shared_keypoints;  // rule 7
+  bool paf = false;             // part maps are affinity fields: two channels for each part
+  bool length_penalty = false;  // rule 2, affinity fields: parts longer than half the maps' height
 };
+
+// The number of channels of the part maps.
+inline int part_channels(const Skeleton& skeleton, const DecodeSettings& settings) {
+  return skeleton.parts() * (settings.paf ? 2 : 1);
+}
 
 // Peaks by type, then descending score, then raster index; x, y in grid cells.
 struct Peaks {

@@ -43,6 +43,8 @@ struct Decoder {
     settings.part_score_product = config["part_score"].cast<std::string>() == "product";
     settings.reassign = config["reassign"].cast<bool>();
     settings.allow_shared_keypoints = config["allow_shared_keypoints"].cast<bool>();
+    settings.paf = config["encoding"].cast<std::string>() == "paf";
+    settings.length_penalty = config["length_penalty"].cast<bool>();
   }
 };
 

@@ -29,6 +29,7 @@ TargetRules rules_of(const py::object& object) {
   rules.part_radius = number("part_radius");
   rules.part_inside = number("part_inside");
   rules.window = number("window");
+  rules.paf = py::cast<bool>(object.attr("paf"));
   return rules;
 }
 
@@ -102,6 +103,7 @@ void bound_render_targets_cuda(const py::object& keypoints, const py::object& pa
     if (!(tensors.back()->dtype == tensors[1]->dtype)) throw py::value_error("maps: expected one type for all scales");
   }
   TargetArguments arguments = arguments_of(shape_of(points), pairs.shape[0], shape_of(*tensors[1]), envelope, rules);
+  if (arguments.rules.paf) throw py::value_error("rules: the kernels render no part affinity fields");
   arguments.keypoints = data_of<float>(points);
   arguments.parts = data_of<int32_t>(pairs);
   for (size_t scale = 0; scale < data.size(); ++scale) check_map_shape(arguments, scale, shape_of(*tensors[scale + 1]));

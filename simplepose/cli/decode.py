@@ -26,7 +26,7 @@ from simplepose.cli.options import (
 from simplepose.io.arrays import as_maps, load_arrays
 from simplepose.ops.config import Backend
 from simplepose.ops.decode import decode
-from simplepose.ops.inputs import image_maps
+from simplepose.ops.inputs import all_maps, image_maps
 from simplepose.poses import Poses
 
 NAMES = ("maps", "heatmaps")
@@ -36,7 +36,8 @@ NAMES = ("maps", "heatmaps")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "maps",
-        help="NPZ or NPY file with maps [C, H, W] or [N, C, H, W]; C = parts and keypoints (and mask and envelope); "
+        help="NPZ or NPY file with maps [C, H, W] or [N, C, H, W]; C = parts and keypoints (and mask and envelope), "
+        "two channels a part with --set encoding=paf; "
         "floating point, or int16 in units of 1/1024",
     )
     parser.add_argument("--name", help="name of the array in the NPZ file; default: maps, heatmaps or the only one")
@@ -60,9 +61,7 @@ def run(options: argparse.Namespace) -> int:
         outputs.writes("--drawing", options.drawing if options.draw else None)
         outputs.check()
     maps = read_maps(options.maps, options.name)
-    channels = {skeleton.num_parts + skeleton.num_keypoints: "parts and keypoints"}
-    channels[skeleton.num_channels] = "and mask and envelope"
-    batch = image_maps(options.maps, maps, channels)
+    batch = image_maps(options.maps, maps, all_maps(skeleton, config))
     with usage_errors():
         start = time.perf_counter()
         images = decode(batch, skeleton, config, options.stride, options.backend, options.threads)

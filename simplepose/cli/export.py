@@ -26,9 +26,12 @@ def run(options: argparse.Namespace) -> int:
         outputs.writes("target", options.target)
         outputs.check()
     checkpoint = load_checkpoint(options.checkpoint)
-    export_onnx(checkpoint.build(), options.target, checkpoint.skeleton)
+    model = checkpoint.build()
+    export_onnx(model, options.target, checkpoint.skeleton)
     if options.json:
         print_json({"target": options.target})
     else:
-        say(f"{options.target}: input [batch, 3, height, width] in [0, 1], BGR, height and width multiples of 64")
+        multiple = model.config.multiple
+        shape = f"[batch, 3, height, width] in [0, 1], BGR, height and width multiples of {multiple}"
+        say(f"{options.target}: input {shape}")
     return 0

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from simplepose.poses import Poses
 
 
+SKELETON_HELP = "coco, coco-mst, crowdpose14, hand21 or a TOML file"
+
+
 class UsageError(Exception):
     """An invalid argument of the command line; the exit code is 2."""
 
@@ -38,7 +41,7 @@ def usage_errors() -> Iterator[None]:
 
 def add_skeleton_option(parser: argparse.ArgumentParser) -> None:
     """Add --skeleton NAME or FILE."""
-    parser.add_argument("--skeleton", default="coco", help="coco, crowdpose14, hand21 or a TOML file")
+    parser.add_argument("--skeleton", default="coco", help=SKELETON_HELP)
 
 
 def chosen_skeleton(options: argparse.Namespace) -> Skeleton:
@@ -48,14 +51,16 @@ def chosen_skeleton(options: argparse.Namespace) -> Skeleton:
 
 
 def add_decode_options(parser: argparse.ArgumentParser, purpose: Purpose | None = None) -> None:
-    """Add --paper and --set NAME=VALUE, the settings of decoding.
+    """Add --paper, --cmu-pose and --set NAME=VALUE, the settings of decoding.
 
     Args:
         parser: of a command.
         purpose: that of the command's predictor, whose checkpoint has the defaults; None: it has no checkpoint.
     """
     names = "change settings of decoding: " + ", ".join(f.name for f in fields(DecodeConfig))
-    parser.add_argument("--paper", action="store_true", help="use the paper's settings of decoding")
+    rules = parser.add_mutually_exclusive_group()
+    rules.add_argument("--paper", action="store_true", help="use the paper's settings of decoding")
+    rules.add_argument("--cmu-pose", action="store_true", help="use CMU-Pose's settings for part affinity fields")
     parser.add_argument(
         "--set",
         nargs="+",
@@ -96,12 +101,14 @@ def chosen_values(items: Sequence[str]) -> dict[str, Any]:
 
 
 def chosen_decode_config(options: argparse.Namespace, base: DecodeConfig = DEFAULT_DECODE) -> DecodeConfig:
-    """The decoding settings of --paper and --set; without --paper, the other settings are those of ``base``."""
+    """The decoding settings of the options; without --paper and --cmu-pose, the others are those of ``base``."""
     known = [f.name for f in fields(DecodeConfig)]
     changes = chosen_values(options.set)
     if unknown := [name for name in changes if name not in known]:
         raise UsageError(f"--set: expected NAME=VALUE with one of {', '.join(known)}, got {brief(unknown[0])}")
     with usage_errors():
+        if options.cmu_pose:
+            return DecodeConfig.cmu_pose(**changes)
         return DecodeConfig.paper(**changes) if options.paper else replace(base, **changes)
 
 

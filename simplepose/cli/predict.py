@@ -136,8 +136,8 @@ class _Job:
         drawn = draw_poses(prediction.image, prediction.poses, self.drawing)
         if prediction.heatmaps is None:
             return drawn
-        skeleton, heatmaps = self.predictor.skeleton, prediction.heatmaps
-        maps = heatmaps.maps[skeleton.num_parts : skeleton.num_parts + skeleton.num_keypoints]
+        heatmaps = prediction.heatmaps
+        maps = heatmaps.maps[self.predictor.channels.keypoints]
         overlay = draw_heatmaps(prediction.image, maps, cell_size=heatmaps.cell_size)
         return side_by_side([drawn, overlay], ["people", "keypoint maps"])
 

@@ -27,7 +27,7 @@ Find = Callable[[Iterable[SizedImage]], Iterator[Poses | Exception]]
 class Evaluation:
     """The result of an evaluation."""
 
-    metrics: dict[str, float]  # the ten metrics of pycocotools
+    metrics: dict[str, float]  # the ten metrics of pycocotools; empty without annotations
     images: int
     people_found: int
     failed: dict[str, str]  # paths of images that could not be read, with the reason; they count as empty images
@@ -41,6 +41,7 @@ def evaluate_images(
     *,
     out: Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    score: bool = True,
 ) -> Evaluation | None:
     """Find the people of all images and evaluate them.
 
@@ -55,12 +56,14 @@ def evaluate_images(
             images are stored in ``OUT.partial`` files, so that a killed run can resume.
         settings: the settings that determine the results (checkpoint, scales, ...). A run resumes only with equal
             settings.
+        score: False: the annotations are a list of images (`Annotations.annotated`); the report has no metrics.
 
     Raises:
         ValueError: there is no person to evaluate, or the partial file was written with other settings.
     """
     ids = list(image_ids)
-    check_people(annotations, ids)
+    if score:
+        check_people(annotations, ids)
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     mine = ids[rank::world]
     start = time.perf_counter()
@@ -85,7 +88,7 @@ def evaluate_images(
     merged = {image_id: entry for part in gathered for image_id, entry in part.items()}
     results: list[Result] = [result for i in ids for result in merged[i][0]]
     failed = {str(annotations.images[i].path): merged[i][1] for i in ids if merged[i][1]}
-    metrics = evaluate_keypoints(annotations, results, ids)
+    metrics = evaluate_keypoints(annotations, results, ids) if score else {}
     report = Evaluation(metrics, len(ids), len(results), failed, time.perf_counter() - start)
     if out:
         write_json(out, results)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from simplepose.checks import brief, check_choice, check_instance, check_readable, describe, has_dtype, is_tensor
 from simplepose.ops.candidates import CandidateParts, Peaks
 from simplepose.ops.config import Backend, DecodeConfig
+from simplepose.skeleton.channels import map_channels
 from simplepose.skeleton.skeleton import Skeleton
 
 if TYPE_CHECKING:
@@ -116,17 +117,17 @@ def grid_to_image(stride: int) -> tuple[float, float]:
     return float(stride), stride / 2 - 0.5
 
 
-def all_maps(skeleton: Skeleton) -> dict[int, str]:
+def all_maps(skeleton: Skeleton, config: DecodeConfig) -> dict[int, str]:
     """The valid numbers of channels of maps that hold parts and keypoints, as `image_maps` takes them."""
-    count = skeleton.num_parts + skeleton.num_keypoints
-    return {count: "parts and keypoints", skeleton.num_channels: "and mask and envelope"}
+    channels = map_channels(skeleton, config.encoding)
+    return {channels.num_maps: "parts and keypoints", channels.num_channels: "and mask and envelope"}
 
 
-def keypoint_maps(maps: Any, skeleton: Skeleton) -> Any:
+def keypoint_maps(maps: Any, skeleton: Skeleton, config: DecodeConfig) -> Any:
     """The keypoint maps ``[B, J, H, W]`` of maps that hold only keypoints, or parts and keypoints; array or tensor."""
     if maps.shape[1] == skeleton.num_keypoints:
         return maps
-    return maps[:, skeleton.num_parts : skeleton.num_parts + skeleton.num_keypoints]
+    return maps[:, map_channels(skeleton, config.encoding).keypoints]
 
 
 def check_call(skeleton: object, config: object, backend: object, threads: object = None) -> None:

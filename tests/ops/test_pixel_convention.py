@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from helpers.fake_network import FACE, blob_image, blob_network
+from helpers.fake_network import FACE, BlobNetwork, blob_image, blob_network
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,12 +26,15 @@ SHAPES = [(256, 256), (251, 333), (197, 150), (300, 402), (263, 389)]
 
 SCALES = [(1.0,), (0.5,), (1.5,), (2.0,), (0.77,), (0.5, 1.0, 1.5, 2.0)]
 
+SCALES_AT_STRIDE_8 = [(1.0,), (1.5,), (2.0,), (1.0, 1.5, 2.0)]
+"""Without the scales at which a blob is narrower than a cell. Measured: 0.03 to 0.21."""
 
-def worst_error(shape: tuple[int, int], scales: tuple[float, ...], flip: bool) -> float:
+
+def worst_error(shape: tuple[int, int], scales: tuple[float, ...], flip: bool, stride: int = 4) -> float:
     """The maximum distance of a keypoint from its blob, in pixels; infinite if the numbers of keypoints differ."""
     image, places = blob_image(*shape)
     predictor = Predictor(
-        blob_network,
+        blob_network if stride == 4 else BlobNetwork(stride),
         FACE,
         size=SIZE,
         scales=scales,
@@ -54,6 +57,15 @@ def worst_error(shape: tuple[int, int], scales: tuple[float, ...], flip: bool) -
 @pytest.mark.parametrize("shape", SHAPES)
 def test_keypoints_lie_at_their_blobs(shape: tuple[int, int], scales: tuple[float, ...], flip: bool) -> None:
     assert worst_error(shape, scales, flip) < TOLERANCE
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("scales", SCALES_AT_STRIDE_8)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_keypoints_lie_at_their_blobs_at_stride_8(
+    shape: tuple[int, int], scales: tuple[float, ...], flip: bool
+) -> None:
+    assert worst_error(shape, scales, flip, stride=8) < TOLERANCE
 
 
 def _resized_one_right(monkeypatch: pytest.MonkeyPatch) -> None:
