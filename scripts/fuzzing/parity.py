@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 import simplepose as sp
-from simplepose.skeleton.channels import map_channels
 from fuzzing.settings import draw_settings, draw_skeleton, named_skeletons, number_values
+from simplepose.skeleton.channels import map_channels
 
 LAYOUTS: tuple[Callable[[Any], Any], ...] = (
     *(lambda maps: maps,) * 6,
