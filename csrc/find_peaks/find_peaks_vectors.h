@@ -1,5 +1,5 @@
-// The scan of find_peaks in vectors: 64 cells at a time are compared with the threshold; those that reach it are tested
-// lane by lane against their neighbors.
+// The scan of find_peaks in vectors: 64 cells at a time are compared with the threshold; those that reach it are
+// compared with their neighbors, first with those above and below, which beat most of them.
 #pragma once
 
 #include <cfloat>
@@ -15,17 +15,21 @@ SP_VECTOR SP_INLINE unsigned beaten(Floats value, const float* neighbor, bool wi
   return (wins_ties ? at_least(other, value) : above(other, value)) & at_least(splat(FLT_MAX), other);
 }
 
-// Tests the cells x to x + kLanes - 1 of row y of which some reach the threshold. The neighbors above and below, which
-// beat most of them, come first.
-SP_VECTOR SP_INLINE void test_lanes(Scan& scan, int y, int x, unsigned reached) {
+// Lanes of the cells x to x + kLanes - 1 of row y that are not finite or that the neighbor above or below beats.
+SP_VECTOR SP_INLINE unsigned beaten_vertically(const Scan& scan, int y, int x) {
   const float* at = scan.map + int64_t{y} * scan.width + x;
   const Floats value = load(at);
-  unsigned left = reached & at_least(splat(FLT_MAX), value);
-  const bool first = y == 0, last = y + 1 == scan.height;
-  if (!first) left &= ~beaten(value, at - scan.width, true);
-  if (!last) left &= ~beaten(value, at + scan.width, false);
-  if (left == 0) return;
-  const bool inside = !first && !last && x > 0 && x + kLanes < scan.width;
+  unsigned lost = above(value, splat(FLT_MAX));
+  if (y > 0) lost |= beaten(value, at - scan.width, true);
+  if (y + 1 < scan.height) lost |= beaten(value, at + scan.width, false);
+  return lost;
+}
+
+// Tests the lanes `left` of these cells in full.
+SP_VECTOR SP_INLINE void test_lanes(Scan& scan, int y, int x, unsigned left) {
+  const float* at = scan.map + int64_t{y} * scan.width + x;
+  const Floats value = load(at);
+  const bool inside = y > 0 && y + 1 < scan.height && x > 0 && x + kLanes < scan.width;
   if (inside) {
     left &= ~(beaten(value, at - 1, true) | beaten(value, at + 1, false));
     left &= ~(beaten(value, at - scan.width - 1, true) | beaten(value, at - scan.width + 1, true));
@@ -48,6 +52,9 @@ SP_VECTOR SP_INLINE void scan_map(Scan& scan) {
       uint64_t reached = 0;
       for (int i = 0; i < 64; i += kLanes) reached |= uint64_t{at_least(load(row + x + i), threshold)} << i;
       if (reached == 0) continue;
+      // Without branches for each vector, which would be predicted wrong. Few rows of a blob are left.
+      for (int i = 0; i < 64; i += kLanes) reached &= ~(uint64_t{beaten_vertically(scan, y, x + i)} << i);
+      if (reached == 0) continue;
       for (int i = 0; i < 64; i += kLanes) {
         const unsigned lanes = static_cast<unsigned>(reached >> i) & ((1u << kLanes) - 1);
         if (lanes) test_lanes(scan, y, x + i, lanes);
@@ -55,7 +62,7 @@ SP_VECTOR SP_INLINE void scan_map(Scan& scan) {
     }
     for (; x + kLanes <= scan.width; x += kLanes) {
       const unsigned lanes = at_least(load(row + x), threshold);
-      if (lanes) test_lanes(scan, y, x, lanes);
+      if (lanes) test_lanes(scan, y, x, lanes & ~beaten_vertically(scan, y, x));
     }
     scan.run_row(y, x);
   }

@@ -149,8 +149,10 @@ SP_VECTOR void mark_blocks(const Part& part, Blocks& blocks) {
   for (int y = 0; y < part.height; ++y) {
     const float* row = part.map + int64_t{y} * part.width;
     uint64_t marks[Part::kMostColumns / 64];
-    for (int word = 0; word < words; ++word) marks[word] = marked_cells(row, 64 * word, part.width, m);
-    for (int word = 0; word < words; ++word) cells[word] |= marks[word];
+    for (int word = 0; word < words; ++word) {
+      marks[word] = marked_cells(row, 64 * word, part.width, m);
+      cells[word] |= marks[word];
+    }
     const bool last = y + 1 == part.height;
     if (!last && (y == 0 || y % rows != 0)) continue;
     // This row also ends the blocks above it, whose samples read it.
@@ -221,30 +223,6 @@ SP_VECTOR SP_INLINE void drop_pairs(const Part& part, int begin, int end, const 
   batch.count = kept;
 }
 
-// Samples the pairs of the batch in full and appends those with enough samples above the threshold.
-SP_VECTOR void sample_pairs(const Part& part, const PairBatch& batch, Ahead& ahead, AcceptedPairs& accepted) {
-  const Floats threshold = splat(part.threshold), samples = splat(static_cast<float>(part.samples));
-  size_t kept = accepted.pair.size();
-  accepted.pair.resize(kept + batch.count + kLanes), accepted.response.resize(kept + batch.count + kLanes);
-  for (int done = 0; done < batch.count; done += kLanes) {
-    const Lines lines = load_lines(batch, done);
-    Floats total = splat(0.0f);
-    Ints count = splat(0);
-    for (int k = 0; k < part.samples; ++k) {
-      const Floats value = sample(part, locate(part, lines, splat(part.positions[k])));
-      ahead.step();
-      total = total + value;
-      count = count_above(count, value, threshold);
-    }
-    const unsigned lanes = above(count, splat(part.needed - 1)) & lanes_left(batch, done);
-    const Packer packer(lanes);
-    packer.store(accepted.pair.data() + kept, load(batch.pair + done));
-    packer.store(accepted.response.data() + kept, total / samples);
-    kept += __builtin_popcount(lanes);
-  }
-  accepted.pair.resize(kept), accepted.response.resize(kept);
-}
-
 // Samples one pair, kLanes of its samples at a time, and appends it if enough of them exceed the threshold.
 SP_VECTOR SP_INLINE void sample_pair(const Part& part, int32_t a, int32_t b, int32_t pair, AcceptedPairs& accepted) {
   const Peaks& peaks = *part.peaks;
@@ -263,6 +241,36 @@ SP_VECTOR SP_INLINE void sample_pair(const Part& part, int32_t a, int32_t b, int
   accepted.pair.push_back(pair), accepted.response.push_back(total / static_cast<float>(part.samples));
 }
 
+// Samples the pairs of the batch in full and appends those with enough samples above the threshold.
+SP_VECTOR void sample_pairs(const Part& part, const PairBatch& batch, Ahead& ahead, AcceptedPairs& accepted) {
+  const Floats threshold = splat(part.threshold), samples = splat(static_cast<float>(part.samples));
+  size_t kept = accepted.pair.size();
+  accepted.pair.resize(kept + batch.count + kLanes), accepted.response.resize(kept + batch.count + kLanes);
+  int done = 0;
+  for (; done + kFewPairs < batch.count; done += kLanes) {
+    const Lines lines = load_lines(batch, done);
+    Floats total = splat(0.0f);
+    Ints count = splat(0);
+    for (int k = 0; k < part.samples; ++k) {
+      const Floats value = sample(part, locate(part, lines, splat(part.positions[k])));
+      ahead.step();
+      total = total + value;
+      count = count_above(count, value, threshold);
+    }
+    const unsigned lanes = above(count, splat(part.needed - 1)) & lanes_left(batch, done);
+    const Packer packer(lanes);
+    packer.store(accepted.pair.data() + kept, load(batch.pair + done));
+    packer.store(accepted.response.data() + kept, total / samples);
+    kept += __builtin_popcount(lanes);
+  }
+  accepted.pair.resize(kept), accepted.response.resize(kept);
+  const int32_t to_count = part.ends.to_count();
+  for (; done < batch.count; ++done) {
+    const int32_t pair = batch.pair[done], from = pair / to_count, to = pair - from * to_count;
+    sample_pair(part, part.ends.from_begin + from, part.ends.to_begin + to, pair, accepted);
+  }
+}
+
 // Appends pairs to the batch until it is full, from the pair (a, b) on, which moves to the next pair.
 inline void fill_batch(const Part& part, int32_t& a, int32_t& b, PairBatch& batch) {
   const PartEnds& ends = part.ends;
@@ -278,6 +286,11 @@ inline void fill_batch(const Part& part, int32_t& a, int32_t& b, PairBatch& batc
     batch.count += count, b += count;
     if (b == ends.to_end) ++a, b = ends.to_begin;
   }
+  // The lanes beyond the end repeat a pair, so that they read no other cells.
+  std::fill_n(batch.ax + batch.count, kLanes - 1, batch.ax[0]),
+      std::fill_n(batch.ay + batch.count, kLanes - 1, batch.ay[0]);
+  std::fill_n(batch.bx + batch.count, kLanes - 1, batch.bx[0]),
+      std::fill_n(batch.by + batch.count, kLanes - 1, batch.by[0]);
 }
 
 SP_VECTOR SP_INLINE void match_part(const Part& part, MatchScratch& scratch) {
