@@ -66,7 +66,14 @@ def test_results_do_not_depend_on_vector_instructions(tmp_path):
     config = sp.DecodeConfig()
     maps = {"coco-noise": noise_maps("uniform", (48, 33, 40), seed=2)}
     # Few pairs, pairs in several batches and blocks of more than one cell; maps that end within a vector of 64 cells.
-    for people, size in ((1, (40, 48)), (4, (64, 64)), (12, (70, 150)), (40, (130, 67)), (12, (20, 300)), (6, (17, 16))):
+    for people, size in (
+        (1, (40, 48)),
+        (4, (64, 64)),
+        (12, (70, 150)),
+        (40, (130, 67)),
+        (12, (20, 300)),
+        (6, (17, 16)),
+    ):
         maps[f"coco-{people}-{size[1]}"] = people_maps(people, size, seed=people)
     maps["coco-wide"] = np.tile(people_maps(9, (8, 64), seed=1), (1, 1, 65))  # wider than maps with blocks
     for i, (skeleton, dirt) in enumerate(
