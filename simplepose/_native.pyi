@@ -61,6 +61,9 @@ def default_threads() -> int:
 def uses_avx2() -> bool:
     """Whether the CPU ops run their AVX2 code."""
 
+def uses_avx512() -> bool:
+    """Whether find_peaks and match_parts run their AVX-512 code."""
+
 def cuda_status(device: int = 0) -> _CudaStatus:
     """Whether a CUDA device can be used, and why not. Never raises."""
 

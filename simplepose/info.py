@@ -38,6 +38,7 @@ def info() -> dict[str, Any]:
         "native_reason": reason,
         "native_version": getattr(module, "version", ""),
         "avx2": bool(module and module.uses_avx2()),
+        "avx512": bool(module and module.uses_avx512()),
         "threads": native.default_threads() if module else 1,
         "cuda_compiled": bool(module and module.has_cuda),
         "cuda_architectures": getattr(module, "cuda_architectures", ""),

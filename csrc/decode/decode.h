@@ -14,7 +14,7 @@ struct Workspace {
   Peaks peaks;
   CandidateParts candidates;
   People people;
-  std::vector<uint64_t> peak_keys;
+  PeakScratch find;
   MatchScratch match;
   AssignScratch assign;
 };
@@ -24,7 +24,7 @@ struct Workspace {
 inline void decode(const float* maps, int height, int width, const Skeleton& skeleton, const DecodeSettings& settings,
                    Workspace& workspace) {
   const float* keypoint_maps = maps + int64_t{part_channels(skeleton, settings)} * height * width;
-  find_peaks(keypoint_maps, skeleton.keypoints, height, width, settings, workspace.peaks, workspace.peak_keys);
+  find_peaks(keypoint_maps, skeleton.keypoints, height, width, settings, workspace.peaks, workspace.find);
   (settings.paf ? match_pafs : match_parts)(maps, height, width, workspace.peaks, skeleton, settings,
                                             workspace.candidates, workspace.match);
   assign_keypoints(workspace.peaks, workspace.candidates, skeleton, settings, workspace.people, workspace.assign);

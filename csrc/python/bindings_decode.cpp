@@ -40,7 +40,7 @@ py::list find_peaks_batch(const Decoder& decoder, const py::object& maps, int th
     parallel_for(array.shape(0), threads, [&](int64_t image) {
       const ThreadWorkspace workspace;
       find_peaks(data + image * image_size, decoder.skeleton.keypoints, height, width, decoder.settings, results[image],
-                 workspace->peak_keys);
+                 workspace->find);
     });
   }
   py::list out;

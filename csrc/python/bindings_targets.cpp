@@ -150,7 +150,8 @@ void bind_targets(py::module_& module) {
 #endif
   module.def("cuda_status", &bound_cuda_status, py::arg("device") = 0,
              "Whether a CUDA device is usable and why not: usable, reason, devices, name, architecture. Never raises.");
-  module.def("uses_avx2", &use_avx2, "Whether the CPU ops run their AVX2 clones.");
+  module.def("uses_avx2", &use_avx2, "Whether the CPU ops run their AVX2 code.");
+  module.def("uses_avx512", &use_avx512, "Whether find_peaks and match_parts run their AVX-512 code.");
 }
 
 }  // namespace simplepose

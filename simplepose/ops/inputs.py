@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 MOST_THREADS = 1024
 """Upper limit of ``threads``."""
 
+BACKENDS = get_args(Backend)
+"""The values of ``backend``."""
+
 MOST_CELLS = 2**31 - 1
 """Most cells of one map: they are counted in 32 bits."""
 
 
 def check_backend(backend: object) -> None:
     """ValueError unless ``backend`` is a known backend."""
-    check_choice("backend", backend, get_args(Backend))
+    if not isinstance(backend, str) or backend not in BACKENDS:
+        check_choice("backend", backend, BACKENDS)
 
 
 def check_threads(threads: object) -> None:
@@ -175,11 +179,13 @@ def check_peaks(peaks: Peaks, skeleton: Skeleton) -> None:
     _check_column("peaks.type", peaks.type, np.int32, (count,))
     _check_column("peaks.xy", peaks.xy, np.float32, (count, 2))
     _check_column("peaks.score", peaks.score, np.float32, (count,))
-    if not ((np.abs(peaks.xy) <= MOST_CELLS).all() and np.isfinite(peaks.score).all()):  # the comparison fails for NaN
+    if not count:
+        return
+    near = peaks.xy.min() >= -MOST_CELLS and peaks.xy.max() <= MOST_CELLS  # false for NaN
+    if not (near and np.isfinite(peaks.score).all()):
         raise ValueError(f"peaks: expected positions up to {MOST_CELLS} cells and finite scores")
-    if count and not (
-        peaks.type[0] >= 0 and peaks.type[-1] < skeleton.num_keypoints and (np.diff(peaks.type) >= 0).all()
-    ):
+    ascending = (peaks.type[1:] >= peaks.type[:-1]).all()
+    if not (ascending and peaks.type[0] >= 0 and peaks.type[-1] < skeleton.num_keypoints):
         raise ValueError(f"peaks.type: expected ascending keypoint types below {skeleton.num_keypoints}")
 
 
