@@ -39,8 +39,8 @@ MATCH = 0.5
 """Minimum OKS of a pose that matches an annotated person, as in AP50."""
 
 GRID = {
-    "peak_threshold": (0.03, 0.05, 0.1, 0.15, 0.2),
-    "part_threshold": (0.05, 0.1, 0.15),
+    "peak_threshold": (0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2),
+    "part_threshold": (0.01, 0.02, 0.03, 0.05, 0.1, 0.15),
     "min_sample_fraction": (0.6, 0.8),
 }
 
