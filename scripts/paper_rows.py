@@ -58,7 +58,7 @@ class Row:
     def evaluate_command(self) -> str:
         """The command that evaluates it, on val2017, or on test-dev for the server."""
         annotations, images = TEST_DEV if self.with_val else VAL
-        out = f" --out results/{self.test}" if self.with_val else ""
+        out = f" --out results/{self.run}/{self.test}" if self.with_val else ""
         return (
             f"simplepose evaluate {self.run}/best.safetensors --annotations {annotations} --images {images} "
             f"--test {self.test}{out}"

@@ -228,7 +228,12 @@ INVALID = {  # id: (text to replace, replacement, line of the error, message)
         14,
         "drawn_parts: un",
     ),
-    "unknown field": ("sigmas = [0.1, 0.1]", "sigma = [0.1, 0.1]", 12, "unknown field 'sigma', known are colors, "),
+    "unknown field": (
+        "sigmas = [0.1, 0.1]",
+        "sigma = [0.1, 0.1]",
+        12,
+        "unknown field 'sigma', known are allow_unconnected, colors, ",
+    ),
     "no name": ('name = "arm"', "", 1, "field 'name' is missing"),
     "name is a number": ('name = "arm"', "name = 3", 1, "name: expected a string, got 3"),
 }
