@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,10 +40,10 @@ MATCH = 0.5
 """Minimum OKS of a pose that matches an annotated person, as in AP50."""
 
 GRID = {
-    "peak_threshold": (0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2),
-    "part_threshold": (0.01, 0.02, 0.03, 0.05, 0.1, 0.15),
-    "min_sample_fraction": (0.6, 0.8),
+    "peak_threshold": (0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.15),
+    "part_threshold": (0.01, 0.02, 0.03, 0.05, 0.1),
 }
+SAMPLE_FRACTIONS = (0.6, 0.8)
 
 
 class Split(NamedTuple):
@@ -147,25 +148,28 @@ def evaluate_split(
 def tune(checkpoint: str, split: Split, sizes: Sequence[int]) -> dict[str, float]:
     """The input size and the thresholds with the highest AP.
 
-    The thresholds are tuned one after the other, with the earlier ones fixed, at each size.
+    All pairs of peak and part thresholds are tried at each size, then the fraction of samples with the best pair.
     """
     best, best_ap = dict[str, float](), -1.0
     for size in sizes or [None]:
         predictor = Predictor.from_checkpoint(checkpoint, size=size) if size else Predictor.from_checkpoint(checkpoint)
         base = predictor.config.decode
         maps = list(all_heatmaps(predictor, split))
-        tuned: dict[str, float] = {"size": size} if size else {}
-        thresholds: dict[str, float] = {}
-        for name, values in GRID.items():
-            ap_of = {
-                value: evaluate_split(predictor, split, maps, replace(base, **{**thresholds, name: value}))["AP"]
-                for value in values
-            }
-            thresholds[name] = max(ap_of, key=lambda value: ap_of[value])
-            shown = ", ".join(f"{value} {ap:.4f}" for value, ap in ap_of.items())
-            print(f"tune {name} at size {predictor.size}: {shown}", flush=True)
-        if max(ap_of.values()) > best_ap:
-            best, best_ap = {**tuned, **thresholds}, max(ap_of.values())
+
+        def measure(values: dict[str, float]) -> float:
+            ap: float = evaluate_split(predictor, split, maps, replace(base, **values))["AP"]  # noqa: B023
+            return ap
+
+        pairs = [dict(zip(GRID, pair, strict=True)) for pair in product(*GRID.values())]
+        ap_of = [(measure(pair), pair) for pair in pairs]
+        ap, thresholds = max(ap_of, key=lambda item: item[0])
+        for fraction in SAMPLE_FRACTIONS:
+            changed = {**thresholds, "min_sample_fraction": fraction}
+            ap_of.append((measure(changed), changed))
+        ap, thresholds = max(ap_of, key=lambda item: item[0])
+        print(f"tune at size {predictor.size}: AP {ap:.4f} with {thresholds}", flush=True)
+        if ap > best_ap:
+            best, best_ap = {**({"size": size} if size else {}), **thresholds}, ap
     return best
 
 

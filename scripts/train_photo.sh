@@ -49,8 +49,29 @@ else
 fi
 unset OMP_NUM_THREADS
 
-simplepose convert "$work/run/last.safetensors" "$tree/simplepose/weights/photo.safetensors" --half --overwrite
-python "$tree/benchmarks/judge_network.py" "$tree/simplepose/weights/photo.safetensors" --tune "$work/tune" --test "$test" \
-  --sizes 512 576 640 --scales 0.4 0.7 1 --scales-size 640 --pictures "$work/pictures" --count 24 \
+python "$tree/benchmarks/judge_network.py" "$work/run/last.safetensors" --tune "$work/tune" --test "$test" \
+  --sizes 512 576 --scales 0.4 0.7 1 --scales-size 640 --pictures "$work/pictures" --count 24 \
   --out "$tree/benchmarks/results/photo.json"
 cp "$work/run/curves.png" "$tree/docs/images/photo_curves.png"
+
+# The weights in half precision, with the settings of use: thresholds of 0.1 to show people, the tuned ones to rank them.
+python - "$work/run/last.safetensors" "$tree/benchmarks/results/photo.json" "$tree/simplepose/weights/photo.safetensors" <<'EOF'
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+from simplepose.network.checkpoint import load_checkpoint, write_checkpoint
+
+run, measured, target = map(Path, sys.argv[1:])
+tuned = json.loads(measured.read_text())["tuned"]
+use = {
+    "size": int(tuned.pop("size")),
+    "fit": "longer",
+    "decode": {"peak_threshold": 0.1, "part_threshold": 0.1},
+    "evaluation": tuned,
+}
+notes = {
+    "encoder": "MoveNet MultiPose Lightning (Google, Apache-2.0), trained further; see NOTICE",
+    "training": "COCO val2017 photos, scripts/train_photo.sh; see docs/photo.md",
+}
+write_checkpoint(target, replace(load_checkpoint(run), use=use, notes=notes), half=True)
+EOF

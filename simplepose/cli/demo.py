@@ -24,8 +24,8 @@ Image = NDArray[np.uint8]
 PHOTO = Path(__file__).parent / "astronaut.jpg"
 """The photo of the demo: the astronaut Eileen Collins; NASA, public domain (NOTICE)."""
 
-PHOTO_SCALES = (0.5, 1.0)
-"""Input scales for photos: people who fill a photo are found at the smaller one (docs/photo.md)."""
+PHOTO_SCALES = (0.4, 0.7)
+"""Input scales for photos: people who fill a photo are found at small ones (docs/photo.md)."""
 
 SHOWN = 3
 """Minimum number of keypoints of a person that is drawn and counted in the tables."""

@@ -30,7 +30,7 @@ def test_it_loads_by_name_with_its_own_settings() -> None:
     shown = sp.Predictor.from_checkpoint("photo", device="cpu")
     assert (shown.size, shown.config.fit, shown.config.decode.peak_threshold) == (512, "longer", 0.1)
     ranked = sp.Predictor.from_checkpoint("photo", device="cpu", purpose="evaluation")
-    assert (ranked.config.decode.peak_threshold, ranked.config.decode.part_threshold) == (0.05, 0.05)
+    assert (ranked.config.decode.peak_threshold, ranked.config.decode.part_threshold) == (0.01, 0.01)
 
 
 def test_it_finds_people_in_photos() -> None:
