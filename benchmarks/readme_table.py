@@ -29,7 +29,7 @@ def speed_table(decode: dict[str, Any], render: dict[str, Any]) -> str:
         if name.startswith("crowds"):
             continue
         people = name.split()[0] + (", separated" if "separated" in name else "")
-        cells = [people, f"{row['ratio']:.1f}", f"{row['reference_ratio']:.0f}", "", ""]
+        cells = [people, f"{row['ratio']:.1f}", f"{row['reference_ratio']:.0f}", "-", "-"]
         if drawn := render["render_ms"].get(name):
             cells[3:] = [f"{drawn['native'] / drawn['fill']:.1f}", f"{drawn['reference'] / drawn['native']:.0f}"]
         lines.append(f"| {' | '.join(cells)} |")
@@ -41,7 +41,8 @@ def stage_table(decode: dict[str, Any]) -> str:
     """How the time of decode divides into its stages."""
     lines = ["| people in 512 x 512, one thread | peaks | pairs | grouping | Python |", "|---|---|---|---|---|"]
     for name, row in decode["decode"].items():
-        stages = row["stages_us"]
+        # Python's time is the difference of two times, which may come out below 0 where it is small
+        stages = {stage: max(0.0, value) for stage, value in row["stages_us"].items()}
         total = sum(stages.values())
         shares = [f"{100 * stages[stage] / total:.0f}%" for stage in ("peaks", "pairs", "grouping", "python")]
         lines.append(f"| {name.removesuffix(' people')} | {' | '.join(shares)} |")
@@ -59,7 +60,7 @@ def network_table(report: dict[str, Any]) -> str:
     lines.append("")
     if report["tuned"]:
         tuned = ", ".join(f"`{name}` {value}" for name, value in report["tuned"].items())
-        lines.append(f"Tuned thresholds, chosen on the tuning split: {tuned}.")
+        lines.append(f"Tuned settings, chosen on the tuning split: {tuned}.")
     lines.append(f"Measured on {report['machine']}.")
     return "\n".join(lines)
 
@@ -88,6 +89,7 @@ TABLES: dict[str, tuple[str, Callable[..., str], tuple[str, ...]]] = {
     "speed_cpu": ("README.md", speed_table, ("decode_cpu", "render_cpu")),
     "decode_stages": ("docs/guides/decode.md", stage_table, ("decode_cpu",)),
     "tiny": ("docs/tiny.md", network_table, ("tiny",)),
+    "photo": ("docs/photo.md", network_table, ("photo",)),
     "ablation": ("docs/training.md", ablation_table, ("ablation",)),
 }
 """By marker: the document, the function that writes the table, and the result files it takes."""
