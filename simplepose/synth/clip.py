@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.checks import check_count, check_number, check_range
+from simplepose.checks import check_choice, check_count, check_number, check_range
 from simplepose.synth.background import blend, expose, paint_background, sample_light
 from simplepose.synth.body import rotation
 from simplepose.synth.looks import Look, sample_look
@@ -32,12 +32,17 @@ AWAY_SECONDS = 1.0
 """Time that a person who leaves spends outside the image, without movement of the camera."""
 
 
+ROLES = ("right", "left", "leaves", "stands")
+"""What a person does first: walk right, walk left, leave the image on the right and come back, or stand."""
+
+
 @dataclass(frozen=True)
 class ClipConfig:
     """The settings of a clip."""
 
     size: tuple[int, int] = (256, 456)  # (height, width) of the frames in pixels
     people: int = 4
+    roles: tuple[str, ...] = ROLES  # of the people, in turn
     rate: float = 25.0  # frames per second
     stature: Range = (0.45, 0.6)  # height of the people as a fraction of the frame's height
     speed: Range = (0.6, 1.0)  # of the walking people, in statures per second
@@ -53,6 +58,10 @@ class ClipConfig:
         for name, side in zip(("height", "width"), self.size, strict=True):
             check_count(f"size: {name}", side, 32, 8192)
         check_count("people", self.people, 1, 64)
+        if not isinstance(self.roles, tuple) or not self.roles:
+            raise TypeError(f"roles: expected a tuple of one of {', '.join(ROLES)} or more, got {self.roles!r}")
+        for role in self.roles:
+            check_choice("roles", role, ROLES)
         check_number("rate", self.rate, least=1, most=240)
         check_range("stature", self.stature, float, 0.05, 2)
         check_range("speed", self.speed, float, 0, 10)
@@ -69,9 +78,8 @@ class ClipConfig:
 def render_clip(frames: int, seed: int, config: ClipConfig | None = None) -> Iterator[Scene]:
     """Render the frames of a clip. Frame ``i`` depends only on ``i``, ``seed`` and ``config``.
 
-    Of four people, the first two walk through the image in opposite directions, the third leaves the image, stays away
-    for about a second and comes back, and the fourth stands. Further people repeat these roles. Nearer people cover
-    others.
+    The people take the roles of ``config`` in turn. Those who walk turn around at two places near the borders of the
+    image. Those who leave stay away for about a second and come back. Nearer people cover others.
 
     Args:
         frames: number of frames.
@@ -154,7 +162,7 @@ class _Walker:
     def sample(cls, rng: np.random.Generator, index: int, config: ClipConfig) -> _Walker:
         """The person of the given index; its role follows from the index."""
         height, width = config.size
-        role = ("right", "left", "leaves", "stands")[index % 4]
+        role = config.roles[index % len(config.roles)]
         stature = height * rng.uniform(*config.stature)
         depth = rng.uniform(0, 1)
         speed = stature * rng.uniform(*config.speed)

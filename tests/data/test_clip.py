@@ -71,6 +71,8 @@ def test_the_camera_moves(clip: list[Scene]):
         ({"size": (96, 16)}, "size: width"),
         ({"people": 0}, "people"),
         ({"rate": 0.5}, "rate"),
+        ({"roles": ()}, "roles: expected a tuple"),
+        ({"roles": ("left", "flies")}, "roles: expected one of 'right', 'left', 'leaves', 'stands', got 'flies'"),
         ({"stature": (0.6, 0.4)}, "stature"),
         ({"pan": -0.1}, "pan"),
     ],
