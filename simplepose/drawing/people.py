@@ -38,9 +38,7 @@ class DrawConfig:
     min_score: float = 0.0  # people with a lower score are not drawn
     opacity: float = 0.95  # of keypoints of score 1 and their parts; lower scores are fainter
     thickness: float | None = None  # width of a part; None: chosen from the sizes of the person and the image
-    colors: DrawnColors = (
-        "parts"  # "parts": the skeleton's colors; "people": one color per person, by its track if it has one
-    )
+    colors: DrawnColors = "parts"  # "parts": the skeleton's colors; "people": one color per person or track
     boxes: bool = False  # draw the bounding box of each person's keypoints
     scores: bool = False  # write each person's score
     names: bool = False  # write the names of the keypoints

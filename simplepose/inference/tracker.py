@@ -34,9 +34,7 @@ START_SPEED = 2.0
 class TrackerConfig:
     """Settings of `Tracker`. Lengths are relative to a person's size: the square root of its box area."""
 
-    sure: float = (
-        0.2  # a pose is sure if its keypoint scores, missing ones as 0, have this mean; only those start tracks
-    )
+    sure: float = 0.2  # least mean keypoint score, missing ones as 0, of a sure pose; only these start tracks
     min_oks: float = 0.05  # least OKS of a pose with the predicted keypoints of a track
     max_gap: float = 2.0  # seconds after which a track that found no pose ends
     short_gap: float = 0.4  # seconds during which predicted keypoints are used; later, the movement since then
