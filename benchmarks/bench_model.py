@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from timing import parse_arguments
 from torch import Tensor
 
 from simplepose.io.atomic import atomic_write
@@ -154,7 +155,7 @@ def main() -> None:
         "--compile", action="store_true", help="also measure torch.compile, which takes minutes to compile"
     )
     parser.add_argument("--json", type=Path, help="write the result to this file")
-    options = parser.parse_args()
+    options = parse_arguments(parser, ["json"])
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)

@@ -10,7 +10,6 @@ scales. The data folders hold COCO annotations and images, as those of `simplepo
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from readme_table import network_table
-from timing import report
+from timing import parse_arguments, report
 
 from simplepose.data.annotations import Annotations, find_data, read_annotations
 from simplepose.data.images import read_image, write_image
@@ -28,6 +27,7 @@ from simplepose.drawing.people import draw_poses
 from simplepose.evaluation.coco import evaluate_keypoints
 from simplepose.inference.heatmaps import Heatmaps
 from simplepose.inference.predictor import Predictor
+from simplepose.io.atomic import atomic_write, write_json
 from simplepose.ops.config import DecodeConfig
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import Skeleton
@@ -39,8 +39,8 @@ MATCH = 0.5
 """Minimum OKS of a pose that matches an annotated person, as in AP50."""
 
 GRID = {
-    "peak_threshold": (0.03, 0.05, 0.1, 0.15, 0.2),
-    "part_threshold": (0.05, 0.1, 0.15),
+    "peak_threshold": (0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2),
+    "part_threshold": (0.01, 0.02, 0.03, 0.05, 0.1, 0.15),
     "min_sample_fraction": (0.6, 0.8),
 }
 
@@ -169,11 +169,14 @@ def tune(checkpoint: str, split: Split, sizes: Sequence[int]) -> dict[str, float
     return best
 
 
+PICTURES = tuple(f"overlays-{page}.jpg" for page in range(32))
+"""The files of --pictures, with eight images each."""
+
+
 def draw(predictor: Predictor, split: Split, folder: Path, count: int) -> None:
     """Write overlays of the first images, with the detected people beside the ground truth."""
-    folder.mkdir(parents=True, exist_ok=True)
     rows = []
-    for image_id in list(split.annotations.images)[:count]:
+    for image_id in list(split.annotations.images)[: min(count, 8 * len(PICTURES))]:
         image = read_image(split.path(image_id))
         keypoints = split.annotations.keypoints(image_id)
         keypoints = np.where(keypoints[..., 2:] > 0, keypoints, np.float32([np.nan, np.nan, 0]))
@@ -188,7 +191,7 @@ def draw(predictor: Predictor, split: Split, folder: Path, count: int) -> None:
         columns = [np.concatenate(part) for part in (page[:half], page[half:]) if part]
         height = len(columns[0])
         columns = [np.pad(column, ((0, height - len(column)), (0, 0), (0, 0))) for column in columns]
-        write_image(folder / f"overlays-{start // 8}.jpg", np.concatenate(columns, 1))
+        write_image(folder / PICTURES[start // 8], np.concatenate(columns, 1))
 
 
 def main() -> None:
@@ -203,7 +206,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=16, help="the number of overlays")
     parser.add_argument("--maps", type=Path, help="write the maps of --test for benchmarks/grouping_table.py")
     parser.add_argument("--out", type=Path, help="write the metrics as JSON")
-    options = parser.parse_args()
+    options = parse_arguments(parser, ["maps", "out"], ["checkpoint"], {"pictures": PICTURES})
     test = Split.open(options.test)
     plain = Predictor.from_checkpoint(options.checkpoint)
     shown = plain.config.decode
@@ -212,7 +215,8 @@ def main() -> None:
     if options.maps:
         channels = slice(0, plain.skeleton.num_parts + plain.skeleton.num_keypoints)
         stored = np.stack([np.round(h.maps[channels].numpy() * 1024).astype(np.int16) for _, h in maps])
-        np.savez_compressed(options.maps, maps=stored, image_ids=np.array([i for i, _ in maps]))
+        with atomic_write(options.maps) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, maps=stored, image_ids=np.array([i for i, _ in maps]))
     tuned = tune(options.checkpoint, Split.open(options.tune), options.sizes) if options.tune else {}
     size = int(tuned.get("size", plain.size))
     best = replace(shown, **{name: value for name, value in tuned.items() if name != "size"})
@@ -237,7 +241,7 @@ def main() -> None:
     measured = report(tuned=tuned, rows=rows)
     print(network_table(measured))
     if options.out:
-        options.out.write_text(json.dumps(measured, indent=1) + "\n")
+        write_json(options.out, measured)
 
 
 if __name__ == "__main__":

@@ -25,12 +25,27 @@ def speed_table(decode: dict[str, Any], render: dict[str, Any]) -> str:
         "x faster than NumPy",
     ]
     lines = [f"| {' | '.join(head)} |", "|---|---|---|---|---|"]
-    for name, drawn in render["render_ms"].items():
-        row, native = decode["decode"][name], drawn["native"]
-        copies, fills = f"{row['ratio']:.1f}", f"{native / drawn['fill']:.1f}"
-        faster = f"{row['reference_ratio']:.0f}", f"{drawn['reference'] / native:.0f}"
-        lines.append(f"| {name.split()[0]} | {copies} | {faster[0]} | {fills} | {faster[1]} |")
+    for name, row in decode["decode"].items():
+        if name.startswith("crowds"):
+            continue
+        people = name.split()[0] + (", separated" if "separated" in name else "")
+        cells = [people, f"{row['ratio']:.1f}", f"{row['reference_ratio']:.0f}", "", ""]
+        if drawn := render["render_ms"].get(name):
+            cells[3:] = [f"{drawn['native'] / drawn['fill']:.1f}", f"{drawn['reference'] / drawn['native']:.0f}"]
+        lines.append(f"| {' | '.join(cells)} |")
     lines += ["", f"Measured by `{decode['command']}` and `{render['command']}` on {decode['machine']}."]
+    return "\n".join(lines)
+
+
+def stage_table(decode: dict[str, Any]) -> str:
+    """How the time of decode divides into its stages."""
+    lines = ["| people in 512 x 512, one thread | peaks | pairs | grouping | Python |", "|---|---|---|---|---|"]
+    for name, row in decode["decode"].items():
+        stages = row["stages_us"]
+        total = sum(stages.values())
+        shares = [f"{100 * stages[stage] / total:.0f}%" for stage in ("peaks", "pairs", "grouping", "python")]
+        lines.append(f"| {name.removesuffix(' people')} | {' | '.join(shares)} |")
+    lines += ["", f"Measured by `{decode['command']}` on {decode['machine']}."]
     return "\n".join(lines)
 
 
@@ -52,11 +67,15 @@ def network_table(report: dict[str, Any]) -> str:
 def ablation_table(report: dict[str, Any]) -> str:
     """The results of benchmarks/ablate.py: means over the seeds, and the AP of each seed."""
     columns = ("AP", "AP50", "AP75", "AR")
-    lines = [f"| variant | {' | '.join(columns)} | AP of each seed | parameters |", "|---" * (len(columns) + 3) + "|"]
+    counted = all("multiply_adds" in row for row in report["rows"])
+    sizes = "parameters | multiply-adds" if counted else "parameters"
+    lines = [f"| variant | {' | '.join(columns)} | AP of each seed | {sizes} |"]
+    lines.append("|---" * (len(columns) + 3 + counted) + "|")
     for row in report["rows"]:
         means = [f"{sum(row[column]) / len(row[column]):.3f}" for column in columns]
         each = ", ".join(f"{value:.3f}" for value in row["AP"])
-        lines.append(f"| {row['variant']} | {' | '.join(means)} | {each} | {row['parameters'] / 1e6:.2f} M |")
+        adds = f" {row['multiply_adds'] / 1e6:.0f} M |" if counted else ""
+        lines.append(f"| {row['variant']} | {' | '.join(means)} | {each} | {row['parameters'] / 1e6:.2f} M |{adds}")
     steps = report["images"] * report["epochs"] // report["batch"]
     seeds = ", ".join(map(str, report["seeds"]))
     lines.append("")
@@ -67,6 +86,7 @@ def ablation_table(report: dict[str, Any]) -> str:
 
 TABLES: dict[str, tuple[str, Callable[..., str], tuple[str, ...]]] = {
     "speed_cpu": ("README.md", speed_table, ("decode_cpu", "render_cpu")),
+    "decode_stages": ("docs/guides/decode.md", stage_table, ("decode_cpu",)),
     "tiny": ("docs/tiny.md", network_table, ("tiny",)),
     "ablation": ("docs/training.md", ablation_table, ("ablation",)),
 }

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from scenes import people
-from timing import report, seconds
+from timing import parse_arguments, report, seconds
 
 import simplepose as sp
 from simplepose.io.atomic import write_json
@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="write the times as JSON")
     parser.add_argument("--rounds", type=int, default=60)
-    options = parser.parse_args()
+    options = parse_arguments(parser, ["out"])
     torch.set_num_threads(1)
     rows = {}
     for count in (1, 5, 10, 20, 30):

@@ -31,7 +31,10 @@ def standing_people(centers: list[int]) -> np.ndarray:  # [P, 18, 3] x, y, visib
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--maps", type=Path, help="a .npy file; default: maps of three and of one standing person")
 parser.add_argument("--out", type=Path, default=Path("poses.json"), help="COCO results; default: %(default)s")
+parser.add_argument("--overwrite", action="store_true", help="replace the file of an earlier run")
 args = parser.parse_args()
+if args.out.exists() and (not args.overwrite or (args.maps and args.out.samefile(args.maps))):
+    parser.error(f"{args.out} exists; choose another --out, or replace it with --overwrite")
 
 if args.maps:
     maps = np.load(args.maps)

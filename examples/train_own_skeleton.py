@@ -17,7 +17,6 @@ import numpy as np
 
 import simplepose as sp
 
-SIMPLEPOSE = [sys.executable, "-m", "simplepose"]
 DOG = np.array([[40, -24], [20, -10], [-20, -10], [24, 22], [-22, 22], [-38, -24]])  # x, y in the order of dog.toml
 
 
@@ -47,12 +46,13 @@ parser.add_argument("--skeleton", default=Path(__file__).with_name("dog.toml"), 
 parser.add_argument("--set", nargs="+", default=["epochs=40", "validate_epochs=20"], help="training settings")
 parser.add_argument("--out", type=Path, default=Path("runs/dogs"), help="a new folder; default: %(default)s")
 args = parser.parse_args()
+if args.out.is_file() or any(args.out.glob("*")):
+    parser.error(f"--out: expected a new or empty folder, {args.out} has content")
 skeleton = sp.Skeleton.from_toml(args.skeleton)
 data = args.data or draw_dogs(args.out / "train", skeleton, images=40, seed=0)
 val = Path(args.val or draw_dogs(args.out / "val", skeleton, images=4, seed=1))
 train = ["train", "--data", data, "--val", val, "--skeleton", args.skeleton, "--preset", "overfit", "--set", *args.set]
-subprocess.run([*SIMPLEPOSE, *map(str, train), "--out", str(args.out / "run")], check=True)
-
+subprocess.run([sys.executable, "-m", "simplepose", *map(str, train), "--out", str(args.out / "run")], check=True)
 predictor = sp.Predictor.from_checkpoint(args.out / "run" / "best.safetensors")
 for path in sorted((val / "images").iterdir()):
     poses = predictor(path).at_least(keypoints=4)

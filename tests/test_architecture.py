@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "simplepose"
 
 LAYERS = (
-    ("checks",),
+    ("checks", "exit_gate"),
     ("io",),
     ("skeleton",),
     ("poses",),

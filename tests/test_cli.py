@@ -282,7 +282,13 @@ def test_predict_skips_and_reports_a_damaged_image(capsys, photos, checkpoint, t
     assert [image["file_name"] for image in report["images"]] == [str(photos / "1.jpg"), str(photos / "2.jpg")]
     assert list(report["failed"]) == [str(photos / "3.jpg")]
     assert "1 of 3 inputs were skipped" in err
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1.jpg", "2.jpg", "images.json", "results.json"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        ".simplepose",
+        "1.jpg",
+        "2.jpg",
+        "images.json",
+        "results.json",
+    ]
 
 
 def test_predict_never_replaces_its_input(capsys, photos, checkpoint):
@@ -342,7 +348,8 @@ def test_predict_reads_and_writes_video(capsys, checkpoint, tmp_path):
     capture = cv2.VideoCapture(str(tmp_path / "o" / "clip_poses.mp4"))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
     capture.release()
-    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["clip_poses.mp4", "images.json", "results.json"]
+    names = [".simplepose", "clip_poses.mp4", "images.json", "results.json"]
+    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == names
 
 
 def test_predict_shows_a_camera_until_q(capsys, checkpoint, monkeypatch):

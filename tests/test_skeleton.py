@@ -44,6 +44,13 @@ def test_coco_sigmas_are_those_of_pycocotools():
     np.testing.assert_allclose(sp.COCO.sigmas, Params("keypoints").kpt_oks_sigmas)
 
 
+def test_coco_mst_is_derived_from_coco():
+    skeleton = sp.load_skeleton("coco-mst")
+    assert skeleton.name == "coco-mst"
+    assert skeleton.parts == sp.COCO.spanning_tree().parts
+    assert len(skeleton.parts) == 17
+
+
 @all_skeletons
 def test_flips_are_involutions_that_map_left_to_right(skeleton):
     for flip in (skeleton.keypoint_flip, skeleton.part_flip, skeleton.channel_flip):
@@ -118,7 +125,7 @@ def test_shipped_skeletons_have_the_keypoints_of_their_data_sets():
     )
     assert hand.num_keypoints == 21
     assert hand.keypoint_flip.tolist() == list(range(21))
-    with pytest.raises(ValueError, match=r"no skeleton of that name \(known: coco, crowdpose14, hand21\)"):
+    with pytest.raises(ValueError, match=r"no skeleton of that name \(known: coco, coco-mst, crowdpose14, hand21\)"):
         sp.load_skeleton("hand22")
 
 
@@ -221,7 +228,12 @@ INVALID = {  # id: (text to replace, replacement, line of the error, message)
         14,
         "drawn_parts: un",
     ),
-    "unknown field": ("sigmas = [0.1, 0.1]", "sigma = [0.1, 0.1]", 12, "unknown field 'sigma', known are colors, "),
+    "unknown field": (
+        "sigmas = [0.1, 0.1]",
+        "sigma = [0.1, 0.1]",
+        12,
+        "unknown field 'sigma', known are allow_unconnected, colors, ",
+    ),
     "no name": ('name = "arm"', "", 1, "field 'name' is missing"),
     "name is a number": ('name = "arm"', "name = 3", 1, "name: expected a string, got 3"),
 }

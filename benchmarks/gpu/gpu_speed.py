@@ -19,6 +19,7 @@ import gpu_render
 import gpu_training
 import torch
 from gpu_timing import Bench, Report, print_table
+from timing import parse_arguments
 
 SECTIONS = {
     "render": gpu_render.run,
@@ -35,7 +36,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="write the rows to this file; rows of other sections are kept")
     parser.add_argument("--smoke", action="store_true", help="run on the CPU with tiny sizes; times are meaningless")
     parser.add_argument("--table", type=Path, metavar="FILE", help="only print the rows of a file")
-    options = parser.parse_args()
+    options = parse_arguments(parser, ["out"])
     if options.table:
         print_table(options.table)
         return 0

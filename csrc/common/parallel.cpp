@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 namespace simplepose {
@@ -42,10 +43,7 @@ class Pool {
     if (!only_one.owns_lock()) return false;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      while (workers_ < helpers) {
-        std::thread([this] { serve(); }).detach();
-        ++workers_;
-      }
+      start_workers(helpers);
       loop_ = &loop;
       wanted_ = helpers;
     }
@@ -59,6 +57,14 @@ class Pool {
   }
 
  private:
+  // Fewer if the system starts no more threads, because of a limit of memory or of threads.
+  void start_workers(int count) {
+    try {
+      for (; workers_ < count; ++workers_) std::thread([this] { serve(); }).detach();
+    } catch (const std::system_error&) {
+    }
+  }
+
   void serve() {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {

@@ -46,7 +46,14 @@ struct DecodeSettings {
   bool part_score_product;      // rule 2: response times both peak scores; false: the paper's weighted sum
   bool reassign;                // rule 4
   bool allow_shared_keypoints;  // rule 7
+  bool paf = false;             // part maps are affinity fields: two channels for each part
+  bool length_penalty = false;  // rule 2, affinity fields: parts longer than half the maps' height
 };
+
+// The number of channels of the part maps.
+inline int part_channels(const Skeleton& skeleton, const DecodeSettings& settings) {
+  return skeleton.parts() * (settings.paf ? 2 : 1);
+}
 
 // Peaks by type, then descending score, then raster index; x, y in grid cells.
 struct Peaks {
@@ -68,6 +75,10 @@ struct CandidateParts {
   std::vector<float> response, score;
   std::vector<int32_t> first;  // [L + 1] index of the first candidate of each part type
   int32_t size() const { return static_cast<int32_t>(from.size()); }
+  void resize(size_t count) {
+    from.resize(count), to.resize(count);
+    response.resize(count), score.resize(count);
+  }
   void clear() {
     from.clear(), to.clear(), response.clear(), score.clear();
     first.assign(1, 0);
@@ -79,6 +90,7 @@ struct PartEnds {
   int32_t from_begin, from_end, to_begin, to_end;
   int32_t from_count() const { return from_end - from_begin; }
   int32_t to_count() const { return to_end - to_begin; }
+  int64_t pairs() const { return int64_t{from_count()} * to_count(); }
 };
 
 inline PartEnds part_ends(const Skeleton& skeleton, const Peaks& peaks, int part) {

@@ -5,6 +5,7 @@
 
 #include "assign_keypoints/assign_keypoints.h"
 #include "find_peaks/find_peaks.h"
+#include "match_parts/match_pafs.h"
 #include "match_parts/match_parts.h"
 
 namespace simplepose {
@@ -13,17 +14,19 @@ struct Workspace {
   Peaks peaks;
   CandidateParts candidates;
   People people;
-  std::vector<uint64_t> peak_keys;
+  PeakScratch find;
   MatchScratch match;
   AssignScratch assign;
 };
 
-// Maps [L + J (or more), height, width]: part maps, then keypoint maps. The result is in workspace.people.
+// Maps [L + J (or more), height, width] ([2 L + J] of affinity fields): part maps, then keypoint maps. The result is in
+// workspace.people.
 inline void decode(const float* maps, int height, int width, const Skeleton& skeleton, const DecodeSettings& settings,
                    Workspace& workspace) {
-  const float* keypoint_maps = maps + int64_t{skeleton.parts()} * height * width;
-  find_peaks(keypoint_maps, skeleton.keypoints, height, width, settings, workspace.peaks, workspace.peak_keys);
-  match_parts(maps, height, width, workspace.peaks, skeleton, settings, workspace.candidates, workspace.match);
+  const float* keypoint_maps = maps + int64_t{part_channels(skeleton, settings)} * height * width;
+  find_peaks(keypoint_maps, skeleton.keypoints, height, width, settings, workspace.peaks, workspace.find);
+  (settings.paf ? match_pafs : match_parts)(maps, height, width, workspace.peaks, skeleton, settings,
+                                            workspace.candidates, workspace.match);
   assign_keypoints(workspace.peaks, workspace.candidates, skeleton, settings, workspace.people, workspace.assign);
 }
 

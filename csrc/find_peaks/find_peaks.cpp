@@ -4,78 +4,83 @@
 #include <algorithm>
 
 #include "common/simd.h"
+#include "common/sort_keys.h"
 #include "find_peaks/scan.h"
 
 namespace simplepose {
 namespace {
 
-void scan_map(Scan& scan, bool avx2) {
-#if SP_X86
-  if (avx2) return scan_avx2(scan);
-#else
-  (void)avx2;
-#endif
+void scan_generic(Scan& scan) {
   for (int y = 0; y < scan.height; ++y) scan.run_row(y, 0);
 }
 
-// How far a peak lies from its cell.
-void subpixel(const float* map, int height, int width, int y, int x, bool avx2, float* dx, float* dy) {
-  const float* at = map + int64_t{y} * width + x;
-  const bool inside_x = x > 0 && x + 1 < width, inside_y = y > 0 && y + 1 < height;
-  const float samples[8] = {finite(*at),
-                            inside_x ? finite(at[-1]) : 1.0f,
-                            inside_x ? finite(at[1]) : 1.0f,
-                            inside_y ? finite(at[-width]) : 1.0f,
-                            inside_y ? finite(at[width]) : 1.0f,
-                            1.0f,
-                            1.0f,
-                            1.0f};
-  float values[8];
-#if SP_X86
-  avx2 ? floored_logs_avx2(samples, values) : floored_logs(samples, values);
-#else
-  (void)avx2;
-  floored_logs(samples, values);
-#endif
+void subpixel_generic(PeakScratch& scratch) { subpixel(scratch); }
 
-  *dx = inside_x ? parabola_vertex(values[1], values[0], values[2]) : 0.0f;
-  *dy = inside_y ? parabola_vertex(values[3], values[0], values[4]) : 0.0f;
+struct Functions {
+  void (*scan)(Scan&) = scan_generic;
+  void (*subpixel)(PeakScratch&) = subpixel_generic;
+};
+
+Functions best_functions() {
+#if SP_X86
+  if (use_avx512()) return {scan_avx512, subpixel_avx512};
+  if (use_avx2()) return {scan_avx2, subpixel_avx2};
+#endif
+  return {};
+}
+
+// Reads the cells of the peaks and their neighbors.
+void read_samples(const float* maps, int height, int width, const Peaks& peaks, PeakScratch& scratch) {
+  constexpr size_t kVector = 16;
+  const size_t count = scratch.cells.size();
+  scratch.stride = (count + kVector - 1) / kVector * kVector;
+  scratch.samples.assign(5 * scratch.stride, 1.0f);
+  scratch.dx.resize(scratch.stride), scratch.dy.resize(scratch.stride);
+  for (size_t i = 0; i < count; ++i) {
+    const float* at = maps + scratch.cells[i];
+    const auto x = static_cast<int>(peaks.x[i]), y = static_cast<int>(peaks.y[i]);
+    scratch.values(0)[i] = finite(*at);
+    if (x > 0 && x + 1 < width) scratch.values(1)[i] = finite(at[-1]), scratch.values(2)[i] = finite(at[1]);
+    if (y > 0 && y + 1 < height) scratch.values(3)[i] = finite(at[-width]), scratch.values(4)[i] = finite(at[width]);
+  }
 }
 
 }  // namespace
 
 void find_peaks(const float* maps, int keypoints, int height, int width, const DecodeSettings& settings, Peaks& peaks,
-                std::vector<uint64_t>& keys) {
-  peaks.clear();
-  keys.resize(int64_t{(height + 1) / 2} * ((width + 1) / 2));
-  const bool avx2 = use_avx2();
+                PeakScratch& scratch) {
+  peaks.clear(), scratch.cells.clear();
+  scratch.keys.resize(int64_t{(height + 1) / 2} * ((width + 1) / 2));  // no two peaks are neighbors
+  const Functions functions = best_functions();
   const size_t limit = settings.max_peaks;
   for (int type = 0; type < keypoints; ++type) {
-    const float* map = maps + int64_t{type} * height * width;
+    const int64_t plane = int64_t{type} * height * width;
     Scan scan;
-    scan.map = map, scan.height = height, scan.width = width;
+    scan.map = maps + plane, scan.height = height, scan.width = width;
     scan.threshold = settings.peak_threshold;
-    scan.keys = keys.data();
-    scan_map(scan, avx2);
-    uint64_t *begin = keys.data(), *end = begin + scan.count;
+    scan.keys = scratch.keys.data();
+    functions.scan(scan);
     if (scan.count > limit) {
       peaks.truncated = true;
-      std::nth_element(begin, begin + limit, end);
-      end = begin + limit;
+      std::nth_element(scan.keys, scan.keys + limit, scan.keys + scan.count);
+      scan.count = limit;
     }
-    std::sort(begin, end);
-    for (const uint64_t* key = begin; key != end; ++key) {
-      const auto cell = static_cast<uint32_t>(*key);
-      const int y = cell / width;
-      const int x = cell % width;
-      float dx, dy;
-      subpixel(map, height, width, y, x, avx2, &dx, &dy);
-      peaks.x.push_back(static_cast<float>(x) + dx);
-      peaks.y.push_back(static_cast<float>(y) + dy);
-      peaks.score.push_back(map[cell]);
+    sort_keys(scan.keys, scan.count);
+    for (size_t i = 0; i < scan.count; ++i) {
+      const auto cell = static_cast<uint32_t>(scan.keys[i]);
+      scratch.cells.push_back(plane + cell);
+      peaks.x.push_back(static_cast<float>(cell % static_cast<uint32_t>(width)));
+      peaks.y.push_back(static_cast<float>(cell / static_cast<uint32_t>(width)));
+      peaks.score.push_back(scan.map[cell]);
       peaks.type.push_back(type);
     }
     peaks.first.push_back(peaks.size());
+  }
+  read_samples(maps, height, width, peaks, scratch);
+  functions.subpixel(scratch);
+  for (size_t i = 0; i < scratch.cells.size(); ++i) {
+    peaks.x[i] = peaks.x[i] + scratch.dx[i];
+    peaks.y[i] = peaks.y[i] + scratch.dy[i];
   }
 }
 

@@ -12,9 +12,22 @@
 
 namespace simplepose {
 
-// Keypoint maps [J, height, width], row by row; threshold > 0. `keys` is memory that later calls reuse.
+// Memory of find_peaks, reused by later calls.
+struct PeakScratch {
+  std::vector<uint64_t> keys;  // the peaks of one type, as integers that are ordered by score
+  std::vector<int64_t> cells;  // [peaks] where the cell of the peak lies in the maps
+  // Rows [5, stride] of map values: the cells of the peaks, then those to the left, to the right, above and below.
+  // Values that are not finite are 0. At the border of an axis both neighbors are 1, which makes the offset 0.
+  std::vector<float> samples;
+  std::vector<float> dx, dy;  // [stride] how far the peaks lie from their cells
+  size_t stride = 0;          // the number of peaks, rounded up to full vectors
+
+  float* values(int row) { return samples.data() + row * stride; }
+};
+
+// Keypoint maps [J, height, width], row by row; threshold > 0.
 void find_peaks(const float* maps, int keypoints, int height, int width, const DecodeSettings& settings, Peaks& peaks,
-                std::vector<uint64_t>& keys);
+                PeakScratch& scratch);
 
 // Whether cell (x, y), whose value is at least the threshold, is a peak. `map(y, x)` reads a cell.
 template <typename Map>

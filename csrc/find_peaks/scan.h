@@ -1,4 +1,5 @@
-// The scan of a map for cells that reach the threshold, shared by the generic and the AVX2 code of find_peaks.
+// The scan of a map for cells that reach the threshold, and the sub-pixel positions of peaks, shared by the generic and
+// the vector code of find_peaks.
 #pragma once
 
 #include <cfloat>
@@ -16,11 +17,15 @@ struct Scan {
   uint64_t* keys = nullptr;  // with room for every possible peak: no two peaks are neighbors
   size_t count = 0;
 
-  // Appends a cell that reaches the threshold if it is a peak.
-  void test(int y, int x) {
-    if (!is_peak(PlainMap{map, width}, height, width, y, x)) return;
+  // Appends a cell, which is a peak.
+  void add(int y, int x) {
     const int64_t cell = int64_t{y} * width + x;
     keys[count++] = uint64_t{descending_bits(map[cell])} << 32 | cell;
+  }
+
+  // Appends a cell that reaches the threshold if it is a peak.
+  void test(int y, int x) {
+    if (is_peak(PlainMap{map, width}, height, width, y, x)) add(y, x);
   }
 
   // Scans the cells of row y from `begin` on.
@@ -32,13 +37,23 @@ struct Scan {
   }
 };
 
-// Logarithms of 8 samples. The compiler vectorizes the loop if the caller is compiled for AVX2.
-SP_INLINE void floored_logs(const float* samples, float* out) {
-  for (int i = 0; i < 8; ++i) out[i] = floored_log(samples[i]);
+// How far peaks lie from their cells; the result is in scratch.dx and scratch.dy. The compiler vectorizes the loop for
+// the caller.
+SP_INLINE void subpixel(PeakScratch& scratch) {
+  const float *middle = scratch.values(0), *left = scratch.values(1), *right = scratch.values(2),
+              *above = scratch.values(3), *below = scratch.values(4);
+  float *dx = scratch.dx.data(), *dy = scratch.dy.data();
+  for (size_t i = 0; i < scratch.stride; ++i) {
+    const float at = floored_log(middle[i]);
+    dx[i] = parabola_vertex(floored_log(left[i]), at, floored_log(right[i]));
+    dy[i] = parabola_vertex(floored_log(above[i]), at, floored_log(below[i]));
+  }
 }
 
-// The same for processors with AVX2: the scan of all rows of a map, and 8 logarithms.
+// The scan of all rows of a map, and `subpixel`.
 void scan_avx2(Scan& scan);
-void floored_logs_avx2(const float* samples, float* out);
+void scan_avx512(Scan& scan);
+void subpixel_avx2(PeakScratch& scratch);
+void subpixel_avx512(PeakScratch& scratch);
 
 }  // namespace simplepose

@@ -1,11 +1,11 @@
 // match_parts on the CPU: the generic code, and what follows for every pair that is accepted.
 #include "match_parts/match_parts.h"
 
-#include <algorithm>
 #include <cfloat>
 #include <cmath>
 
 #include "common/simd.h"
+#include "common/sort_keys.h"
 #include "match_parts/part.h"
 
 namespace simplepose {
@@ -38,29 +38,46 @@ void match_part_generic(const Part& part, MatchScratch& scratch) {
   }
 }
 
+using MatchPart = void (*)(const Part&, MatchScratch&);
+
+MatchPart best_match_part(const Part& part) {
+#if SP_X86
+  if (!part.narrow() && use_avx512()) return match_part_avx512;
+  if (!part.narrow() && use_avx2()) return match_part_avx2;
+#else
+  (void)part;
+#endif
+  return match_part_generic;
+}
+
 }  // namespace
 
 void append_by_score(const Peaks& peaks, const PartEnds& ends, bool product, CandidateParts& candidates,
                      MatchScratch& scratch) {
   const AcceptedPairs& accepted = scratch.accepted;
-  const int32_t to_count = ends.to_count();
-  scratch.score.resize(accepted.pair.size());
-  scratch.keys.clear();
-  for (size_t i = 0; i < accepted.pair.size(); ++i) {
-    const int32_t from = accepted.pair[i] / to_count, to = accepted.pair[i] - from * to_count;
-    const float score_from = peaks.score[ends.from_begin + from], score_to = peaks.score[ends.to_begin + to];
-    const float score = part_score(accepted.response[i], score_from, score_to, product) + 0.0f;  // -0 ties with 0
-    scratch.score[i] = score;
-    if (std::fabs(score) <= FLT_MAX) scratch.keys.push_back(uint64_t{descending_bits(score)} << 32 | i);
+  const auto to_count = static_cast<uint32_t>(ends.to_count());
+  const size_t count = accepted.pair.size();
+  scratch.candidates.resize(count), scratch.keys.resize(count);
+  size_t finite_scores = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const auto pair = static_cast<uint32_t>(accepted.pair[i]);
+    const auto from = static_cast<int32_t>(ends.from_begin + pair / to_count);
+    const auto to = static_cast<int32_t>(ends.to_begin + pair % to_count);
+    const float response = accepted.response[i];
+    const float score = part_score(response, peaks.score[from], peaks.score[to], product) + 0.0f;  // -0 ties with 0
+    scratch.candidates[i] = {from, to, response, score};
+    scratch.keys[finite_scores] = uint64_t{descending_bits(score)} << 32 | i;
+    finite_scores += std::fabs(score) <= FLT_MAX;
   }
-  std::sort(scratch.keys.begin(), scratch.keys.end());
+  scratch.keys.resize(finite_scores);
+  sort_keys(scratch.keys.data(), finite_scores);
+  size_t at = candidates.from.size();
+  candidates.resize(at + finite_scores);
   for (const uint64_t key : scratch.keys) {
-    const auto i = static_cast<uint32_t>(key);
-    const int32_t from = accepted.pair[i] / to_count, to = accepted.pair[i] - from * to_count;
-    candidates.from.push_back(ends.from_begin + from);
-    candidates.to.push_back(ends.to_begin + to);
-    candidates.response.push_back(accepted.response[i]);
-    candidates.score.push_back(scratch.score[i]);
+    const Candidate& candidate = scratch.candidates[static_cast<uint32_t>(key)];
+    candidates.from[at] = candidate.from, candidates.to[at] = candidate.to;
+    candidates.response[at] = candidate.response, candidates.score[at] = candidate.score;
+    ++at;
   }
   candidates.first.push_back(candidates.size());
 }
@@ -68,7 +85,7 @@ void append_by_score(const Peaks& peaks, const PartEnds& ends, bool product, Can
 void match_parts(const float* maps, int height, int width, const Peaks& peaks, const Skeleton& skeleton,
                  const DecodeSettings& settings, CandidateParts& candidates, MatchScratch& scratch) {
   candidates.clear();
-  float positions[kMaxSamples];
+  float positions[kMaxSamples] = {};
   int middle_out[kMaxSamples];
   const int samples = settings.num_samples;
   for (int k = 0; k < samples; ++k) {
@@ -84,19 +101,14 @@ void match_parts(const float* maps, int height, int width, const Peaks& peaks, c
   part.samples = samples, part.needed = settings.min_samples;
   part.threshold = settings.part_threshold;
   part.positions = positions, part.middle_out = middle_out;
-  const bool avx2 = use_avx2();
+  const auto match_part = best_match_part(part);
   for (int index = 0; index < skeleton.parts(); ++index) {
     part.map = maps + int64_t{index} * height * width;
     part.ends = part_ends(skeleton, peaks, index);
+    const bool next = index + 1 < skeleton.parts() && part.crowded(part_ends(skeleton, peaks, index + 1));
+    part.next_map = next ? part.map + int64_t{height} * width : nullptr;
     scratch.accepted.clear();
-    if (part.ends.from_count() != 0 && part.ends.to_count() != 0) {
-#if SP_X86
-      avx2 && !part.narrow() ? match_part_avx2(part, scratch) : match_part_generic(part, scratch);
-#else
-      (void)avx2;
-      match_part_generic(part, scratch);
-#endif
-    }
+    if (part.ends.pairs() != 0) match_part(part, scratch);
     append_by_score(peaks, part.ends, settings.part_score_product, candidates, scratch);
   }
 }

@@ -14,13 +14,14 @@
 
 namespace simplepose {
 
-// Pairs of peaks as lines from a to b. The arrays allow vector loads of up to 7 elements beyond their end.
-struct PairLines {
-  std::vector<float> ax, ay, bx, by;
-
-  void resize(size_t pairs) {
-    for (auto* column : {&ax, &ay, &bx, &by}) column->resize(pairs + 7);
-  }
+// A batch of pairs of peaks of one part type, as lines from a to b. The vector code drops pairs in place, and reads and
+// writes up to 15 elements beyond the end.
+struct PairBatch {
+  static constexpr int32_t kMost = 1024;  // they fit in the first-level cache
+  float ax[kMost + 15], ay[kMost + 15], bx[kMost + 15], by[kMost + 15];
+  int32_t pair[kMost + 15];     // as AcceptedPairs::pair
+  int32_t counted[kMost + 15];  // the samples counted so far
+  int32_t count = 0;
 };
 
 // Pairs of one part type of which enough samples exceed the threshold, in (from-peak, to-peak) order.
@@ -31,13 +32,18 @@ struct AcceptedPairs {
   void clear() { pair.clear(), response.clear(); }
 };
 
+// A pair that is accepted, with its peaks.
+struct Candidate {
+  int32_t from, to;
+  float response, score;
+};
+
 // Memory of match_parts, reused by later calls, so that a steady state allocates nothing.
 struct MatchScratch {
   AcceptedPairs accepted;
-  std::vector<float> score;        // [accepted] the part score
-  std::vector<uint64_t> keys;      // the accepted pairs with a finite score, as integers that are ordered by score
-  PairLines all, kept;             // AVX2: all pairs, and those that pass the first test
-  std::vector<uint8_t> reachable;  // AVX2: [height * width] whether a sample from the cell can exceed the threshold
+  std::vector<Candidate> candidates;  // the accepted pairs
+  std::vector<uint64_t> keys;         // those with a finite score, as integers that are ordered by score
+  PairBatch batch;                    // the vector code: the pairs it works on
 };
 
 // Part maps [L, height, width], row by row. At most kMaxSamples samples.

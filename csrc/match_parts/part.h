@@ -1,4 +1,4 @@
-// The input of match_parts for one part type of one image, shared by the generic and the AVX2 code.
+// The input of match_parts for one part type of one image, shared by the generic and the vector code.
 #pragma once
 
 #include "match_parts/match_parts.h"
@@ -7,21 +7,30 @@ namespace simplepose {
 
 // One part type of one image.
 struct Part {
+  static constexpr int64_t kCellsPerPair = 256;
+  static constexpr int kMostColumns = 4096;
+
   const float* map = nullptr;
+  const float* next_map = nullptr;  // that of the next part type if the vector code will read all of it
   int height = 0, width = 0;
   const Peaks* peaks = nullptr;
   PartEnds ends{};
   int samples = 0, needed = 0;  // of a pair: number of samples, and how many must exceed the threshold
   float threshold = 0.0f;
-  const float* positions = nullptr;  // [samples] k / (samples - 1)
+  const float* positions = nullptr;  // [kMaxSamples] k / (samples - 1); 0 from `samples` on
   const int* middle_out = nullptr;   // [samples] sample indices from the middle outwards
 
   float last_x() const { return static_cast<float>(width - 1); }
   float last_y() const { return static_cast<float>(height - 1); }
   // A pair fails once this many samples do not exceed the threshold.
   int failures() const { return samples - needed + 1; }
-  // On such maps bilinear() reads a cell twice, which the AVX2 code does not support.
+  // On such maps bilinear() reads a cell twice, which the vector code does not support.
   bool narrow() const { return width < 2 || height < 2; }
+
+  // Whether the vector code first makes a pass over the map, because a pair has at most kCellsPerPair cells of it.
+  bool crowded(const PartEnds& of) const {
+    return of.pairs() * kCellsPerPair >= int64_t{width} * height && width <= kMostColumns;
+  }
 
   // Sample k of the line from peak a to peak b.
   float sample(int32_t a, int32_t b, int k) const {
@@ -32,7 +41,8 @@ struct Part {
 };
 
 // Fills scratch.accepted with the pairs of which enough samples exceed the threshold, in (from-peak, to-peak) order.
-// Only for processors with AVX2, and not for maps that are narrow().
+// The vector code is not for maps that are narrow().
 void match_part_avx2(const Part& part, MatchScratch& scratch);
+void match_part_avx512(const Part& part, MatchScratch& scratch);
 
 }  // namespace simplepose

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "python/arrays.h"
+#include "python/gil.h"
 
 namespace simplepose {
 

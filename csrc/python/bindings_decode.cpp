@@ -18,7 +18,7 @@ py::array checked_maps(const py::object& maps, int least_channels) {
 // maps [B, L + J or more, H, W] -> a tuple (keypoints [N, J, 3], scores [N], truncated) for each image.
 py::list decode_batch(const Decoder& decoder, const py::object& maps, float scale, float shift, int threads) {
   const Skeleton& skeleton = decoder.skeleton;
-  const py::array array = checked_maps(maps, skeleton.parts() + skeleton.keypoints);
+  const py::array array = checked_maps(maps, part_channels(skeleton, decoder.settings) + skeleton.keypoints);
   const auto batch = array.shape(0);
   const auto height = static_cast<int>(array.shape(2)), width = static_cast<int>(array.shape(3));
   const auto image_size = array.shape(1) * array.shape(2) * array.shape(3);
@@ -36,11 +36,11 @@ py::list find_peaks_batch(const Decoder& decoder, const py::object& maps, int th
   const auto* data = data_of<float>(array);
   std::vector<Peaks> results(array.shape(0));
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     parallel_for(array.shape(0), threads, [&](int64_t image) {
       const ThreadWorkspace workspace;
       find_peaks(data + image * image_size, decoder.skeleton.keypoints, height, width, decoder.settings, results[image],
-                 workspace->peak_keys);
+                 workspace->find);
     });
   }
   py::list out;
@@ -86,17 +86,19 @@ py::tuple candidate_arrays(const CandidateParts& candidates) {
                         to_array(candidates.response), to_array(candidates.score));
 }
 
-// maps [L, H, W] of one image -> (type, from, to, response, score).
+// maps [L, H, W] of one image ([2 L, H, W] of affinity fields) -> (type, from, to, response, score).
 py::tuple match_parts_image(const Decoder& decoder, const py::object& maps, const py::object& type,
                             const py::object& xy, const py::object& score) {
-  const py::array array = checked_array<float>("maps", maps, {decoder.skeleton.parts(), -1, -1});
+  const int channels = part_channels(decoder.skeleton, decoder.settings);
+  const py::array array = checked_array<float>("maps", maps, {channels, -1, -1});
   const Peaks peaks = read_peaks(decoder, type, xy, score);
   CandidateParts candidates;
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     const ThreadWorkspace workspace;
-    match_parts(data_of<float>(array), static_cast<int>(array.shape(1)), static_cast<int>(array.shape(2)), peaks,
-                decoder.skeleton, decoder.settings, candidates, workspace->match);
+    (decoder.settings.paf ? match_pafs : match_parts)(data_of<float>(array), static_cast<int>(array.shape(1)),
+                                                      static_cast<int>(array.shape(2)), peaks, decoder.skeleton,
+                                                      decoder.settings, candidates, workspace->match);
   }
   return candidate_arrays(candidates);
 }
@@ -148,7 +150,7 @@ py::tuple assign_keypoints_image(const Decoder& decoder, const py::object& type,
   const ThreadWorkspace workspace;
   std::vector<float> rows;
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     assign_keypoints(peaks, candidates, decoder.skeleton, decoder.settings, workspace->people, workspace->assign);
     rows.resize(workspace->people.peak.size() * 3);
     write_people(workspace->people, peaks, scale, shift, rows.data());

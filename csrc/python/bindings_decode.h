@@ -43,6 +43,8 @@ struct Decoder {
     settings.part_score_product = config["part_score"].cast<std::string>() == "product";
     settings.reassign = config["reassign"].cast<bool>();
     settings.allow_shared_keypoints = config["allow_shared_keypoints"].cast<bool>();
+    settings.paf = config["encoding"].cast<std::string>() == "paf";
+    settings.length_penalty = config["length_penalty"].cast<bool>();
   }
 };
 
@@ -99,7 +101,7 @@ template <typename Decode>
 py::list decode_images(int64_t images, int keypoints, float scale, float shift, int threads, Decode&& decode) {
   std::vector<PeopleRows> results(images);
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     parallel_for(images, threads, [&](int64_t image) {
       const ThreadWorkspace workspace;
       decode(image, *workspace);

@@ -63,7 +63,7 @@ void bound_find_peaks(const py::object& maps, int first_channel, float threshold
     check_shape("mirror", table, {input.channels});
     input.mirror = data_of<int32_t>(table);
   }
-  const py::gil_scoped_release release;
+  const GilRelease release;
   find_peaks_cuda(input, first_channel, static_cast<int>(keypoints), {threshold, static_cast<int>(max_peaks)},
                   data_of<float>(out), data_of<int32_t>(found), borrow.device, reinterpret_cast<void*>(stream));
 }
@@ -104,7 +104,7 @@ void bound_match_parts(const py::object& maps, const py::object& parts, float th
   packed.first = {data_of<int64_t>(begin), input.images * types};
   packed.counts = {data_of<int32_t>(count), input.images * types};
   packed.hits = {data_of<PairHit>(out), out.shape[0]};
-  const py::gil_scoped_release release;
+  const GilRelease release;
   match_parts_cuda(input, data_of<int32_t>(pairs), static_cast<int>(types), static_cast<int>(keypoints),
                    {threshold, samples, needed}, data_of<float>(peaks), data_of<int32_t>(found),
                    static_cast<int>(peaks.shape[0]), packed, borrow.device, reinterpret_cast<void*>(stream));
@@ -130,7 +130,7 @@ std::unique_ptr<CudaBatch> start_decode(const Decoder& decoder, const py::object
         throw py::value_error("sizes: expected sizes within the maps");
     }
   }
-  const py::gil_scoped_release release;
+  const GilRelease release;
   return std::make_unique<CudaBatch>(input, decoder.skeleton, decoder.settings, borrow.device,
                                      reinterpret_cast<void*>(stream));
 }
@@ -144,7 +144,7 @@ py::tuple decode_image(const CudaBatch& batch, int64_t image, float scale, float
   if (image < 0 || image >= batch.images()) throw py::index_error("image");
   PeopleRows rows;
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     const ThreadWorkspace workspace;
     batch.decode(image, *workspace);
     take_people(*workspace, scale, shift, rows);
@@ -162,7 +162,7 @@ void bind_decode_cuda(py::module_& module) {
              py::arg("total"), py::arg("first"), py::arg("hit_counts"), py::arg("hits"), py::arg("stream"));
   py::class_<CudaBatch>(module, "CudaBatch")
       .def_property_readonly("images", &CudaBatch::images)
-      .def("wait", &CudaBatch::wait, py::call_guard<py::gil_scoped_release>(),
+      .def("wait", &CudaBatch::wait, py::call_guard<GilRelease>(),
            "Waits for the device; False if the batch must be decoded on the host.")
       .def("decode", &decode_batch, py::arg("scale"), py::arg("shift"), py::arg("threads"))
       .def("decode_image", &decode_image, py::arg("image"), py::arg("scale"), py::arg("shift"));

@@ -29,6 +29,7 @@ TargetRules rules_of(const py::object& object) {
   rules.part_radius = number("part_radius");
   rules.part_inside = number("part_inside");
   rules.window = number("window");
+  rules.paf = py::cast<bool>(object.attr("paf"));
   return rules;
 }
 
@@ -84,7 +85,7 @@ void bound_render_targets(const py::object& keypoints, const py::object& parts, 
   arguments.parts = data_of<int32_t>(pairs);
   check_parts(arguments);
   for (size_t scale = 0; scale < arrays.size(); ++scale) check_map_shape(arguments, scale, shape_of(arrays[scale]));
-  const py::gil_scoped_release released;
+  const GilRelease released;
   render_targets(arguments, data, threads > 0 ? threads : default_threads());
 }
 
@@ -102,6 +103,7 @@ void bound_render_targets_cuda(const py::object& keypoints, const py::object& pa
     if (!(tensors.back()->dtype == tensors[1]->dtype)) throw py::value_error("maps: expected one type for all scales");
   }
   TargetArguments arguments = arguments_of(shape_of(points), pairs.shape[0], shape_of(*tensors[1]), envelope, rules);
+  if (arguments.rules.paf) throw py::value_error("rules: the kernels render no part affinity fields");
   arguments.keypoints = data_of<float>(points);
   arguments.parts = data_of<int32_t>(pairs);
   for (size_t scale = 0; scale < data.size(); ++scale) check_map_shape(arguments, scale, shape_of(*tensors[scale + 1]));
@@ -110,7 +112,7 @@ void bound_render_targets_cuda(const py::object& keypoints, const py::object& pa
       throw py::value_error("render_targets: expected every tensor on device " +
                             std::to_string(points.device.device_id) + ", got one on device " +
                             std::to_string(tensor->device.device_id));
-  const py::gil_scoped_release released;
+  const GilRelease released;
   render_targets_cuda(arguments, data, map_type(*tensors[1]), points.device.device_id, reinterpret_cast<void*>(stream));
 }
 #endif
@@ -148,7 +150,8 @@ void bind_targets(py::module_& module) {
 #endif
   module.def("cuda_status", &bound_cuda_status, py::arg("device") = 0,
              "Whether a CUDA device is usable and why not: usable, reason, devices, name, architecture. Never raises.");
-  module.def("uses_avx2", &use_avx2, "Whether the CPU ops run their AVX2 clones.");
+  module.def("uses_avx2", &use_avx2, "Whether the CPU ops run their AVX2 code.");
+  module.def("uses_avx512", &use_avx512, "Whether find_peaks and match_parts run their AVX-512 code.");
 }
 
 }  // namespace simplepose

@@ -72,6 +72,15 @@ SP_INLINE void add_line_row(const TargetShape shape, const TargetRules rules, fl
   }
 }
 
+SP_INLINE void add_field_row(const TargetShape shape, const TargetRules rules, float vector, float py,
+                             float* __restrict row, float* __restrict people) {
+  for (int x = shape.columns.first; x <= shape.columns.last; ++x) {
+    const float covered = field_covers(shape, grid(x, rules.stride) - shape.x, py, rules) ? 1.0f : 0.0f;
+    row[x] += covered * vector;
+    people[x] += covered;
+  }
+}
+
 SP_INLINE void draw_ellipse(const Plane& plane, const TargetShape& shape, const TargetRules& rules) {
   for (int y = shape.rows.first; y <= shape.rows.last; ++y) {
     const CellRange reached = ellipse_row(shape, y, rules, plane.width);
@@ -80,21 +89,27 @@ SP_INLINE void draw_ellipse(const Plane& plane, const TargetShape& shape, const 
   }
 }
 
-// Draws row by row, so that the number of boxes over each cell needs one row only.
-SP_INLINE void average_lines(const Plane& plane, const TargetRules& rules, RenderScratch& scratch) {
+// Draws row by row, so that the number of boxes over each cell needs one row only. `axis`: of the vectors of an
+// affinity field, 0 for x and 1 for y.
+SP_INLINE void average_shapes(const Plane& plane, const TargetRules& rules, int axis, RenderScratch& scratch) {
   float* __restrict boxes = scratch.along_x.data();
   for (int y = 0; y < plane.height; ++y) {
     float* __restrict out = plane.row(y);
     std::fill_n(boxes, plane.width, 0.0f);
     for (const TargetShape& shape : scratch.shapes) {
-      if (shape.rows.has(y)) add_line_row(shape, rules, grid(y, rules.stride) - shape.y, out, boxes);
+      if (!shape.rows.has(y)) continue;
+      const float py = grid(y, rules.stride) - shape.y;
+      if (rules.paf)
+        add_field_row(shape, rules, axis ? shape.uy : shape.ux, py, out, boxes);
+      else
+        add_line_row(shape, rules, py, out, boxes);
     }
     for (int x = 0; x < plane.width; ++x) out[x] /= larger(boxes[x], 1.0f);
   }
 }
 
 SP_INLINE void draw_part(const Plane& plane, const TargetArguments& arguments, const float* image, const int32_t* part,
-                         RenderScratch& scratch) {
+                         int axis, RenderScratch& scratch) {
   const int64_t person_size = int64_t{3} * arguments.keypoint_types;
   scratch.shapes.clear();
   for (int64_t person = 0; person < arguments.people; ++person) {
@@ -102,12 +117,12 @@ SP_INLINE void draw_part(const Plane& plane, const TargetArguments& arguments, c
     TargetShape shape;
     if (!part_shape(points + 3 * part[0], points + 3 * part[1], arguments.rules, plane.height, plane.width, &shape))
       continue;
-    if (arguments.rules.line)
+    if (arguments.rules.line || arguments.rules.paf)
       scratch.shapes.push_back(shape);
     else
       draw_ellipse(plane, shape, arguments.rules);
   }
-  if (!scratch.shapes.empty()) average_lines(plane, arguments.rules, scratch);
+  if (!scratch.shapes.empty()) average_shapes(plane, arguments.rules, axis, scratch);
 }
 
 SP_INLINE void draw_channel(const Plane& plane, const TargetArguments& arguments, int64_t image_index, int channel,
@@ -115,12 +130,13 @@ SP_INLINE void draw_channel(const Plane& plane, const TargetArguments& arguments
   const int64_t person_size = int64_t{3} * arguments.keypoint_types;
   const float* image = arguments.keypoints + image_index * arguments.people * person_size;
   std::memset(plane.cells, 0, sizeof(float) * plane.height * plane.width);
-  if (channel < arguments.part_types) {
-    draw_part(plane, arguments, image, arguments.parts + int64_t{2} * channel, scratch);
+  if (channel < arguments.part_channels()) {
+    const int part = arguments.rules.paf ? channel / 2 : channel;
+    draw_part(plane, arguments, image, arguments.parts + int64_t{2} * part, channel % 2, scratch);
     return;
   }
   // The envelope draws every type: a maximum over people and types does not depend on the order.
-  const int type = channel - arguments.part_types;
+  const int type = channel - arguments.part_channels();
   const int first = type < arguments.keypoint_types ? type : 0;
   const int last = type < arguments.keypoint_types ? type : arguments.keypoint_types - 1;
   for (int64_t person = 0; person < arguments.people; ++person)

@@ -2,7 +2,8 @@
 //
 // Keypoints [B, P, J, 3] float32 are x, y in image pixels and COCO visibility; a keypoint is rendered if its visibility
 // is above 0 and x and y are finite. Parts [L, 2] int32 are the keypoint types that each part connects. The maps of
-// scale k are [B, C, H >> k, W >> k] float32 with C = L + J, or L + J + 1 with the envelope.
+// scale k are [B, C, H >> k, W >> k] float32 with C = L + J (2 L + J with affinity fields), or one more with the
+// envelope.
 //
 // Channels: the parts, the keypoint types, then the envelope, which is the maximum over the keypoint channels. Cell i
 // of an axis lies at pixel i * stride + stride / 2 - 0.5. Every element of the maps is written.
@@ -14,6 +15,10 @@
 //                      maximum over people
 //   part, line         the same value in the box of its keypoints and one stride more, 0.01 where it does not exceed
 //                      the threshold; mean over the people whose box covers the cell, summed in their order
+//   part, field        with rules.paf: two channels, x and y of the unit vector between its keypoints, where the
+//   distance
+//                      from their line is at most part_radius and the foot lies between them; mean over the people that
+//                      cover the cell, summed in their order (CPU only)
 //   scale k > 0        2 x 2 average pool of scale k - 1: ((a + b) + (c + d)) / 4, a and b the upper row
 //
 // A part needs both keypoints and a length that is finite and at least 1e-15 pixels. CPU and CUDA code give the bits of
@@ -37,7 +42,8 @@ struct TargetArguments {
   bool envelope;
   TargetRules rules;
 
-  int channels() const { return part_types + keypoint_types + (envelope ? 1 : 0); }
+  int part_channels() const { return part_types * (rules.paf ? 2 : 1); }
+  int channels() const { return part_channels() + keypoint_types + (envelope ? 1 : 0); }
 };
 
 // Renders on the CPU with at most `threads` threads.

@@ -21,6 +21,7 @@ struct TargetRules {
   float part_inside;  // 1 / (part_scale part_radius)^2
   float window;       // cells on each side of a keypoint, line shape
   float inv_stride;   // 1 / stride, to find the cells that must be evaluated
+  bool paf = false;   // parts are affinity fields of the width part_radius
 };
 
 constexpr float kLineFloor = 0.01f;
@@ -53,7 +54,7 @@ struct TargetShape {
   float x, y;  // the keypoint, or the part's center
   PartAxis axis;
   float ux, uy;  // the part's direction
-  float half;    // the ellipse's long semi-axis
+  float half;    // the ellipse's long semi-axis; of an affinity field, half the part's length
   float slack;   // maximum rounding error of a distance, in pixels
 };
 
@@ -153,9 +154,18 @@ SP_HD bool part_shape(const float* a, const float* b, const TargetRules& rules, 
   const float inv_half = 1.0f / shape->half;
   shape->axis = {shape->ux * inv_half, shape->uy * inv_half, shape->uy * rules.part_scale,
                  shape->ux * rules.part_scale};
+  if (rules.paf) {
+    shape->half = length * 0.5f;
+    shape->axis = {shape->ux, shape->uy, shape->uy, shape->ux};
+  }
   shape->slack = kSlack * (magnitude(shape->x) + magnitude(shape->y) + shape->half + rules.part_radius +
                            rules.stride * static_cast<float>(height + width));
-  if (rules.line) {
+  if (rules.paf) {
+    const float across_x = shape->half * magnitude(shape->ux) + rules.part_radius * magnitude(shape->uy) + shape->slack;
+    const float across_y = shape->half * magnitude(shape->uy) + rules.part_radius * magnitude(shape->ux) + shape->slack;
+    shape->columns = cells_within(shape->x - across_x, shape->x + across_x, rules, width);
+    shape->rows = cells_within(shape->y - across_y, shape->y + across_y, rules, height);
+  } else if (rules.line) {
     shape->columns = line_span(a[0], b[0], rules.stride, width);
     shape->rows = line_span(a[1], b[1], rules.stride, height);
   } else {
@@ -201,6 +211,13 @@ SP_HD float ellipse_inside(const PartAxis& axis, float px, float py, float expon
 SP_HD float ellipse_value(const PartAxis& axis, float px, float py, const TargetRules& rules) {
   const float exponent = part_exponent(axis, px, py);
   return where_positive(ellipse_inside(axis, px, py, exponent, rules), exp2_minus(exponent));
+}
+
+// Whether a part's affinity field covers a cell.
+SP_HD bool field_covers(const TargetShape& shape, float px, float py, const TargetRules& rules) {
+  const float t = px * shape.axis.along_x + py * shape.axis.along_y;
+  const float d = px * shape.axis.across_x - py * shape.axis.across_y;
+  return magnitude(t) <= shape.half && magnitude(d) <= rules.part_radius;
 }
 
 SP_HD float line_value(const PartAxis& axis, float px, float py, const TargetRules& rules) {

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 import simplepose as sp
 from fuzzing.settings import draw_settings, draw_skeleton, named_skeletons, number_values
+from simplepose.skeleton.channels import map_channels
 
 LAYOUTS: tuple[Callable[[Any], Any], ...] = (
     *(lambda maps: maps,) * 6,
@@ -65,7 +66,10 @@ def make_case(seed: int, number: int) -> Case:
         (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 17, 33), 2, p=[0.06] * 4 + [0.14] * 4 + [0.08, 0.06, 0.04, 0.02]
     )
     keypoints = _keypoint_maps(rng, (BATCH, skeleton.num_keypoints, int(height), int(width)), config, named)
-    parts = _part_maps(rng, (BATCH, skeleton.num_parts, int(height), int(width)), config)
+    num_parts = map_channels(skeleton, config.encoding).num_parts
+    parts = _part_maps(rng, (BATCH, num_parts, int(height), int(width)), config)
+    if config.encoding == "paf":
+        parts *= rng.choice((f32(1), f32(-1)), parts.shape[:2])[..., None, None]
     extra = [parts[:, :1], keypoints[:, :1]] if skeleton.num_parts and rng.random() < 0.2 else []
     maps = np.concatenate([parts, keypoints, *extra], 1)
     with np.errstate(over="ignore"):

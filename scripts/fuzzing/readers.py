@@ -259,7 +259,7 @@ def npz(seed: int) -> Fuzzer:
         path.write_bytes(content(rng))
         found = read_maps(str(path), None)
         try:
-            sp.decode(image_maps(str(path), found, all_maps(sp.COCO)), backend="native", threads=1)
+            sp.decode(image_maps(str(path), found, all_maps(sp.COCO, sp.DecodeConfig())), backend="native", threads=1)
         except TypeError as error:
             raise ValueError(str(error)) from None
 

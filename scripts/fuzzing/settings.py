@@ -41,10 +41,18 @@ NUMBERS = (
 
 @cache
 def field_values(kind: type) -> dict[str, tuple[Any, ...]]:
-    """The values to draw from for each field of a settings dataclass: those that it accepts next to the defaults."""
+    """The values to draw from for each field of a settings dataclass.
+
+    They are those that it accepts next to the defaults, or with one other field changed.
+    """
     hints = typing.get_type_hints(kind)
-    return {f.name: tuple(v for v in _candidates(hints[f.name], f.default) if _accepts(kind, {f.name: v}))
-            for f in fields(kind)}  # fmt: skip
+    candidates = {f.name: _candidates(hints[f.name], f.default) for f in fields(kind)}
+
+    def usable(name: str, value: Any) -> bool:
+        others = ({other: v} for other, values in candidates.items() if other != name for v in values)
+        return any(_accepts(kind, {name: value, **changed}) for changed in ({}, *others))
+
+    return {name: tuple(v for v in values if usable(name, v)) for name, values in candidates.items()}
 
 
 def _candidates(hint: Any, default: Any) -> list[Any]:

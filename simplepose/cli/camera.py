@@ -6,9 +6,24 @@ import time
 
 import cv2
 
+from simplepose.cli.options import UsageError
 from simplepose.data.images import ImageError
 from simplepose.drawing.people import DrawConfig, draw_poses
 from simplepose.inference.predictor import Predictor
+
+MAX_CAMERA = 99
+"""OpenCV reads larger numbers as a camera and an interface to it."""
+
+
+def camera_number(text: str) -> int:
+    """The camera's index in OpenCV of a text of decimal digits.
+
+    Raises:
+        UsageError: it is above `MAX_CAMERA`.
+    """
+    if len(text) > 9 or int(text) > MAX_CAMERA:
+        raise UsageError(f"inputs: expected a file, or a camera number of at most {MAX_CAMERA}, got {text:.40}")
+    return int(text)
 
 
 def camera_window(number: int, predictor: Predictor, drawing: DrawConfig) -> int:
@@ -26,7 +41,12 @@ def camera_window(number: int, predictor: Predictor, drawing: DrawConfig) -> int
         ImageError: the camera cannot be opened, or an image cannot be read.
         RuntimeError: there is no screen, or OpenCV was built without windows.
     """
-    capture = cv2.VideoCapture(number)
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error below is enough
+    try:
+        capture = cv2.VideoCapture(number)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     if not capture.isOpened():
         raise ImageError(f"camera {number}: OpenCV cannot open it")
     title = f"simplepose, camera {number} (q ends)"

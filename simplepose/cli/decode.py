@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from simplepose.cli.options import (
     add_decode_options,
+    add_overwrite_option,
     add_skeleton_option,
     chosen_decode_config,
     chosen_skeleton,
+    outputs_of,
     print_json,
     print_warnings,
     table,
@@ -24,7 +26,7 @@ from simplepose.cli.options import (
 from simplepose.io.arrays import as_maps, load_arrays
 from simplepose.ops.config import Backend
 from simplepose.ops.decode import decode
-from simplepose.ops.inputs import image_maps
+from simplepose.ops.inputs import all_maps, image_maps
 from simplepose.poses import Poses
 
 NAMES = ("maps", "heatmaps")
@@ -34,7 +36,8 @@ NAMES = ("maps", "heatmaps")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "maps",
-        help="NPZ or NPY file with maps [C, H, W] or [N, C, H, W]; C = parts and keypoints (and mask and envelope); "
+        help="NPZ or NPY file with maps [C, H, W] or [N, C, H, W]; C = parts and keypoints (and mask and envelope), "
+        "two channels a part with --set encoding=paf; "
         "floating point, or int16 in units of 1/1024",
     )
     parser.add_argument("--name", help="name of the array in the NPZ file; default: maps, heatmaps or the only one")
@@ -46,15 +49,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="maximum number of threads; default: all processors")
     add_skeleton_option(parser)
     add_decode_options(parser)
+    add_overwrite_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
     skeleton, config = chosen_skeleton(options), chosen_decode_config(options)
+    with usage_errors():
+        outputs = outputs_of(options, {"maps": options.maps, "--draw": options.draw})
+        outputs.writes("--out", options.out)
+        outputs.writes("--drawing", options.drawing if options.draw else None)
+        outputs.check()
     maps = read_maps(options.maps, options.name)
-    channels = {skeleton.num_parts + skeleton.num_keypoints: "parts and keypoints"}
-    channels[skeleton.num_channels] = "and mask and envelope"
-    batch = image_maps(options.maps, maps, channels)
+    batch = image_maps(options.maps, maps, all_maps(skeleton, config))
     with usage_errors():
         start = time.perf_counter()
         images = decode(batch, skeleton, config, options.stride, options.backend, options.threads)
@@ -62,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
     warnings = unbounded_scores(options.maps, images)
     print_warnings("decode", warnings)
     report = {
+        **outputs.mark,
         "maps": str(options.maps),
         "milliseconds": milliseconds,
         "images": [poses.to_dict() for poses in images],
@@ -72,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
 
         write_json(options.out, report)
     if options.draw:
-        _draw(options.draw, images, options.drawing)
+        _draw(options.draw, images, options.drawing, outputs.program)
     if options.json:
         print_json(report)
         return 0
@@ -104,9 +112,9 @@ def read_maps(path: str, name: str | None) -> NDArray[np.float32]:
     return as_maps(path, arrays[choices[0]])
 
 
-def _draw(image_path: str, images: list[Poses], out: Path) -> None:
+def _draw(image_path: str, images: list[Poses], out: Path, program: str) -> None:
     from simplepose.data.images import read_image, write_image
     from simplepose.drawing.people import DrawConfig, draw_poses
 
     image = read_image(image_path)
-    write_image(out, draw_poses(image, images[0], DrawConfig()) if images else image)
+    write_image(out, draw_poses(image, images[0], DrawConfig()) if images else image, program)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.cli.options import UsageError, print_json, table, usage_errors
+from simplepose.cli.options import UsageError, add_overwrite_option, outputs_of, print_json, say, table, usage_errors
 from simplepose.data.annotations import Annotations, annotations_from
 from simplepose.evaluation import oracle
 from simplepose.evaluation.coco import evaluate_keypoints
@@ -78,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--oracle", choices=["clean", "noisy"], help="the scene alone, with maps rendered from the ground truth"
     )
+    add_overwrite_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -86,14 +87,18 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--oracle uses no network: expected --oracle or --checkpoint, got both")
     if options.oracle and options.image:
         raise UsageError("--oracle needs the ground truth of the scene: expected --oracle or an image, got both")
+    with usage_errors():
+        outputs = outputs_of(options, {"image": options.image})
+        outputs.writes("--out", options.out)
+        outputs.check()
     found = list(_find_people(options))
-    draw_demo(options.out, found)
+    draw_demo(options.out, found, outputs.program)
     reports = [each.report() for each in found]
     if options.json:
         print_json({"picture": str(options.out), "images": reports})
         return 0
-    print(_tables(reports))
-    print(f"\npicture: {options.out}")
+    print(f"{_tables(reports)}\n")
+    say(f"picture: {options.out}")
     return 0
 
 
@@ -131,8 +136,8 @@ def make_scene(seed: int, size: int = 512) -> tuple[Image, Annotations]:
     return scene.image, annotations_from(data, Path("scene"))
 
 
-def draw_demo(path: Path, found: list[Found]) -> None:
-    """Write one image file with a row for each image: people, keypoint maps and part maps."""
+def draw_demo(path: Path, found: list[Found], program: str = "") -> None:
+    """Write one image file with the mark of ``program``: people, keypoint maps and part maps, a row for each image."""
     from simplepose.data.images import write_image
     from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
     from simplepose.drawing.people import draw_poses
@@ -146,7 +151,7 @@ def draw_demo(path: Path, found: list[Found]) -> None:
         rows.append(side_by_side([draw_poses(image, poses.at_least(SHOWN)), *overlays], titles))
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
-    write_image(path, np.concatenate(padded))
+    write_image(path, np.concatenate(padded), program)
 
 
 def _by_network(image: Image, name: str, checkpoint: str, annotations: Annotations | None = None) -> Found:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 
 from simplepose.checks import check_count
-from simplepose.cli.options import add_skeleton_option, chosen_skeleton, print_json, print_warnings, usage_errors
+from simplepose.cli.options import (
+    add_overwrite_option,
+    add_skeleton_option,
+    chosen_skeleton,
+    outputs_of,
+    print_json,
+    print_warnings,
+    say,
+    usage_errors,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plain", action="store_true", help="whole images without augmentation")
     add_skeleton_option(parser)
+    add_overwrite_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -33,7 +43,13 @@ def run(options: argparse.Namespace) -> int:
         check_count("count", options.count)
         check_count("first", options.first, 0)
         source = find_data(options.data, options.images)
+        outputs = outputs_of(options, {"data": source[0]})
+        outputs.writes("--out", options.out)
+        outputs.check()
     annotations = read_annotations(*source, skeleton)  # not a usage error: the argument is valid, the file is not
+    with usage_errors():
+        outputs.reads("image", (image.path for image in annotations.images.values()))
+        outputs.check()
     print_warnings("inspect", annotations.warnings)
     with usage_errors():
         dataset = COCODataset(
@@ -43,10 +59,10 @@ def run(options: argparse.Namespace) -> int:
             seed=options.seed,
         )
     dataset.set_epoch(options.epoch)
-    path = inspect_data(dataset, options.out, count=options.count, first=options.first)
+    path = inspect_data(dataset, options.out, count=options.count, first=options.first, program=outputs.program)
     if options.json:
         counts = {"samples": len(dataset), "images": len(dataset.records)}
         print_json({"picture": str(path), **counts, "warnings": list(dataset.warnings)})
     else:
-        print(f"{len(dataset)} samples of {len(dataset.records)} images; picture: {path}")
+        say(f"{len(dataset)} samples of {len(dataset.records)} images; picture: {path}")
     return 0

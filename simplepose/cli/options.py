@@ -8,10 +8,11 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from simplepose.checks import brief
+from simplepose.checks import brief, printable
 from simplepose.io.json_text import to_json
+from simplepose.io.outputs import OVERWRITE_HELP, Outputs, Paths
 from simplepose.network.shipped import shipped_use
 from simplepose.ops.config import DEFAULT_DECODE, DecodeConfig
 from simplepose.skeleton.skeleton import Skeleton, load_skeleton
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from simplepose.inference.config import PredictorConfig, Purpose
     from simplepose.inference.predictor import Predictor
     from simplepose.poses import Poses
+
+
+SKELETON_HELP = "coco, coco-mst, crowdpose14, hand21 or a TOML file"
 
 
 class UsageError(Exception):
@@ -37,7 +41,7 @@ def usage_errors() -> Iterator[None]:
 
 def add_skeleton_option(parser: argparse.ArgumentParser) -> None:
     """Add --skeleton NAME or FILE."""
-    parser.add_argument("--skeleton", default="coco", help="coco, crowdpose14, hand21 or a TOML file")
+    parser.add_argument("--skeleton", default="coco", help=SKELETON_HELP)
 
 
 def chosen_skeleton(options: argparse.Namespace) -> Skeleton:
@@ -47,14 +51,16 @@ def chosen_skeleton(options: argparse.Namespace) -> Skeleton:
 
 
 def add_decode_options(parser: argparse.ArgumentParser, purpose: Purpose | None = None) -> None:
-    """Add --paper and --set NAME=VALUE, the settings of decoding.
+    """Add --paper, --cmu-pose and --set NAME=VALUE, the settings of decoding.
 
     Args:
         parser: of a command.
         purpose: that of the command's predictor, whose checkpoint has the defaults; None: it has no checkpoint.
     """
     names = "change settings of decoding: " + ", ".join(f.name for f in fields(DecodeConfig))
-    parser.add_argument("--paper", action="store_true", help="use the paper's settings of decoding")
+    rules = parser.add_mutually_exclusive_group()
+    rules.add_argument("--paper", action="store_true", help="use the paper's settings of decoding")
+    rules.add_argument("--cmu-pose", action="store_true", help="use CMU-Pose's settings for part affinity fields")
     parser.add_argument(
         "--set",
         nargs="+",
@@ -95,13 +101,33 @@ def chosen_values(items: Sequence[str]) -> dict[str, Any]:
 
 
 def chosen_decode_config(options: argparse.Namespace, base: DecodeConfig = DEFAULT_DECODE) -> DecodeConfig:
-    """The decoding settings of --paper and --set; without --paper, the other settings are those of ``base``."""
+    """The decoding settings of the options; without --paper and --cmu-pose, the others are those of ``base``."""
     known = [f.name for f in fields(DecodeConfig)]
     changes = chosen_values(options.set)
     if unknown := [name for name in changes if name not in known]:
         raise UsageError(f"--set: expected NAME=VALUE with one of {', '.join(known)}, got {brief(unknown[0])}")
     with usage_errors():
+        if options.cmu_pose:
+            return DecodeConfig.cmu_pose(**changes)
         return DecodeConfig.paper(**changes) if options.paper else replace(base, **changes)
+
+
+def add_overwrite_option(parser: argparse.ArgumentParser, *rules: str) -> None:
+    """Add --overwrite; ``rules`` are added to its help."""
+    parser.add_argument("--overwrite", action="store_true", help="; ".join((OVERWRITE_HELP, *rules)))
+
+
+def outputs_of(options: argparse.Namespace, inputs: Mapping[str, Paths | Iterable[Paths] | None]) -> Outputs:
+    """The outputs of a command with --overwrite; ``inputs`` are its input files by the names of the arguments.
+
+    The files of --checkpoint and --skeleton are always inputs. The caller adds the outputs.
+    """
+    outputs = Outputs(f"simplepose {options.command}", options.overwrite)
+    for name, paths in inputs.items():
+        outputs.reads(name, paths)
+    for name in ("checkpoint", "skeleton"):
+        outputs.reads(f"--{name}", getattr(options, name, None))
+    return outputs
 
 
 def print_json(data: Any) -> None:
@@ -109,10 +135,15 @@ def print_json(data: Any) -> None:
     print(to_json(data))
 
 
+def say(line: str, file: TextIO | None = None) -> None:
+    """Print a line that may contain a file name: control characters are escaped."""
+    print(printable(line), file=file)
+
+
 def print_warnings(command: str, warnings: Iterable[str]) -> None:
     """Print warnings on stderr, one line each."""
     for line in warnings:
-        print(f"simplepose {command}: warning: {line}", file=sys.stderr)
+        say(f"simplepose {command}: warning: {line}", sys.stderr)
 
 
 def unbounded_scores(source: object, images: Iterable[Poses]) -> list[str]:

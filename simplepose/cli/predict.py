@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 from simplepose.cli.options import (
     UsageError,
     add_decode_options,
+    add_overwrite_option,
     add_predictor_options,
     make_predictor,
+    outputs_of,
     print_json,
     print_warnings,
+    say,
     unbounded_scores,
     usage_errors,
 )
@@ -23,13 +27,16 @@ from simplepose.data.images import ImageError, find_images, write_image
 from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
 from simplepose.drawing.people import DrawConfig, draw_poses
 from simplepose.inference.video import VIDEO_SUFFIXES, Frames, video_writer
-from simplepose.io.atomic import write_json
+from simplepose.io.atomic import MAX_NAME_BYTES, write_json
+from simplepose.io.outputs import FOLDER_HELP, Outputs
 from simplepose.poses import Poses
 
 if TYPE_CHECKING:
     from simplepose.inference.predictor import Prediction
 
 PICTURE_SUFFIX = ".jpg"
+VIDEO_ENDING = "_poses.mp4"
+RESULTS, IMAGES = "results.json", "images.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_track_options(parser)
     add_predictor_options(parser)
     add_decode_options(parser, "display")
+    add_overwrite_option(parser, FOLDER_HELP)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -64,41 +72,47 @@ def run(options: argparse.Namespace) -> int:
     with usage_errors():
         drawing = DrawConfig(min_keypoints=options.min_keypoints, boxes=options.boxes, names=options.names)
     videos = [name for name in options.inputs if Path(name).suffix.lower() in VIDEO_SUFFIXES]
-    camera = options.inputs[0].isdecimal() and not Path(options.inputs[0]).exists()
+    camera = options.inputs[0].isdecimal() and not os.path.exists(options.inputs[0])
     if (videos or camera) and len(options.inputs) > 1:
         raise UsageError("inputs: expected one video or one camera, or any number of images")
     check_track_options(options, bool(videos))
     if camera:
-        from simplepose.cli.camera import camera_window
+        from simplepose.cli.camera import camera_number, camera_window
 
-        return camera_window(int(options.inputs[0]), make_predictor(options), drawing)
-    job = _Job(options, track_colors(options, drawing))
+        number = camera_number(options.inputs[0])
+        return camera_window(number, make_predictor(options), drawing)
+    paths, left_out = ([Path(videos[0])], ()) if videos else find_images(options.inputs)
+    names = _picture_names(list(dict.fromkeys(paths)), VIDEO_ENDING if videos else PICTURE_SUFFIX)
+    outputs = outputs_of(options, {"inputs": names})
+    if options.out:
+        with usage_errors():
+            pictures = names.values() if options.draw else ()
+            outputs.writes_folder("--out", options.out, [RESULTS, IMAGES, *pictures])
+            outputs.check()
+    job = _Job(options, track_colors(options, drawing), outputs)
+    for line in left_out:
+        job.warn(line)
     if videos:
-        _run_video(Path(videos[0]), job)
+        _run_video(paths[0], names, job)
     else:
-        try:
-            found = find_images(options.inputs)
-        except ImageError as error:
-            print(f"simplepose predict: error: {error}", file=sys.stderr)
-            return 1
-        for line in found.left_out:
-            job.warn(line)
-        _run_images(list(dict.fromkeys(found.paths)), job)
+        _run_images(names, job)
     return job.finish()
 
 
 class _Job:
     """The state of a run: options, predictor, and the people and failures collected so far."""
 
-    def __init__(self, options: argparse.Namespace, drawing: DrawConfig) -> None:
+    def __init__(self, options: argparse.Namespace, drawing: DrawConfig, outputs: Outputs) -> None:
         self.options = options
         self.drawing = drawing
         self.predictor = make_predictor(options)
+        outputs.claim_folders()
         self.images: list[dict[str, Any]] = []
         self.results: list[dict[str, Any]] = []
         self.failed: dict[str, str] = {}
         self.warnings: list[str] = []
         self.incomplete = False  # whether a part of an input is missing
+        self.unwritten = 0  # pictures
         self.inputs = 0
         self.people = 0
 
@@ -125,8 +139,8 @@ class _Job:
         drawn = draw_poses(prediction.image, prediction.poses, self.drawing)
         if prediction.heatmaps is None:
             return drawn
-        skeleton, heatmaps = self.predictor.skeleton, prediction.heatmaps
-        maps = heatmaps.maps[skeleton.num_parts : skeleton.num_parts + skeleton.num_keypoints]
+        heatmaps = prediction.heatmaps
+        maps = heatmaps.maps[self.predictor.channels.keypoints]
         overlay = draw_heatmaps(prediction.image, maps, cell_size=heatmaps.cell_size)
         return side_by_side([drawn, overlay], ["people", "keypoint maps"])
 
@@ -140,10 +154,10 @@ class _Job:
         report: dict[str, Any] = {"images": self.images, "people": self.people, "failed": self.failed}
         report["warnings"] = self.warnings
         if self.options.out:
-            path = self.options.out / "results.json"
+            path = self.options.out / RESULTS
             write_json(path, self.results)
             names = [{"id": image["id"], "file_name": image["file_name"]} for image in self.images]
-            write_json(self.options.out / "images.json", names)
+            write_json(self.options.out / IMAGES, names)
             report["results"] = str(path)
         if self.options.json:
             print_json(report)
@@ -151,22 +165,17 @@ class _Job:
             shown = f"{self.people} people with {self.options.min_keypoints} keypoints or more"
             print(f"{shown} in {len(self.images)} images")
             if self.options.out:
-                print(f"results: {report['results']}")
+                say(f"results: {report['results']}")
         for reason in self.failed.values():
-            print(f"skipped {reason}", file=sys.stderr)
+            say(f"skipped {reason}", sys.stderr)
         if self.failed:
             print(f"{len(self.failed)} of {self.inputs} inputs were skipped", file=sys.stderr)
-        return 1 if self.failed or self.incomplete else 0
+        return 1 if self.failed or self.incomplete or self.unwritten else 0
 
 
-def _run_images(paths: list[Path], job: _Job) -> None:
+def _run_images(names: dict[Path, str], job: _Job) -> None:
+    paths = list(names)
     job.inputs = len(paths)
-    names = _picture_names(paths)
-    if job.options.draw:
-        for path in paths:  # a drawn image must never replace an input
-            target = job.options.out / names[path]
-            if any(target.resolve() == source.resolve() for source in paths):
-                raise UsageError(f"--out: the drawn image {target} would replace an input; choose another folder")
     predictions = job.predictions(paths)
     for path, prediction in job.progress(zip(paths, predictions, strict=True), len(paths), "image"):
         if prediction.error:
@@ -174,28 +183,38 @@ def _run_images(paths: list[Path], job: _Job) -> None:
             continue
         job.add(str(path), prediction.poses)
         if job.options.draw:
-            job.options.out.mkdir(parents=True, exist_ok=True)
-            write_image(job.options.out / names[path], job.picture(prediction))
+            try:
+                write_image(job.options.out / names[path], job.picture(prediction))
+            except (OSError, ImageError) as error:  # the people of this image and the other images are kept
+                job.unwritten += 1
+                job.warn(f"a picture was not written: {error}")
 
 
-def _picture_names(paths: list[Path]) -> dict[Path, str]:
-    """A file name for each drawn image; inputs of the same name in several folders get numbers."""
+def _picture_names(paths: list[Path], ending: str) -> dict[Path, str]:
+    """A file name for each drawn image or video; names that would be the same on some system get numbers."""
     names: dict[Path, str] = {}
     used: set[str] = set()
     for path in paths:
-        name, number = path.stem + PICTURE_SUFFIX, 1
-        while name in used:
+        name, number = _joined(path.stem, ending), 1
+        while name.casefold() in used:
             number += 1
-            name = f"{path.stem}_{number}{PICTURE_SUFFIX}"
-        used.add(name)
+            name = _joined(path.stem, f"_{number}{ending}")
+        used.add(name.casefold())
         names[path] = name
     return names
 
 
-def _run_video(path: Path, job: _Job) -> None:
+def _joined(stem: str, ending: str) -> str:
+    """``stem`` and ``ending``; a stem that is too long for a file name is cut."""
+    while len(os.fsencode(stem + ending)) > MAX_NAME_BYTES:
+        stem = stem[:-1]
+    return stem + ending
+
+
+def _run_video(path: Path, names: dict[Path, str], job: _Job) -> None:
     job.inputs = 1
     frames = Frames(path)
-    target = job.options.out / f"{path.stem}_poses.mp4" if job.options.draw else None
+    target = job.options.out / names[path] if job.options.draw else None
     for line in frames.notes:
         job.warn(line)
     follow = make_tracking(job.options, job.predictor.skeleton, frames.rate)

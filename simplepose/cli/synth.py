@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from simplepose.cli.options import UsageError, print_json, usage_errors
+from simplepose.cli.options import UsageError, print_json, say, usage_errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"annotations": str(path), "images": images, "seed": options.seed})
     else:
-        print(f"{images} images and {path}")
+        say(f"{images} images and {path}")
     return 0
 
 
@@ -73,5 +73,5 @@ def _run_video(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"annotations": annotations, "video": video, "frames": frames, "seed": options.seed})
     else:
-        print(f"{frames} frames, {video} and {annotations}")
+        say(f"{frames} frames, {video} and {annotations}")
     return 0

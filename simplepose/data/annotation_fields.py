@@ -22,8 +22,8 @@ exactly this name exists |
 become 0 for an unlabeled keypoint and are refused for a labeled one |
 | `num_keypoints` | counted from the visibilities | replaced if it is not the number of labeled keypoints |
 | `iscrowd` | 0 | 0, 1, true or false; integers also as text |
-| `segmentation` | the box is the outline | polygons of finite numbers, where a last x without y is dropped; or run \
-lengths of the image's size that are not negative and sum to H x W |
+| `segmentation` | the box is the outline | polygons of finite numbers and at most 50,000 corners in all, where a \
+last x without y is dropped; or run lengths of the image's size that are not negative and sum to H x W |
 | `bbox` | computed from the segmentation, else from the labeled keypoints | four finite numbers; a box with a side of \
 0 counts as missing; a negative side is refused |
 | `area` | that of the segmentation, else that of the box | NaN, Infinity, 0 and negative numbers count as missing; an \
@@ -47,6 +47,9 @@ from simplepose.data.run_lengths import RunLengths, check_run_lengths, mask_box,
 
 MOST = 1e8
 """The largest magnitude of a coordinate in pixels."""
+
+MOST_CORNERS = 50_000
+"""The largest number of corners of one annotation's polygons. It bounds the time to fill them."""
 
 MOST_INTEGER = 2**63 - 1
 """The largest integer: tensors store ids as int64."""
@@ -201,6 +204,9 @@ def outline(value: object, size: tuple[int, int], place: str, notes: Notes) -> t
         return (), check_run_lengths(value, size, place)
     if not isinstance(value, list):
         raise ValueError(f"{place}: expected polygons or run lengths, got {show(value)}")
+    corners = sum(len(polygon) for polygon in value if isinstance(polygon, list)) // 2
+    if corners > MOST_CORNERS:
+        raise ValueError(f"{place}: expected polygons with at most {MOST_CORNERS} corners, got {corners}")
     polygons = []
     for index, polygon in enumerate(value):
         if not isinstance(polygon, list):

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,6 +81,7 @@ class Annotations:
     category: int  # the id of the category
     images: Mapping[int, ImageRecord]  # by id, in the order of the file
     warnings: tuple[str, ...] = ()  # computed values and skipped entries: one line per kind, with its count
+    annotated: bool = True  # False: the file is a list of images
 
     def keypoints(self, image_id: int) -> NDArray[np.float32]:
         """``[P, J, 3]`` float32 in network order: the people of an image that have labeled keypoints."""
@@ -128,13 +129,17 @@ def find_data(data: str | Path, images: str | Path | None = None) -> tuple[Path,
     return data, next(c for c in candidates if c.is_dir())
 
 
-def read_annotations(path: str | Path, images: str | Path | None = None, skeleton: Skeleton = COCO) -> Annotations:
+def read_annotations(
+    path: str | Path, images: str | Path | None = None, skeleton: Skeleton = COCO, *, image_list: bool = False
+) -> Annotations:
     """Read a COCO keypoint annotation file.
 
     Args:
         path: the JSON file.
         images: the folder that the file names are relative to; None if no image file is read.
         skeleton: the keypoints to read.
+        image_list: whether a file without the list "annotations", such as COCO's ``image_info_test-dev2017.json``, is
+            read as images without people. ``annotated`` of the result is False then.
 
     Raises:
         FileNotFoundError: the file is missing.
@@ -147,7 +152,31 @@ def read_annotations(path: str | Path, images: str | Path | None = None, skeleto
         data = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:  # also for bytes that are not valid text
         raise ValueError(f"{path}: not a JSON file ({error})") from None
+    if image_list and isinstance(data, dict) and "annotations" not in data:
+        listed = annotations_from({**data, "annotations": []}, path, skeleton, images)
+        return replace(listed, annotated=False)
     return annotations_from(data, path, skeleton, images)
+
+
+def merge_annotations(parts: Sequence[Annotations]) -> Annotations:
+    """Several files as one set, such as COCO's train and val; the path of the result is that of the first file.
+
+    Raises:
+        ValueError: there is none, two files have an image of the same id, or their categories have different ids.
+    """
+    if not parts:
+        raise ValueError("data: expected at least one annotation file, got none")
+    first = parts[0]
+    images: dict[int, ImageRecord] = {}
+    for part in parts:
+        if part.category != first.category:
+            raise ValueError(f"{part.path}: expected category {first.category} as in {first.path}, got {part.category}")
+        for key, record in part.images.items():
+            if key in images:
+                raise ValueError(f"{part.path}: image {key}: expected an id that no other file has, got {record.path}")
+            images[key] = record
+    warnings = tuple(line for part in parts for line in part.warnings)
+    return replace(first, images=images, warnings=warnings)
 
 
 def annotations_from(

@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 
 from simplepose.checks import brief, check_choice, check_count, check_number, check_range
 from simplepose.data.annotations import Person
+from simplepose.data.polygons import fill_polygon
 from simplepose.data.run_lengths import RunLengths
 
 Frame = Literal["person", "image"]
 
 GRAY = np.array([0.114, 0.587, 0.299])
 """The weights of blue, green and red in the luma of ITU-R BT.601."""
-
-POLYGON_BITS = 4
-"""Fractional bits of polygon coordinates: polygons are filled with a precision of 1/16 pixel."""
 
 
 @dataclass(frozen=True)
@@ -184,10 +182,9 @@ def draw_outlines(
     if polygons:
         # The origin of COCO's polygons is the corner of the first pixel; that of the matrix is its center.
         points = (np.concatenate(polygons) - 0.5) @ matrix[:, :2].T + matrix[:, 2]
-        points = np.rint(np.clip(points, -16 * size, 17 * size) * (1 << POLYGON_BITS)).astype(np.int32)
         start = 0
         for polygon in polygons:  # one at a time: overlapping polygons filled together would have holes
-            cv2.fillPoly(canvas, [points[start : start + len(polygon)]], 255, shift=POLYGON_BITS)
+            fill_polygon(canvas, points[start : start + len(polygon)])
             start += len(polygon)
     encoded = [person.rle for person in people if person.rle is not None]
     if encoded:

@@ -37,8 +37,8 @@ class Sample(NamedTuple):
 
     image: NDArray[np.uint8]  # [S, S, 3] BGR
     keypoints: NDArray[np.float32]  # [P, J, 3] x, y in input pixels, COCO visibility; people with labeled keypoints
-    person_mask: NDArray[np.uint8]  # [S/4, S/4] 255 x the fraction of each cell that people and crowds cover
-    loss_mask: NDArray[np.uint8]  # [S/4, S/4] 255 x the fraction that no ignored person or crowd covers
+    person_mask: NDArray[np.uint8]  # [S/s, S/s] 255 x the fraction of each cell that people and crowds cover
+    loss_mask: NDArray[np.uint8]  # [S/s, S/s] 255 x the fraction that no ignored person or crowd covers
     image_id: int
 
 
@@ -47,8 +47,8 @@ class Batch(NamedTuple):
 
     images: Tensor  # [B, S, S, 3] uint8 BGR
     keypoints: Tensor  # [B, P, J, 3] float32, padded with visibility 0
-    person_mask: Tensor  # [B, S/4, S/4] uint8
-    loss_mask: Tensor  # [B, S/4, S/4] uint8
+    person_mask: Tensor  # [B, S/s, S/s] uint8
+    loss_mask: Tensor  # [B, S/s, S/s] uint8
     image_ids: Tensor  # [B] int64
 
     def to(self, device: str | torch.device, non_blocking: bool = False) -> Batch:

@@ -25,7 +25,8 @@ import PIL.ImageOps
 from numpy.typing import NDArray
 
 from simplepose.checks import check_readable, describe, has_dtype, is_tensor
-from simplepose.io.atomic import atomic_write
+from simplepose.io.atomic import atomic_write, is_stream
+from simplepose.io.image_marks import with_mark
 
 Image = NDArray[np.uint8]
 
@@ -37,6 +38,9 @@ SUFFIXES = frozenset(
     | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 )
 """Suffixes of image files in a folder, if Pillow reads them; a single file may have any name."""
+
+FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+"""The formats that Pillow may open, whatever the suffix. Some of its other formats run external programs."""
 
 FEATURES = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}
 """Formats that are registered in Pillow even if it was built without them, and the features that support them."""
@@ -115,7 +119,7 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None
         raise ValueError(f"reduced: expected one of {', '.join(map(str, DECODING))}, got {reduced!r}")
     name = os.fspath(path)
     try:
-        with open(path, "rb") as file, PIL.Image.open(file) as image:
+        with open(path, "rb") as file, PIL.Image.open(file, formats=_formats()) as image:
             _check_size(image.width, image.height)
             if image.format in JPEG_FORMATS and image.mode in ("RGB", "L"):
                 decoded = _from_jpeg(file, image, size, reduced)
@@ -144,7 +148,7 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         ImageError: as in `read_image`.
     """
     try:
-        with PIL.Image.open(path) as image:
+        with PIL.Image.open(path, formats=_formats()) as image:
             if image.format in JPEG_FORMATS:
                 width, height = _upright(image.size, _orientation(image))
                 return height, width
@@ -154,22 +158,25 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     return height, width
 
 
-def write_image(path: str | os.PathLike[str], image: Image) -> None:
+def write_image(path: str | os.PathLike[str], image: Image, program: str = "") -> None:
     """Write ``image`` ``[H, W, 3]`` (BGR) in the format of the path's suffix, atomically.
+
+    A device or FIFO without a suffix gets a PNG. PNG and JPEG files get the mark of ``program``, if one is given.
 
     Raises:
         ImageError: no format with this suffix can be written; the message begins with the path.
         OSError: the file cannot be written.
     """
-    suffix = Path(path).suffix.lower()
+    suffix = Path(path).suffix.lower() or (".png" if is_stream(Path(path)) else "")
     try:
         good, data = cv2.imencode(suffix, image)
     except cv2.error:
         good, data = False, np.empty(0, np.uint8)
     if not good:
-        raise ImageError(f"{os.fspath(path)}: cannot write {suffix or 'a file without suffix'!r}; use .jpg or .png")
+        what = f"{suffix or 'a file without suffix'!r} of {image.shape[1]} x {image.shape[0]} pixels"
+        raise ImageError(f"{os.fspath(path)}: cannot write {what}; use .jpg (at most 65535 x 65535) or .png")
     with atomic_write(Path(path)) as temporary:
-        temporary.write_bytes(data.tobytes())
+        temporary.write_bytes(with_mark(data.tobytes(), program) if program else data.tobytes())
 
 
 def as_image(value: ImageLike) -> Image:
@@ -267,6 +274,13 @@ def _readable_suffixes() -> frozenset[str]:
     known = PIL.Image.registered_extensions()
     missing = {name for name, feature in FEATURES.items() if name in PIL.Image.OPEN and not PIL.features.check(feature)}
     return frozenset(s for s in SUFFIXES if known.get(s) in PIL.Image.OPEN and known[s] not in missing)
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """The `FORMATS` that the installed Pillow knows; with HEIF only if a plugin is registered."""
+    PIL.Image.init()
+    return tuple(name for name in FORMATS if name in PIL.Image.OPEN)
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:

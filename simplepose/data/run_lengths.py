@@ -48,7 +48,21 @@ def check_run_lengths(value: dict[str, object], size: tuple[int, int], place: st
     if not lengths or min(lengths) < 0 or sum(lengths) != sides[0] * sides[1]:
         found = f"a run of {show(min(lengths))}" if lengths and min(lengths) < 0 else f"a sum of {show(sum(lengths))}"
         raise ValueError(f"{place}.counts: expected runs of 0 or more that sum to {sides[0]} x {sides[1]}, got {found}")
+    if 0 in lengths[1:]:
+        checked["counts"] = without_empty_runs(lengths)
     return checked
+
+
+def without_empty_runs(lengths: list[int]) -> list[int]:
+    """The same mask with no run of length 0 but the first: pycocotools does not merge masks with other empty runs.
+
+    A mask with such a run is merged in part only, or the merging does not end.
+    """
+    runs = np.array(lengths, np.int64)
+    inside = np.arange(len(runs)) % 2
+    runs, inside = runs[runs > 0], inside[runs > 0]
+    starts = np.flatnonzero(np.diff(inside, prepend=-1))
+    return [0] * int(inside[0]) + np.add.reduceat(runs, starts).tolist()
 
 
 def run_counts(rle: RunLengths) -> list[int]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from simplepose.data.dataset import Batch
 from simplepose.ops.config import Backend, TargetConfig
 from simplepose.ops.render_targets import render_targets
+from simplepose.skeleton.channels import map_channels
 from simplepose.skeleton.skeleton import Skeleton
 
 EROSION = 3
@@ -20,7 +21,7 @@ EROSION = 3
 class Supervision(NamedTuple):
     """The targets and the mask for `simplepose.training.loss.pose_loss`."""
 
-    targets: list[Tensor]  # [B, L + J + 2, h, w] float32 each, from stride 4 on
+    targets: list[Tensor]  # [B, L + J + 2, h, w] (2 L with encoding "paf") float32 each, from the finest scale on
     mask: Tensor  # [B, 1, H, W] float32, 0 where there is no ground truth
 
 
@@ -52,7 +53,7 @@ def make_targets(
         envelope=True,
     )
     person = erode(batch.person_mask[:, None].float() / 255)
-    num_rendered = skeleton.num_parts + skeleton.num_keypoints
+    num_rendered = map_channels(skeleton, config.encoding).num_maps
     targets = []
     for maps in rendered if isinstance(rendered, tuple) else (rendered,):
         person_map = F.adaptive_avg_pool2d(person, (maps.shape[-2], maps.shape[-1]))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from simplepose.checks import check_count, check_number, check_readable, describe, is_tensor
 from simplepose.drawing.layer import FONT, OUTLINE_COLOR, Image, check_image
+from simplepose.skeleton.channels import Encoding
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,6 +57,16 @@ def draw_heatmaps(
     colors = cv2.applyColorMap(np.round(values * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     alpha = (opacity * (0.55 + 0.45 * values))[..., None]  # above 0 everywhere: weak responses need a dark image
     return np.round(image * (1 - alpha) + colors * alpha).astype(np.uint8)
+
+
+def part_strength(maps: NDArray[np.floating[Any]], encoding: Encoding) -> NDArray[np.floating[Any]]:
+    """``[L, h, w]``, to show part maps: the maps themselves, or the lengths of the vectors of affinity fields.
+
+    Args:
+        maps: ``[L, h, w]``, or ``[2 L, h, w]`` with encoding "paf".
+        encoding: of the maps.
+    """
+    return maps if encoding == "parts" else np.hypot(maps[::2], maps[1::2])
 
 
 def side_by_side(panels: Sequence[Image], titles: Sequence[str] = (), *, height: int | None = None) -> Image:

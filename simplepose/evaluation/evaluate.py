@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -13,7 +15,7 @@ from simplepose.checks import one_line, show
 from simplepose.data.annotations import Annotations
 from simplepose.data.images import SizedImage
 from simplepose.evaluation.coco import Result, check_people, check_results, evaluate_keypoints
-from simplepose.io.atomic import atomic_write, write_json
+from simplepose.io.atomic import atomic_write, errors_of, is_stream, write_json
 from simplepose.io.json_text import parse_json, read_json_lines, to_json
 from simplepose.poses import Poses
 
@@ -25,7 +27,7 @@ Find = Callable[[Iterable[SizedImage]], Iterator[Poses | Exception]]
 class Evaluation:
     """The result of an evaluation."""
 
-    metrics: dict[str, float]  # the ten metrics of pycocotools
+    metrics: dict[str, float]  # the ten metrics of pycocotools; empty without annotations
     images: int
     people_found: int
     failed: dict[str, str]  # paths of images that could not be read, with the reason; they count as empty images
@@ -39,6 +41,7 @@ def evaluate_images(
     *,
     out: Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    score: bool = True,
 ) -> Evaluation | None:
     """Find the people of all images and evaluate them.
 
@@ -53,20 +56,23 @@ def evaluate_images(
             images are stored in ``OUT.partial`` files, so that a killed run can resume.
         settings: the settings that determine the results (checkpoint, scales, ...). A run resumes only with equal
             settings.
+        score: False: the annotations are a list of images (`Annotations.annotated`); the report has no metrics.
 
     Raises:
         ValueError: there is no person to evaluate, or the partial file was written with other settings.
     """
     ids = list(image_ids)
-    check_people(annotations, ids)
+    if score:
+        check_people(annotations, ids)
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     mine = ids[rank::world]
     start = time.perf_counter()
     suffix = ".partial" if world == 1 else f".partial{rank}of{world}"
-    partial_file = out.with_name(out.name + suffix) if out else None
-    journal = Journal(partial_file, {**(settings or {}), "ids": ids})
+    resumable = out is not None and not is_stream(out)
+    partial = out.with_name(out.name + suffix) if out is not None and resumable else None
+    journal = Journal(partial, {**(settings or {}), "ids": ids})
     for finished, _ in journal.done.values():
-        check_results(finished, annotations, f"{partial_file}: results")
+        check_results(finished, annotations, f"{partial}: results")
     with journal:
         todo = [i for i in mine if i not in journal.done]
         files = [SizedImage(r.path, r.height, r.width) for r in map(annotations.images.__getitem__, todo)]
@@ -82,12 +88,12 @@ def evaluate_images(
     merged = {image_id: entry for part in gathered for image_id, entry in part.items()}
     results: list[Result] = [result for i in ids for result in merged[i][0]]
     failed = {str(annotations.images[i].path): merged[i][1] for i in ids if merged[i][1]}
-    metrics = evaluate_keypoints(annotations, results, ids)
+    metrics = evaluate_keypoints(annotations, results, ids) if score else {}
     report = Evaluation(metrics, len(ids), len(results), failed, time.perf_counter() - start)
     if out:
         write_json(out, results)
-        for partial in out.parent.glob(f"{out.name}.partial*"):
-            partial.unlink()
+        if resumable:
+            _remove_journals(out)
     return report
 
 
@@ -140,13 +146,23 @@ class Journal:
     def add(self, image_id: int, results: list[Result], error: str) -> None:
         """Record the result of an image."""
         self.done[image_id] = (results, error)
-        if self._file:
-            self._file.write(_entry_line(image_id, results, error) + "\n")
-            self._file.flush()
+        if self._file and self._path:
+            with errors_of(self._path):
+                self._file.write(_entry_line(image_id, results, error) + "\n")
+                self._file.flush()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._file:
-            self._file.close()
+            with suppress(OSError) if error[0] else nullcontext():  # the error of a full disk comes again
+                self._file.close()
+
+
+def _remove_journals(out: Path) -> None:
+    """Remove ``OUT.partial`` and ``OUT.partialKofN``, and no other file."""
+    name = re.compile(re.escape(out.name) + r"\.partial(\d+of\d+)?")
+    for path in list(out.parent.iterdir()):
+        if name.fullmatch(path.name):
+            path.unlink()
 
 
 def _entry_line(image_id: int, results: list[Result], error: str) -> str:

@@ -24,6 +24,7 @@ from simplepose.ops.find_peaks import find_peaks
 from simplepose.ops.match_parts import match_parts
 from simplepose.ops.render_targets import render_targets
 from simplepose.poses import Poses
+from simplepose.skeleton.channels import PER_PART, map_channels
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 SHIFT = (0.137, 0.291)
@@ -76,19 +77,29 @@ def oracle_maps(
     if noise_seed is None:
         return render_targets(keypoints, (height, width), skeleton, config)
     rng = np.random.default_rng(noise_seed)
-    people, channels = len(keypoints), skeleton.num_parts + skeleton.num_keypoints
+    people, layout = len(keypoints), map_channels(skeleton, config.encoding)
     response = rng.uniform(NOISE["least_response"], 1, (people, 1)).astype(np.float32)
+    dropped_parts = rng.random((people, skeleton.num_parts)) < NOISE["dropped_parts"]
     dropped = np.concatenate(
         [
-            rng.random((people, skeleton.num_parts)) < NOISE["dropped_parts"],
+            np.repeat(dropped_parts, PER_PART[config.encoding], axis=1),
             rng.random((people, skeleton.num_keypoints)) < NOISE["dropped_keypoints"],
         ],
         axis=1,
     )
     factor = np.where(dropped, np.float32(0), response)
-    maps = np.zeros((channels, height // config.stride, width // config.stride), np.float32)
+    maps = np.zeros((layout.num_maps, height // config.stride, width // config.stride), np.float32)
+    fields = np.zeros_like(maps[layout.parts])
+    covered = np.zeros_like(fields)  # people that cover a cell of a field
     for person, weight in zip(keypoints, factor, strict=True):
-        maps = np.maximum(maps, render_targets(person[None], (height, width), skeleton, config) * weight[:, None, None])
+        clean = render_targets(person[None], (height, width), skeleton, config)
+        maps = np.maximum(maps, clean * weight[:, None, None])
+        if config.encoding == "paf":
+            field = clean[layout.parts]
+            fields += field * weight[layout.parts, None, None]
+            covered += np.repeat((field != 0).reshape(-1, 2, *field.shape[1:]).any(1), 2, axis=0)
+    if config.encoding == "paf":  # as in targets, the mean over people
+        maps[layout.parts] = fields / np.maximum(covered, 1)
     return maps + _blurred_noise(rng, maps.shape)
 
 
@@ -104,8 +115,8 @@ MapSource = Callable[[int], NDArray[np.float32]]
 """Returns the maps of an image by its id."""
 
 
-def annotation_maps(annotations: Annotations, noisy: bool) -> MapSource:
-    """Maps rendered from annotations; the id of an image is the seed of its noise.
+def annotation_maps(annotations: Annotations, noisy: bool, config: TargetConfig | None = None) -> MapSource:
+    """Maps rendered from annotations with ``config``; the id of an image is the seed of its noise.
 
     The source raises ValueError for an image whose height and width are not annotated.
     """
@@ -117,7 +128,7 @@ def annotation_maps(annotations: Annotations, noisy: bool) -> MapSource:
         seed = image_id % 2**63 if noisy else None  # seeds are not negative
         size = (image.height, image.width)
         keypoints = image_keypoints(annotations, image_id)
-        return oracle_maps(keypoints, size, noise_seed=seed, skeleton=annotations.skeleton)
+        return oracle_maps(keypoints, size, noise_seed=seed, skeleton=annotations.skeleton, config=config)
 
     return maps
 
@@ -149,6 +160,7 @@ def run_oracle(
     image_ids: Iterable[int],
     *,
     config: DecodeConfig | None = None,
+    stride: int = 4,
     backend: str = "auto",
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> OracleReport:
@@ -159,6 +171,7 @@ def run_oracle(
         maps: the source of the maps.
         image_ids: the images.
         config: the settings of the decoder.
+        stride: image pixels between two cells of the maps.
         backend: as in `decode`.
         progress: wraps the iterable of images, for example with a progress bar.
 
@@ -170,7 +183,8 @@ def run_oracle(
     results: list[Result] = []
     times = {"find_peaks": 0.0, "match_parts": 0.0, "assign_keypoints": 0.0}
     for image_id in progress(ids):
-        poses = _timed_decode(maps(image_id), annotations.skeleton, config or DecodeConfig(), backend, times)
+        settings = {"skeleton": annotations.skeleton, "config": config or DecodeConfig(), "backend": backend}
+        poses = _timed_decode(maps(image_id), settings, stride, times)
         results += poses.to_coco(image_id, annotations.category)
     metrics = evaluate_keypoints(annotations, results, ids)
     annotated = sum(not person.ignored for i in ids for person in annotations.images[i].people)
@@ -179,18 +193,16 @@ def run_oracle(
     )
 
 
-def _timed_decode(
-    maps: NDArray[np.float32], skeleton: Skeleton, config: DecodeConfig, backend: str, times: dict[str, float]
-) -> Poses:
-    def timed(stage: str, call: Callable[..., Any], *arguments: Any) -> Any:
+def _timed_decode(maps: NDArray[np.float32], settings: dict[str, Any], stride: int, times: dict[str, float]) -> Poses:
+    def timed(stage: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         start = time.perf_counter()
-        value = call(*arguments, skeleton=skeleton, config=config, backend=backend)
+        value = call(*arguments, **settings, **options)
         times[stage] += time.perf_counter() - start
         return value
 
     peaks = timed("find_peaks", find_peaks, maps)
     parts = timed("match_parts", match_parts, maps, peaks)
-    poses: list[Poses] = timed("assign_keypoints", assign_keypoints, peaks, parts)
+    poses: list[Poses] = timed("assign_keypoints", assign_keypoints, peaks, parts, stride=stride)
     return poses[0]
 
 

@@ -117,6 +117,7 @@ def _check_names(name: str, values: Any, known: tuple[str, ...]) -> None:
 def _check_scales(scales: Any) -> tuple[float, ...]:
     if not isinstance(scales, list | tuple | np.ndarray):
         raise TypeError(f"scales: expected numbers such as (0.5, 1.0), got {brief(scales)}")
-    if not len(scales):
-        raise ValueError("scales: expected one or more numbers from 0.01 to 100, got none")
-    return tuple(check_number("scales", scale, least=0.01, most=100) for scale in scales)
+    values = tuple(check_number("scales", scale) for scale in scales)
+    if not values or not all(0.01 <= scale <= 100 for scale in values):
+        raise ValueError(f"scales: expected one or more numbers from 0.01 to 100, got {brief(scales)}")
+    return values

@@ -15,10 +15,10 @@ Fit = Literal["height", "longer"]
 """The side of an image that is resized to the requested size: the height, as in the paper, or the longer side."""
 
 STRIDE = 4
-"""Input pixels between two cells of the maps."""
+"""Input pixels between two cells of the maps, unless the network says otherwise."""
 
 MULTIPLE = 64
-"""The network's input is padded to multiples of this number of pixels."""
+"""The network's input is padded to multiples of this number of pixels, unless the network says otherwise."""
 
 PADDING = 128
 """The value of padded pixels."""
@@ -32,14 +32,25 @@ class Frame:
     """An image resized and padded for the network (docs/design.md, Conventions). Pairs are (height, width).
 
     Pixel centers lie at integers, so a resize by the factor f maps x to ``(x + 1/2) f - 1/2``. Padding does not move
-    pixels. Cell i of the maps lies at ``4 i + 1.5`` in the input.
+    pixels. Cell i of the maps lies at ``stride i + stride / 2 - 1/2`` in the input.
     """
 
     image: tuple[int, int]  # the image's size
     resized: tuple[int, int]  # its size in the input
+    stride: int = STRIDE  # input pixels between two cells of the maps
+    multiple: int = MULTIPLE  # height and width of the input are multiples of this
 
     @classmethod
-    def fit(cls, image: tuple[int, int], size: int, scale: float = 1.0, fit: Fit = "height") -> Frame:
+    def fit(
+        cls,
+        image: tuple[int, int],
+        size: int,
+        scale: float = 1.0,
+        fit: Fit = "height",
+        *,
+        stride: int = STRIDE,
+        multiple: int = MULTIPLE,
+    ) -> Frame:
         """The frame in which the image's height, or longer side, becomes ``size * scale`` pixels.
 
         Args:
@@ -47,6 +58,8 @@ class Frame:
             size: height, or longer side, in pixels at scale 1.
             scale: factor on ``size``.
             fit: the side that is meant.
+            stride: of the network.
+            multiple: the input is padded to multiples of this number of pixels.
 
         Returns:
             A frame of at most `MOST_HEIGHT` x `MOST_WIDTH` pixels.
@@ -54,18 +67,19 @@ class Frame:
         height, width = image
         side = height if fit == "height" else max(height, width)
         factor = min(size * scale / side, MOST_HEIGHT / height, MOST_WIDTH / width)
-        return cls(image, (max(1, round(height * factor)), max(1, round(width * factor))))
+        resized = (max(1, round(height * factor)), max(1, round(width * factor)))
+        return cls(image, resized, stride, multiple)
 
     @property
     def padded(self) -> tuple[int, int]:
         """Size of the network's input."""
-        height, width = (math.ceil(n / MULTIPLE) * MULTIPLE for n in self.resized)
+        height, width = (math.ceil(n / self.multiple) * self.multiple for n in self.resized)
         return height, width
 
     @property
     def cells(self) -> tuple[int, int]:
         """Size of the maps without padding; the last cells may extend beyond the image."""
-        height, width = (math.ceil(n / STRIDE) for n in self.resized)
+        height, width = (math.ceil(n / self.stride) for n in self.resized)
         return height, width
 
     @cached_property
@@ -76,7 +90,7 @@ class Frame:
     @property
     def cell_size(self) -> tuple[float, float]:
         """Image pixels between two cells, in x and in y: cell i lies at ``(i + 1/2) cell_size - 1/2`` in the image."""
-        return STRIDE / self.factor[1], STRIDE / self.factor[0]
+        return self.stride / self.factor[1], self.stride / self.factor[0]
 
     def place(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The network's input: ``image`` ``[H, W, 3]`` resized (bicubic) and padded on the right and below."""

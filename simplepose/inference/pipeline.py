@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 Prepared = TypeVar("Prepared")
@@ -33,6 +34,35 @@ class _Slot(Generic[Prepared, Result]):
     result: Future[Result] | None = None
 
 
+class _CallerThread(Executor):
+    """Runs each function at once, on the thread that submits it."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*arguments, **options))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def startable_threads(count: int) -> int:
+    """How many of ``count`` further threads the system starts; limits of memory or threads can forbid some."""
+    done, threads = threading.Event(), []
+    try:
+        for _ in range(count):
+            thread = threading.Thread(target=done.wait, daemon=True)
+            thread.start()
+            threads.append(thread)
+    except RuntimeError:  # "can't start new thread"
+        pass
+    finally:
+        done.set()
+    for thread in threads:
+        thread.join()
+    return len(threads)
+
+
 def run_pipeline(
     items: Iterable[Item], stages: Stages[Item, Prepared, Output, Result], *, batch_size: int = 1, workers: int = 2
 ) -> Iterator[Result]:
@@ -46,13 +76,15 @@ def run_pipeline(
         items: the inputs, read lazily.
         stages: the functions of the stages.
         batch_size: maximum number of items of a batch.
-        workers: number of threads that prepare, and number of threads that finish.
+        workers: number of threads that prepare, and number of threads that finish; fewer if the system starts no more
+            threads. Without any, the caller's thread does all the work.
     """
     source = iter(items)
     most = 3 * batch_size + workers
     slots: deque[_Slot[Prepared, Result]] = deque()
-    readers = ThreadPoolExecutor(workers, "simplepose-prepare")
-    finishers = ThreadPoolExecutor(workers, "simplepose-finish")
+    workers = startable_threads(2 * workers) // 2
+    readers: Executor = ThreadPoolExecutor(workers, "simplepose-prepare") if workers else _CallerThread()
+    finishers: Executor = ThreadPoolExecutor(workers, "simplepose-finish") if workers else _CallerThread()
     try:
         while True:
             for item in islice(source, most - len(slots)):
@@ -86,7 +118,7 @@ def _next_batch(
 def _run_batch(
     batch: Sequence[_Slot[Prepared, Result]],
     stages: Stages[Item, Prepared, Output, Result],
-    finishers: ThreadPoolExecutor,
+    finishers: Executor,
 ) -> None:
     prepared = [slot.prepared.result() for slot in batch]
     needs_run = bool(prepared) and stages.key(prepared[0]) is not None

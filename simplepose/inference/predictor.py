@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from simplepose.checks import check_count, check_instance, describe, one_line
 from simplepose.data.images import ImageError, as_image
+from simplepose.exit_gate import compiled_call
 from simplepose.inference.config import Engine, PredictorConfig, PredictorOptions, Purpose
-from simplepose.inference.frame import STRIDE, Frame
+from simplepose.inference.frame import MULTIPLE, STRIDE, Frame
 from simplepose.inference.heatmaps import Heatmaps, resample
 from simplepose.inference.pipeline import Stages, run_pipeline
 from simplepose.network.base import PoseNetwork
@@ -30,11 +31,13 @@ from simplepose.network.device import find_device
 from simplepose.network.onnx_engine import OnnxModel
 from simplepose.network.optimize import InferenceModel, Precision, optimize_for_inference
 from simplepose.ops.backend import resolve
+from simplepose.ops.config import DecodeConfig
 from simplepose.ops.decode import decode
 from simplepose.ops.inputs import grid_to_image
 from simplepose.ops.native.decode_batch import DecodeBatch, average_flipped
 from simplepose.poses import Poses
-from simplepose.skeleton.skeleton import COCO, EXTRA_CHANNELS, Skeleton
+from simplepose.skeleton.channels import map_channels
+from simplepose.skeleton.skeleton import COCO, Skeleton
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -103,8 +106,10 @@ class Predictor:
     The attribute `config` holds the settings with the resolved size and batch size.
 
     Args:
-        model: a `PoseNetwork`, or another callable that maps ``[B, 3, H, W]`` images (BGR in [0, 1], H and W multiples
-            of 64) to ``[B, C, H/4, W/4]`` maps, C = L + J or L + J + 2.
+        model: a `PoseNetwork`, or another callable that maps ``[B, 3, H, W]`` images (BGR in [0, 1]) to
+            ``[B, C, H/stride, W/stride]`` maps, C = L + J or L + J + 2 (2 L with encoding "paf"). The attributes
+            ``stride``, ``multiple`` (of H and W), ``input_size`` and ``encoding`` of its ``config`` are used where it
+            has them; default: 4, 64 and 512 pixels, and that of ``config.decode``.
         skeleton: the keypoint types and parts of the maps.
         config: the settings, such as size, scales and the rules of decoding.
         device: the device of the network; default: the device of the model's parameters.
@@ -131,19 +136,25 @@ class Predictor:
             raise TypeError(f"model: expected a network or another callable, got {describe(model)}")
         config = config.with_changes(**options)
         self.skeleton = skeleton
+        self.stride = _network_setting(model, "stride", STRIDE)
+        self.multiple = _network_setting(model, "multiple", MULTIPLE)
         self.device = find_engine_device(_model_device(model) if device is None else device, config.engine)
         self.config = replace(
             config,
-            size=_default_size(model) if config.size is None else config.size,
+            size=_network_setting(model, "input_size", DEFAULT_SIZE) if config.size is None else config.size,
             batch_size=_default_batch(self.device) if config.batch_size is None else config.batch_size,
+            decode=_with_encoding(config.decode, model),
         )
         if config.engine == "onnxruntime":
             self.model = OnnxModel(_pose_network(model))
         else:
             self.model = _ready(model, self.device, config.precision if config.optimize else None)
         self._autocast = None if isinstance(self.model, InferenceModel) else PRECISIONS[config.precision]
-        mirror = torch.from_numpy(skeleton.channel_flip.astype(np.int64))
-        self._mirror = mirror.to(self.device)
+        self.channels = map_channels(skeleton, self.config.decode.encoding)
+        self._mirror = torch.from_numpy(self.channels.flip.astype(np.int64)).to(self.device)
+        self._sign = (
+            torch.from_numpy(self.channels.flip_sign).to(self.device) if self.channels.encoding == "paf" else None
+        )
 
     @classmethod
     def from_checkpoint(
@@ -234,6 +245,7 @@ class Predictor:
         size = (self.config.batch_size or 1) if batch_size is None else check_count("batch_size", batch_size)
         return run_pipeline(images, stages, batch_size=size, workers=min(4, os.cpu_count() or 1))
 
+    @compiled_call
     def prepare(self, image: ImageLike) -> Prepared:
         """Step 1: read an image, resize it to every scale and pad it. An `ImageError` is returned, not raised."""
         try:
@@ -241,15 +253,20 @@ class Predictor:
         except ImageError as error:
             return Prepared(image, error=error)
         shape = (pixels.shape[0], pixels.shape[1])
-        frames = tuple(Frame.fit(shape, self.size, scale, self.config.fit) for scale in self.config.scales)
+        frames = tuple(self._frame(shape, scale) for scale in self.config.scales)
         inputs = tuple(frame.place(pixels) for frame in frames)
-        return Prepared(image, pixels, Frame.fit(shape, self.size, fit=self.config.fit), frames, inputs)
+        return Prepared(image, pixels, self._frame(shape, 1.0), frames, inputs)
 
+    def _frame(self, shape: tuple[int, int], scale: float) -> Frame:
+        return Frame.fit(shape, self.size, scale, self.config.fit, stride=self.stride, multiple=self.multiple)
+
+    @compiled_call
     @torch.inference_mode()
     def run_network(self, batch: Sequence[Prepared]) -> list[Tensor]:
         """Step 2: one ``[B, C, h, w]`` float32 tensor of maps for each scale, with padding, after flip testing."""
         return [self._run_scale(np.stack(inputs)) for inputs in zip(*(p.inputs for p in batch), strict=True)]
 
+    @compiled_call
     @torch.inference_mode()
     def average(self, batch: Sequence[Prepared], maps: Sequence[Tensor]) -> list[Heatmaps]:
         """Step 3: remove the padding, resample the maps of all scales to the grid of scale 1 and average them."""
@@ -262,14 +279,15 @@ class Predictor:
             result.append(Heatmaps(mean, grid))
         return result
 
+    @compiled_call
     def decode(self, heatmaps: Heatmaps) -> Poses:
         """Step 4: decode the maps into people, in image pixels."""
-        count = self.skeleton.num_parts + self.skeleton.num_keypoints
-        return _on_image(decode(heatmaps.maps[:count], self.skeleton, self.config.decode, STRIDE)[0], heatmaps.frame)
+        poses = decode(heatmaps.maps[: self.channels.num_maps], self.skeleton, self.config.decode, self.stride)[0]
+        return _on_image(poses, heatmaps.frame)
 
     def _run_batch(self, batch: Sequence[Prepared]) -> list[_Running]:
         """Run the network on a batch; CUDA maps are also decoded by kernels."""
-        if resolve("decode", "auto", self.device) == "cuda":
+        if resolve("decode", "auto", self.device, self.channels.encoding) == "cuda":
             return self._start_decoding(batch)
         return self._start_averaging(batch, keep=False)
 
@@ -279,6 +297,7 @@ class Predictor:
         done = torch.cuda.current_stream(self.device).record_event() if self.device.type == "cuda" else None
         return [_Running(image.frame, heatmaps=image, done=done, keep=keep) for image in heatmaps]
 
+    @compiled_call
     @torch.inference_mode()
     def _start_decoding(self, batch: Sequence[Prepared]) -> list[_Running]:
         """Run the network on a batch and enqueue the decoding kernels after it on the same stream."""
@@ -289,16 +308,17 @@ class Predictor:
             return [_Running(frame, decoding) for frame, decoding in zip(frames, batches, strict=True)]
         maps = self._network_maps(np.stack([prepared.inputs[0] for prepared in batch])).contiguous()
         sizes = np.array([frame.cells for frame in frames], np.int32)
-        mirror = self.skeleton.channel_flip[: maps.shape[1]].astype(np.int32) if self.config.flip else None
+        mirror = self.channels.flip[: maps.shape[1]].astype(np.int32) if self.config.flip else None
         decoding = DecodeBatch(maps, self.skeleton, self.config.decode, sizes, mirror)
         return [_Running(frame, decoding, index) for index, frame in enumerate(frames)]
 
+    @compiled_call
     def _finish(self, prepared: Prepared, running: _Running | None) -> Prediction:
         """The prediction of an image; ``running`` is None if the image could not be read."""
         if running is None:
             return Prediction(prepared.source, prepared.image, prepared.error, None)
         if running.batch is not None:
-            poses = _on_image(running.batch.poses(running.index, *grid_to_image(STRIDE)), running.frame)
+            poses = _on_image(running.batch.poses(running.index, *grid_to_image(self.stride)), running.frame)
             return Prediction(prepared.source, prepared.image, None, poses)
         assert running.heatmaps is not None
         if running.done is not None:
@@ -307,12 +327,15 @@ class Predictor:
         heatmaps = running.heatmaps if running.keep else None
         return Prediction(prepared.source, prepared.image, None, poses, heatmaps)
 
-    def _run_scale(self, inputs: Image) -> Tensor:  # [B, H, W, 3] -> [B, C, H/4, W/4]
+    def _run_scale(self, inputs: Image) -> Tensor:  # [B, H, W, 3] -> [B, C, H/stride, W/stride]
         maps = self._network_maps(inputs)
-        return average_flipped(maps, self._mirror[: maps.shape[1]]) if self.config.flip else maps
+        if not self.config.flip:
+            return maps
+        count = maps.shape[1]
+        return average_flipped(maps, self._mirror[:count], None if self._sign is None else self._sign[:count])
 
     def _network_maps(self, inputs: Image) -> Tensor:
-        """``[B, H, W, 3]`` -> ``[B, C, H/4, W/4]``; with flip ``[2 B, C, H/4, W/4]``, the mirrored images last."""
+        """``[B, H, W, 3]`` -> ``[B, C, H/stride, W/stride]``; with flip ``2 B`` of them, the mirrored images last."""
         pixels = torch.from_numpy(inputs)
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()  # a copy from pageable memory would wait for the running batch
@@ -326,9 +349,8 @@ class Predictor:
             maps: Any = self.model(x)
         if not isinstance(maps, Tensor) or not maps.is_floating_point():
             raise TypeError(f"model: expected a tensor of floating-point maps, got {describe(maps)}")
-        most = self.skeleton.num_channels
-        grid = (x.shape[2] // STRIDE, x.shape[3] // STRIDE)
-        valid = [(len(x), channels, *grid) for channels in (most - EXTRA_CHANNELS, most)]
+        grid = (x.shape[2] // self.stride, x.shape[3] // self.stride)
+        valid = [(len(x), channels, *grid) for channels in (self.channels.num_maps, self.channels.num_channels)]
         if tuple(maps.shape) not in valid:
             expected = " or ".join(str(list(shape)) for shape in valid)
             raise ValueError(f"model: expected maps {expected} for an input {list(x.shape)}, got {list(maps.shape)}")
@@ -397,8 +419,21 @@ def _model_device(model: Any) -> torch.device:
     return torch.device("cpu") if parameter is None else parameter.device
 
 
-def _default_size(model: Any) -> int:
-    return int(getattr(getattr(model, "config", None), "input_size", DEFAULT_SIZE))
+def _network_setting(model: Any, name: str, default: int) -> int:
+    """A setting of the model's ``config``, or ``default`` where it has none."""
+    return check_count(name, getattr(getattr(model, "config", None), name, default))
+
+
+def _with_encoding(decode: DecodeConfig, model: Any) -> DecodeConfig:
+    """The settings of decoding with the encoding of the model's ``config``, where it has one.
+
+    Raises:
+        ValueError: the settings are for part affinity fields, and the model has none.
+    """
+    encoding = getattr(getattr(model, "config", None), "encoding", decode.encoding)
+    if decode.encoding == "paf" and encoding != "paf":
+        raise ValueError(f'decode: expected encoding {encoding!r}, as of the model, got "paf"')
+    return replace(decode, encoding=encoding)
 
 
 def _default_batch(device: torch.device) -> int:

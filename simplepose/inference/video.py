@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.data.images import ImageError
+from simplepose.data.images import MOST_PIXELS, ImageError
 from simplepose.io.atomic import atomic_write
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm"})
@@ -71,6 +71,12 @@ class Frames:
             )
             plausible = False
             self.notes.append(f"{path}: frame rate {given:g} is not plausible; {self.rate:.4g} frames/s is {source}")
+        sides = [self._capture.get(side) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
+        if sides[0] * sides[1] > MOST_PIXELS:
+            self._capture.release()
+            raise ImageError(
+                f"{path}: expected frames of at most {MOST_PIXELS / 1e6:g} megapixels, got {sides[0]:g} x {sides[1]:g}"
+            )
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.count = int(count) if (exact or plausible) and 0 < count < 1e9 else None
         self._slack = 0 if exact else max(1, int(ESTIMATE * (self.count or 0)))
@@ -120,6 +126,15 @@ def even_sides(frame: Image) -> Image:
     return np.asarray(cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
 
 
+def _check_written(path: Path, written: Path, frames: int) -> None:
+    """OSError if a video file is not complete: OpenCV reports no error when it cannot write, as on a full disk."""
+    capture = cv2.VideoCapture(str(written))
+    found = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    capture.release()
+    if found != frames:
+        raise OSError(f"{path}: {found} of {frames} frames could be written; the disk may be full")
+
+
 @contextlib.contextmanager
 def video_writer(
     path: Path | None, rate: float, note: Callable[[str], None] = lambda _: None
@@ -139,12 +154,12 @@ def video_writer(
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     writer: cv2.VideoWriter | None = None
-    size, resized = (0, 0), False
+    size, resized, written = (0, 0), False, 0
     with atomic_write(path) as temporary:
         target = temporary.with_suffix(".mp4")  # OpenCV selects the container by the suffix
 
         def write(frame: Image) -> None:
-            nonlocal writer, size, resized
+            nonlocal writer, size, resized, written
             given, frame = frame.shape, even_sides(frame)
             if writer is None:
                 size = (frame.shape[1], frame.shape[0])
@@ -161,12 +176,14 @@ def video_writer(
                     note(f"{path}: frames of other sizes are resized to the first frame's, {size[0]} x {size[1]}")
                 resized, frame = True, np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
             writer.write(frame)
+            written += 1
 
         try:
             yield write
             if writer is None:
                 raise OSError(f"{path}: there was no frame to write")
             writer.release()
+            _check_written(path, target, written)
             target.replace(temporary)
         finally:
             target.unlink(missing_ok=True)

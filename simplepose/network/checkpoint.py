@@ -27,6 +27,7 @@ from simplepose.network.device import find_device
 from simplepose.network.released_names import expected_names, from_released
 from simplepose.network.shipped import HEADER, SHIPPED, WEIGHTS
 from simplepose.network.tensors import CheckpointError, check_tensors
+from simplepose.skeleton.channels import map_channels
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 __all__ = [
@@ -253,7 +254,6 @@ def _stored(name: str, tensor: Tensor, half: bool) -> Tensor:
 
 
 def _check_channels(config: ModelConfig, skeleton: Skeleton) -> None:
-    if config.channels != skeleton.num_channels:
-        raise CheckpointError(
-            f"channels: expected {skeleton.num_channels} for skeleton {skeleton.name!r}, got {config.channels}"
-        )
+    expected = map_channels(skeleton, config.encoding).num_channels
+    if config.channels != expected:
+        raise CheckpointError(f"channels: expected {expected} for skeleton {skeleton.name!r}, got {config.channels}")

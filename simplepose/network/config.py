@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from simplepose.checks import brief, check_choice, check_count, check_flag
+from simplepose.skeleton.channels import Encoding, map_channels
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 ORDER = 4
@@ -19,39 +20,47 @@ SQUEEZE = 16
 """Reduction ratio of squeeze-and-excitation: its hidden layer has ``width / SQUEEZE`` units."""
 
 
-Kind = Literal["imhn", "mobile"]
+CMU_STRIDE = 8
+"""Image pixels between two cells of the maps of "cmu"."""
 
-ADDED = ("kind", "encoder", "up_widths", "up_blocks")
-"""Settings that checkpoints of version 0.1.0 lack: they take their defaults there."""
+Kind = Literal["imhn", "mobile", "cmu"]
+
+ADDED = ("kind", "encoder", "up_widths", "up_blocks", "part_channels", "encoding")
+"""Settings that checkpoints of older versions lack: they take their defaults there."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """The architecture of a network (docs/design.md, Network); the variants of the paper's Table 1 are values of it.
 
-    The kind "mobile" has one stack, no growth, and ``width`` channels in its heads.
+    The kind "mobile" has one stack, no growth, and ``width`` channels in its heads. The kind "cmu" (`ModelConfig.cmu`)
+    has stages as stacks, and neither growth nor attention.
     """
 
-    stacks: int = 4  # number of stacked hourglasses, 1 to 16
-    width: int = 256  # channels at stride 4, a multiple of 16; the stem has width/4 and width/2
+    stacks: int = 4  # number of stacked hourglasses, 1 to 16; of "cmu": of stages
+    width: int = 256  # channels at stride 4, a multiple of 16; the stem has width/4 and width/2; of "cmu": of a stage
     growth: int = 128  # channels that each depth of an hourglass adds, an even number
-    channels: int = COCO.num_channels  # output maps: L + J + 2 of the skeleton
+    channels: int = COCO.num_channels  # output maps: L + J + 2 of the skeleton; 2 L + J + 2 with encoding "paf"
     spatial_attention: bool = True  # heads and supervision at all five scales; False: at stride 4 only
     channel_attention: bool = True  # squeeze-and-excitation in the heads
     plain_hourglass: bool = False  # the paper's baseline: plain stem and heads, no convolution after upsampling
-    input_size: int = 512  # image height in pixels that the weights are trained for, a multiple of 64
-    kind: Kind = "imhn"  # "imhn": the paper's network; "mobile": an image encoder, an up-way and the paper's heads
+    input_size: int = 512  # image height in pixels that the weights are trained for, a multiple of `multiple`
+    kind: Kind = "imhn"  # "imhn": the paper's network; "mobile": an image encoder and its heads; "cmu": CMU-Pose's
     encoder: str = "movenet"  # kind="mobile": the name of the encoder (`simplepose.network.encoder`)
     up_widths: tuple[int, ...] = (96, 96, 128, 160)  # kind="mobile": channels at strides 4, 8, 16 and 32, even numbers
     up_blocks: tuple[int, ...] = (2, 2, 1)  # kind="mobile": residual blocks at strides 4, 8 and 16, 0 to 16 each
+    part_channels: int = 0  # kind="cmu": maps of the first of two branches of a stage; 0: one branch for all maps
+    encoding: Encoding = "parts"  # of the part maps: body-part maps, or part affinity fields ("paf")
 
     def __post_init__(self) -> None:
         check_count("stacks", self.stacks, 1, 16)
         check_count("width", self.width, SQUEEZE, 2048, SQUEEZE)
         check_count("growth", self.growth, 0, 1024, 2)
         check_count("channels", self.channels, 1, 4096)
-        check_count("input_size", self.input_size, STRIDES[-1], 4096, STRIDES[-1])
         check_choice("kind", self.kind, get_args(Kind))
+        check_choice("encoding", self.encoding, get_args(Encoding))
+        check_count("input_size", self.input_size, self.multiple, 4096, self.multiple)
+        check_count("part_channels", self.part_channels, 0, self.channels - 1)
         for name, count, limits in (("up_widths", 4, (2, 2048, 2)), ("up_blocks", 3, (0, 16))):
             values = getattr(self, name)
             if not isinstance(values, tuple) or len(values) != count:
@@ -65,6 +74,15 @@ class ModelConfig:
                 'kind: expected stacks 1, growth 0 and plain_hourglass False with "mobile", '
                 f"got {self.stacks}, {self.growth} and {self.plain_hourglass}"
             )
+        if self.kind == "cmu" and (
+            self.growth or self.plain_hourglass or self.spatial_attention or self.channel_attention
+        ):
+            raise ValueError(
+                'kind: expected growth 0 and no attention or plain_hourglass with "cmu", '
+                f"got {self.growth}, {self.spatial_attention}, {self.channel_attention} and {self.plain_hourglass}"
+            )
+        if self.part_channels and self.kind != "cmu":
+            raise ValueError(f'part_channels: expected 0 unless kind is "cmu", got {self.part_channels}')
         for name in ("spatial_attention", "channel_attention", "plain_hourglass"):
             check_flag(name, getattr(self, name))
         if self.plain_hourglass and (self.growth or self.spatial_attention or self.channel_attention):
@@ -77,6 +95,21 @@ class ModelConfig:
     def scale_channels(self) -> tuple[int, ...]:
         """Channels of an hourglass's feature maps at strides 4 to 64."""
         return tuple(self.width + k * self.growth for k in range(ORDER + 1))
+
+    @property
+    def stride(self) -> int:
+        """Image pixels between two cells of the maps that are decoded: 8 of "cmu", else 4."""
+        return CMU_STRIDE if self.kind == "cmu" else STRIDES[0]
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of the input are multiples of this number of pixels: its coarsest maps fit the image."""
+        return CMU_STRIDE if self.kind == "cmu" else STRIDES[-1]
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """The stride of each supervised scale."""
+        return tuple(self.stride << k for k in range(self.num_scales))
 
     @property
     def num_scales(self) -> int:
@@ -94,13 +127,35 @@ class ModelConfig:
         """
         if name not in PRESETS:
             raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {brief(name)}")
-        return replace(PRESETS[name], **{"channels": skeleton.num_channels, **changes})
+        return _for_skeleton(PRESETS[name], skeleton, changes)
+
+    def for_skeleton(self, skeleton: Skeleton) -> ModelConfig:
+        """These settings with the channels of ``skeleton`` and of the encoding."""
+        layout = map_channels(skeleton, self.encoding)
+        part_channels = layout.num_parts if self.part_channels else 0
+        return replace(self, channels=layout.num_channels, part_channels=part_channels)
+
+    @classmethod
+    def cmu(cls, skeleton: Skeleton = COCO, *, branches: int = 1, **changes: Any) -> ModelConfig:
+        """CMU-Net: six stages at stride 8, 368 pixels; ``branches`` 1 for all maps of a stage, or 2 as in CMU-Pose."""
+        check_count("branches", branches, 1, 2)
+        plain = cls(
+            kind="cmu",
+            stacks=6,
+            width=128,
+            growth=0,
+            input_size=368,
+            spatial_attention=False,
+            channel_attention=False,
+            part_channels=branches - 1,
+        )
+        return _for_skeleton(plain, skeleton, changes)
 
     @classmethod
     def baseline(cls, skeleton: Skeleton = COCO, **changes: Any) -> ModelConfig:
         """The paper's baseline, a plain stacked hourglass: constant width, one scale, no attention."""
         plain = cls(growth=0, spatial_attention=False, channel_attention=False, plain_hourglass=True)
-        return replace(plain, **{"channels": skeleton.num_channels, **changes})
+        return _for_skeleton(plain, skeleton, changes)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values by name; ``from_dict`` is the inverse."""
@@ -125,13 +180,20 @@ class ModelConfig:
         return cls(**{**data, **lists})
 
 
+def _for_skeleton(config: ModelConfig, skeleton: Skeleton, changes: Mapping[str, Any]) -> ModelConfig:
+    """``config`` with the channels of ``skeleton`` in the encoding of ``changes``, and with these changes."""
+    encoded = replace(config, encoding=changes.get("encoding", config.encoding))
+    return replace(encoded.for_skeleton(skeleton), **changes)
+
+
 PRESETS = {
     "imhn3-384": ModelConfig(stacks=3, input_size=384),
     "imhn4-384": ModelConfig(stacks=4, input_size=384),
     "imhn4-512": ModelConfig(stacks=4, input_size=512),
+    "cmu3-368": ModelConfig.cmu(stacks=3),
     # Trained on a CPU: in a given time one stack reaches the highest AP.
     "tiny": ModelConfig(stacks=1, width=64, growth=32, input_size=256),
     # For photos: an encoder that was trained on people.
     "photo": ModelConfig(kind="mobile", stacks=1, width=96, growth=0, input_size=320),
 }
-"""The named networks: those of the paper, and two whose weights ship with the package."""
+"""The named networks: those of the paper (CMU-Net is its baseline), and two whose weights ship with the package."""

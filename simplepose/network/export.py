@@ -11,7 +11,6 @@ import torch
 
 from simplepose.io.atomic import atomic_write
 from simplepose.network.base import PoseNetwork
-from simplepose.network.config import STRIDES
 from simplepose.network.optimize import fold_network
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
@@ -23,9 +22,9 @@ OUTPUT_NAME = "heatmaps"
 def export_onnx(model: PoseNetwork, path: str | Path, skeleton: Skeleton = COCO) -> None:
     """Write ``model`` as one ONNX file, atomically.
 
-    The input ``image`` is ``[B, 3, H, W]`` float32 in [0, 1], BGR, with any batch size and any multiples of 64 as H and
-    W. The output ``heatmaps`` is ``[B, channels, H/4, W/4]``, the maps of the last stack. BatchNorm is folded into
-    the convolutions. The metadata contain the skeleton and the settings as JSON.
+    The input ``image`` is ``[B, 3, H, W]`` float32 in [0, 1], BGR, with any batch size and any multiples of
+    ``config.multiple`` as H and W. The output ``heatmaps`` is ``[B, channels, H/stride, W/stride]``, the maps of the
+    last stack. BatchNorm is folded into the convolutions. The metadata contain the skeleton and the settings as JSON.
 
     Raises:
         ModuleNotFoundError: onnx or onnxscript is missing (``pip install 'simplepose[export]'``).
@@ -34,9 +33,9 @@ def export_onnx(model: PoseNetwork, path: str | Path, skeleton: Skeleton = COCO)
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
         raise ModuleNotFoundError(f"export needs {' and '.join(missing)}: pip install 'simplepose[export]'")
-    multiple = STRIDES[-1]
+    multiple = model.config.multiple
     batch = torch.export.Dim("batch", min=1)
-    height, width = (multiple * torch.export.Dim(name, min=1) for name in ("height_64", "width_64"))
+    height, width = (multiple * torch.export.Dim(name, min=1) for name in (f"height_{multiple}", f"width_{multiple}"))
     example = torch.zeros(
         2, 3, 2 * multiple, 3 * multiple
     )  # all sizes differ, so that the exporter confuses no dimensions

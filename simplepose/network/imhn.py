@@ -56,7 +56,7 @@ class IMHN(PoseNetwork):
         Raises:
             ValueError: the shape of ``x`` is not as above.
         """
-        check_input(x)
+        check_input(x, self.config.multiple)
         scales = self.config.num_scales if all_outputs else 1
         outputs: list[list[Tensor]] = []
         merged: list[Tensor] = []  # merges of the previous stack, one per scale: [B, width + k * growth, h/2^k, w/2^k]

@@ -108,7 +108,7 @@ class MobilePose(PoseNetwork):
 
     def forward(self, x: Tensor, all_outputs: bool = False) -> Tensor | list[list[Tensor]]:
         """See `PoseNetwork.forward`: the maps at stride 4, or one stack of maps at strides 4, 8 and 16."""
-        check_input(x)
+        check_input(x, self.config.multiple)
         encoded, maps = self.encoder(x)
         deep = self.bottom(encoded[3])  # [B, up_widths[3], H/32, W/32]
         deep = deep + enlarge(self.deepest(functional.max_pool2d(deep, 2)))

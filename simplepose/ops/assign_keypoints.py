@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplepose.checks import check_count
+from simplepose.exit_gate import compiled_call
 from simplepose.ops.backend import Implementation, resolve
 from simplepose.ops.candidates import CandidateParts, Peaks
 from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
@@ -73,7 +74,8 @@ People = tuple[NDArray[np.float32], NDArray[np.float32]]
 def _cpp(peaks: Peaks, parts: CandidateParts, skeleton: Skeleton, config: DecodeConfig, stride: int) -> People:
     decoder = native.decoder(skeleton, config)
     columns = (peaks.type, peaks.xy, peaks.score, parts.from_peak, parts.to_peak, parts.score)
-    keypoints, scores = decoder.assign_keypoints(*columns, *grid_to_image(stride))
+    with compiled_call:
+        keypoints, scores = decoder.assign_keypoints(*columns, *grid_to_image(stride))
     return keypoints, scores
 
 

@@ -8,7 +8,8 @@
 | "auto" | native, else PyTorch, else NumPy | native, else PyTorch |
 
 "native" raises an error if the build cannot run on the device. "auto" warns once for each kind of device if it does
-not use the native implementation. Tensors on other devices have no native implementation. `assign_keypoints` always
+not use the native implementation. Tensors on other devices have no native implementation. The CUDA kernels render and
+match no part affinity fields (encoding "paf"): these run in PyTorch on the device. `assign_keypoints` always
 runs on the CPU and has no PyTorch implementation: for it, "torch" means C++, or NumPy where nothing is built.
 """
 
@@ -28,6 +29,9 @@ Implementation = Literal["cpp", "cuda", "torch", "reference"]
 SLOWDOWN = {"torch": "7 to 150 times", "reference": "35 to 300 times"}
 """How much slower an op is than in C++. Measured by ``pytest benchmarks/bench_decode.py
 benchmarks/bench_render_targets.py``."""
+
+USES_PARTS = ("render_targets", "match_parts", "decode")
+"""The ops that read or write part maps."""
 
 
 class Device(NamedTuple):
@@ -60,8 +64,8 @@ def device_of(value: object) -> Device:
     return Device(device.type, device.index or 0)
 
 
-def choose(op: str, backend: str, device: Device = CPU) -> Choice:
-    """The implementation of ``op`` that ``backend`` selects for data on ``device``.
+def choose(op: str, backend: str, device: Device = CPU, encoding: str = "parts") -> Choice:
+    """The implementation of ``op`` that ``backend`` selects for data on ``device`` with an encoding of parts.
 
     Raises:
         ValueError: the backend is unknown.
@@ -76,6 +80,8 @@ def choose(op: str, backend: str, device: Device = CPU) -> Choice:
             raise RuntimeError("backend 'torch': PyTorch is not installed; install it with 'pip install torch'")
         return Choice("torch")
     reason = why_not_native(CPU if grouping else device)
+    if not reason and encoding == "paf" and device.type == "cuda" and op in USES_PARTS:
+        reason = "the CUDA kernels have no part affinity fields"
     if not reason:
         return Choice("cuda" if device.type == "cuda" and not grouping else "cpp")
     if backend == "native":
@@ -83,10 +89,10 @@ def choose(op: str, backend: str, device: Device = CPU) -> Choice:
     return Choice("torch" if torch_installed() and not grouping else "reference", reason)
 
 
-def resolve(op: str, backend: str, value: object = CPU) -> Implementation:
+def resolve(op: str, backend: str, value: object = CPU, encoding: str = "parts") -> Implementation:
     """`choose` for the device of ``value``. Warns the first time that "auto" is not native on a kind of device."""
     device = device_of(value)
-    implementation, reason = choose(op, backend, device)
+    implementation, reason = choose(op, backend, device, encoding)
     if reason and backend == "auto":
         _warn_once(op, implementation, device.type, reason)
     return implementation

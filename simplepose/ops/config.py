@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from simplepose.checks import check_choice, check_count, check_flag, check_number
+from simplepose.skeleton.channels import Encoding
 
 Shape = Literal["ellipse", "line"]
 PartScore = Literal["product", "weighted_sum"]
@@ -29,6 +30,8 @@ class TargetConfig:
     threshold: float = 0.015  # smaller values become 0; it also sets the width of a part's ellipse
     stride: int = 4  # image pixels between two cells of the maps
     shape: Shape = "ellipse"  # of a part: "ellipse" as in the paper, "line" as in the released code
+    encoding: Encoding = "parts"  # of the parts: body-part maps, or part affinity fields ("paf")
+    paf_width: float = 11.0  # encoding="paf": distance from a part's line up to which its cells have its vector
 
     def __post_init__(self) -> None:
         # Within these limits float32 holds the squares of the widths and their inverses.
@@ -37,13 +40,17 @@ class TargetConfig:
         check_number("threshold", self.threshold, least=1e-6, below=1.0)
         check_count("stride", self.stride, 1)
         check_choice("shape", self.shape, get_args(Shape))
+        check_choice("encoding", self.encoding, get_args(Encoding))
+        check_number("paf_width", self.paf_width, least=0.01, most=1e5)
+        if self.encoding == "paf" and self.shape != "ellipse":
+            raise ValueError(f'shape: expected "ellipse" with encoding "paf", got {self.shape!r}')
 
     @classmethod
     def for_input(cls, size: int, **changes: Any) -> TargetConfig:
         """The configuration with the paper's widths for a square network input of ``size`` pixels.
 
         ``keypoint_sigma`` and ``part_sigma`` are 9 and 7 px at 512, and 7 and 5 px at 384 (paper, section 4.1). For
-        other sizes the widths at 512 are scaled.
+        other sizes the widths at 512 are scaled. ``paf_width`` is 8 px, one cell of CMU-Pose, at 368.
 
         Args:
             size: height and width of the network's input in pixels.
@@ -51,7 +58,7 @@ class TargetConfig:
         """
         paper_widths = {512: (9.0, 7.0), 384: (7.0, 5.0)}
         keypoint, part = paper_widths.get(size, (9.0 * size / 512, 7.0 * size / 512))
-        return replace(cls(keypoint_sigma=keypoint, part_sigma=part), **changes)
+        return replace(cls(keypoint_sigma=keypoint, part_sigma=part, paf_width=11.0 * size / 512), **changes)
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,8 @@ class DecodeConfig:
     min_join_size: float = 10.0  # rule 5: minimum size of a fragment
     min_keypoints: int = 1  # rule 6: minimum number of keypoints of a pose
     allow_shared_keypoints: bool = False  # rule 7: poses may share a peak
+    encoding: Encoding = "parts"  # of the part maps: body-part maps, or part affinity fields ("paf")
+    length_penalty: bool = False  # rule 2 with "paf": lower the response of parts longer than half the maps' height
 
     def __post_init__(self) -> None:
         check_number("peak_threshold", self.peak_threshold, least=1e-6, most=1e30)  # float32 holds these limits
@@ -88,6 +97,10 @@ class DecodeConfig:
         check_count("min_keypoints", self.min_keypoints, 1)
         check_flag("reassign", self.reassign)
         check_flag("allow_shared_keypoints", self.allow_shared_keypoints)
+        check_choice("encoding", self.encoding, get_args(Encoding))
+        check_flag("length_penalty", self.length_penalty)
+        if self.length_penalty and self.encoding != "paf":
+            raise ValueError(f'length_penalty: expected encoding "paf" with it, got {self.encoding!r}')
 
     @property
     def min_samples(self) -> int:
@@ -103,6 +116,21 @@ class DecodeConfig:
         """
         paper = cls(part_score="weighted_sum", reassign=False, max_part_ratio=0.0, join_distance=0.0, min_keypoints=2)
         return replace(paper, **changes)
+
+    @classmethod
+    def cmu_pose(cls, **changes: Any) -> DecodeConfig:
+        """The rules of CMU-Pose (CVPR 2017) for part affinity fields; use it with a spanning tree of parts.
+
+        A sample counts if its vector exceeds 0.05 along the pair, 80% of 10 samples must count (section 2.3, equation
+        11, which samples the integral of equation 10), long parts are penalized, and a pair needs a response above 0
+        after that. Parts are assigned greedily (section 2.4), nothing is reassigned or joined, and a pose has at least
+        two keypoints. The part score is `paper`'s weighted sum; CMU-Pose ranks by the response.
+
+        Args:
+            changes: fields that replace those of the result.
+        """
+        values = {"encoding": "paf", "part_threshold": 0.05, "length_penalty": True}
+        return cls.paper(**{**values, **changes})
 
 
 DEFAULT_TARGETS = TargetConfig()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simplepose.checks import check_readable
+from simplepose.exit_gate import compiled_call
 from simplepose.ops.backend import resolve
 from simplepose.ops.candidates import Peaks
 from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
@@ -31,7 +32,7 @@ def find_peaks(
     Args:
         heatmaps: ``[C, H, W]`` or ``[B, C, H, W]`` with C = J keypoint maps, or all maps as in `decode`.
         skeleton: the keypoint types and parts of the channels.
-        config: ``peak_threshold`` and ``max_peaks`` are used.
+        config: ``peak_threshold``, ``max_peaks`` and, for maps with parts, ``encoding`` are used.
         backend: the implementation (`simplepose.ops.backend`). All give the same bits.
         threads: maximum number of threads in C++; default: all processors.
 
@@ -48,32 +49,33 @@ def find_peaks(
     return run(heatmaps, skeleton, config, threads)
 
 
-def _channels(skeleton: Skeleton) -> dict[int, str]:
-    return {skeleton.num_keypoints: "keypoints only", **all_maps(skeleton)}
+def _channels(skeleton: Skeleton, config: DecodeConfig) -> dict[int, str]:
+    return {skeleton.num_keypoints: "keypoints only", **all_maps(skeleton, config)}
 
 
 def _cpp(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, threads: int | None) -> list[Peaks]:
-    maps = keypoint_maps(image_maps("heatmaps", heatmaps, _channels(skeleton)), skeleton)
+    maps = keypoint_maps(image_maps("heatmaps", heatmaps, _channels(skeleton, config)), skeleton, config)
     decoder = native.decoder(skeleton, config)
-    rows = decoder.find_peaks(np.ascontiguousarray(maps), threads or native.default_threads())
+    with compiled_call:
+        rows = decoder.find_peaks(np.ascontiguousarray(maps), threads or native.default_threads())
     return [Peaks(*columns) for columns in rows]
 
 
 def _cuda(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, threads: int | None) -> list[Peaks]:
     from simplepose.ops.native import find_peaks as cuda
 
-    return cuda.find_peaks(device_maps("heatmaps", heatmaps, _channels(skeleton)), skeleton, config)
+    return cuda.find_peaks(device_maps("heatmaps", heatmaps, _channels(skeleton, config)), skeleton, config)
 
 
 def _torch(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, threads: int | None) -> list[Peaks]:
     from simplepose.ops.pytorch import find_peaks as pytorch
 
-    tensor = device_maps("heatmaps", heatmaps, _channels(skeleton))
-    return pytorch.find_peaks(keypoint_maps(tensor, skeleton), config)
+    tensor = device_maps("heatmaps", heatmaps, _channels(skeleton, config))
+    return pytorch.find_peaks(keypoint_maps(tensor, skeleton, config), config)
 
 
 def _reference(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, threads: int | None) -> list[Peaks]:
-    maps = keypoint_maps(image_maps("heatmaps", heatmaps, _channels(skeleton)), skeleton)
+    maps = keypoint_maps(image_maps("heatmaps", heatmaps, _channels(skeleton, config)), skeleton, config)
     return [reference_find_peaks(image, config) for image in maps]
 
 

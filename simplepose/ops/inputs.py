@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from simplepose.checks import brief, check_choice, check_instance, check_readable, describe, has_dtype, is_tensor
 from simplepose.ops.candidates import CandidateParts, Peaks
 from simplepose.ops.config import Backend, DecodeConfig
+from simplepose.skeleton.channels import map_channels
 from simplepose.skeleton.skeleton import Skeleton
 
 if TYPE_CHECKING:
@@ -18,13 +19,17 @@ if TYPE_CHECKING:
 MOST_THREADS = 1024
 """Upper limit of ``threads``."""
 
+BACKENDS = get_args(Backend)
+"""The values of ``backend``."""
+
 MOST_CELLS = 2**31 - 1
 """Most cells of one map: they are counted in 32 bits."""
 
 
 def check_backend(backend: object) -> None:
     """ValueError unless ``backend`` is a known backend."""
-    check_choice("backend", backend, get_args(Backend))
+    if not isinstance(backend, str) or backend not in BACKENDS:
+        check_choice("backend", backend, BACKENDS)
 
 
 def check_threads(threads: object) -> None:
@@ -116,17 +121,17 @@ def grid_to_image(stride: int) -> tuple[float, float]:
     return float(stride), stride / 2 - 0.5
 
 
-def all_maps(skeleton: Skeleton) -> dict[int, str]:
+def all_maps(skeleton: Skeleton, config: DecodeConfig) -> dict[int, str]:
     """The valid numbers of channels of maps that hold parts and keypoints, as `image_maps` takes them."""
-    count = skeleton.num_parts + skeleton.num_keypoints
-    return {count: "parts and keypoints", skeleton.num_channels: "and mask and envelope"}
+    channels = map_channels(skeleton, config.encoding)
+    return {channels.num_maps: "parts and keypoints", channels.num_channels: "and mask and envelope"}
 
 
-def keypoint_maps(maps: Any, skeleton: Skeleton) -> Any:
+def keypoint_maps(maps: Any, skeleton: Skeleton, config: DecodeConfig) -> Any:
     """The keypoint maps ``[B, J, H, W]`` of maps that hold only keypoints, or parts and keypoints; array or tensor."""
     if maps.shape[1] == skeleton.num_keypoints:
         return maps
-    return maps[:, skeleton.num_parts : skeleton.num_parts + skeleton.num_keypoints]
+    return maps[:, map_channels(skeleton, config.encoding).keypoints]
 
 
 def check_call(skeleton: object, config: object, backend: object, threads: object = None) -> None:
@@ -174,11 +179,13 @@ def check_peaks(peaks: Peaks, skeleton: Skeleton) -> None:
     _check_column("peaks.type", peaks.type, np.int32, (count,))
     _check_column("peaks.xy", peaks.xy, np.float32, (count, 2))
     _check_column("peaks.score", peaks.score, np.float32, (count,))
-    if not ((np.abs(peaks.xy) <= MOST_CELLS).all() and np.isfinite(peaks.score).all()):  # the comparison fails for NaN
+    if not count:
+        return
+    near = peaks.xy.min() >= -MOST_CELLS and peaks.xy.max() <= MOST_CELLS  # false for NaN
+    if not (near and np.isfinite(peaks.score).all()):
         raise ValueError(f"peaks: expected positions up to {MOST_CELLS} cells and finite scores")
-    if count and not (
-        peaks.type[0] >= 0 and peaks.type[-1] < skeleton.num_keypoints and (np.diff(peaks.type) >= 0).all()
-    ):
+    ascending = (peaks.type[1:] >= peaks.type[:-1]).all()
+    if not (ascending and peaks.type[0] >= 0 and peaks.type[-1] < skeleton.num_keypoints):
         raise ValueError(f"peaks.type: expected ascending keypoint types below {skeleton.num_keypoints}")
 
 

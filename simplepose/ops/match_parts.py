@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simplepose.checks import check_readable
+from simplepose.exit_gate import compiled_call
 from simplepose.ops.backend import resolve
 from simplepose.ops.candidates import CandidateParts, Peaks
 from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
 from simplepose.ops.inputs import all_maps, check_call, device_maps, image_maps, peak_list
 from simplepose.ops.native import module as native
 from simplepose.ops.reference.match_parts import match_parts as reference_match_parts
+from simplepose.skeleton.channels import map_channels
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 if TYPE_CHECKING:
@@ -27,10 +29,11 @@ def match_parts(
     """Find candidate parts: pairs of peaks with a part response (docs/decoding.md, rule 2; paper section 3.4).
 
     Args:
-        heatmaps: ``[C, H, W]`` or ``[B, C, H, W]`` with C = L part maps, or all maps as in `decode`.
+        heatmaps: ``[C, H, W]`` or ``[B, C, H, W]`` with C = L part maps (2 L with encoding "paf"), or all maps as
+            in `decode`.
         peaks: the result of `find_peaks` for the same images.
         skeleton: the keypoint types and parts of the channels.
-        config: ``part_threshold``, ``num_samples``, ``min_sample_fraction`` and ``part_score`` are used.
+        config: the settings of rule 2 and ``encoding`` are used.
         backend: the implementation (`simplepose.ops.backend`). All give the same bits.
 
     Returns:
@@ -42,25 +45,28 @@ def match_parts(
     """
     check_call(skeleton, config, backend)
     check_readable("heatmaps", heatmaps)
-    run = _IMPLEMENTATIONS[resolve("match_parts", backend, heatmaps)]
+    run = _IMPLEMENTATIONS[resolve("match_parts", backend, heatmaps, config.encoding)]
     return run(heatmaps, peaks, skeleton, config)
 
 
-def _channels(skeleton: Skeleton) -> dict[int, str]:
-    return {skeleton.num_parts: "parts only", **all_maps(skeleton)}
+def _channels(skeleton: Skeleton, config: DecodeConfig) -> dict[int, str]:
+    return {map_channels(skeleton, config.encoding).num_parts: "parts only", **all_maps(skeleton, config)}
 
 
 def _cpp(heatmaps: Maps, peaks: Peaks | list[Peaks], skeleton: Skeleton, config: DecodeConfig) -> list[CandidateParts]:
-    maps = image_maps("heatmaps", heatmaps, _channels(skeleton))[:, : skeleton.num_parts]
+    maps = image_maps("heatmaps", heatmaps, _channels(skeleton, config))[
+        :, map_channels(skeleton, config.encoding).parts
+    ]
     decoder = native.decoder(skeleton, config)
     pairs = zip(maps, peak_list(peaks, len(maps), skeleton), strict=True)
-    return [CandidateParts(*decoder.match_parts(image, p.type, p.xy, p.score)) for image, p in pairs]
+    with compiled_call:
+        return [CandidateParts(*decoder.match_parts(image, p.type, p.xy, p.score)) for image, p in pairs]
 
 
 def _cuda(heatmaps: Maps, peaks: Peaks | list[Peaks], skeleton: Skeleton, config: DecodeConfig) -> list[CandidateParts]:
     from simplepose.ops.native import match_parts as cuda
 
-    tensor = device_maps("heatmaps", heatmaps, _channels(skeleton))
+    tensor = device_maps("heatmaps", heatmaps, _channels(skeleton, config))
     parts = cuda.match_parts(tensor, peak_list(peaks, len(tensor), skeleton), skeleton, config)
     return _cpp(heatmaps, peaks, skeleton, config) if parts is None else parts
 
@@ -70,15 +76,19 @@ def _torch(
 ) -> list[CandidateParts]:
     from simplepose.ops.pytorch import match_parts as pytorch
 
-    tensor = device_maps("heatmaps", heatmaps, _channels(skeleton))
+    tensor = device_maps("heatmaps", heatmaps, _channels(skeleton, config))
     checked = peak_list(peaks, len(tensor), skeleton)
-    return list(pytorch.match_parts(tensor[:, : skeleton.num_parts], checked, skeleton, config))
+    return list(
+        pytorch.match_parts(tensor[:, map_channels(skeleton, config.encoding).parts], checked, skeleton, config)
+    )
 
 
 def _reference(
     heatmaps: Maps, peaks: Peaks | list[Peaks], skeleton: Skeleton, config: DecodeConfig
 ) -> list[CandidateParts]:
-    maps = image_maps("heatmaps", heatmaps, _channels(skeleton))[:, : skeleton.num_parts]
+    maps = image_maps("heatmaps", heatmaps, _channels(skeleton, config))[
+        :, map_channels(skeleton, config.encoding).parts
+    ]
     pairs = zip(maps, peak_list(peaks, len(maps), skeleton), strict=True)
     return [reference_match_parts(image, image_peaks, skeleton, config) for image, image_peaks in pairs]
 

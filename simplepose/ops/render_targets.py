@@ -97,6 +97,9 @@ def render_targets(
     keypoint is used if its visibility is above 0 and x and y are finite. A keypoint outside the image still
     contributes to the cells inside. There is no gradient.
 
+    With ``config.encoding`` "paf" a part has two channels, x then y: the unit vector from its first to its second
+    keypoint in the cells within ``config.paf_width`` of the segment, the mean over the people that cover the cell.
+
     Args:
         keypoints: ``[P, J, 3]`` or ``[B, P, J, 3]`` x, y in image pixels and COCO visibility, float32 or float64
             (rounded to float32), NumPy or torch. Arrays that are not C-contiguous are copied.
@@ -111,9 +114,9 @@ def render_targets(
             precision is the float32 result rounded to nearest, at every scale.
 
     Returns:
-        ``[L + J, H, W]`` or ``[B, L + J, H, W]``, with one more channel if ``envelope``. H and W are the size divided
-        by the stride. The maps are float32 or ``dtype``, of the same kind and on the same device as ``keypoints``.
-        With ``scales`` above 1 the result is a tuple with the maps of each scale.
+        ``[L + J, H, W]`` or ``[B, L + J, H, W]`` (2 L with "paf"), with one more channel if ``envelope``. H and W are
+        the size divided by the stride. The maps are float32 or ``dtype``, of the same kind and on the same device as
+        ``keypoints``. With ``scales`` above 1 the result is a tuple with the maps of each scale.
 
     Raises:
         TypeError, ValueError: an argument is invalid; the message names it, what was expected and what was received.
@@ -131,15 +134,17 @@ def render_targets(
         map_type = torch_library.check_map_type(dtype)
         batch = (keypoints[None] if single else keypoints).detach().resolve_neg().float()
         widths = (config.keypoint_sigma, config.part_sigma, config.threshold, config.stride, config.shape)
+        parts = (config.encoding, config.paf_width)
         options = (scales, envelope, backend, threads or 0, map_type)
-        maps = torch_library.render_targets_op(batch, *size, torch_library.part_list(skeleton), *widths, *options)
+        table = torch_library.part_list(skeleton)
+        maps = torch_library.render_targets_op(batch, *size, table, *widths, *parts, *options)
     elif isinstance(keypoints, np.ndarray):
         _check_keypoints(keypoints.shape, keypoints.dtype.newbyteorder("=").name, skeleton)
         if dtype is not None:
             raise TypeError(f"dtype: expected None for NumPy arrays, whose maps are float32, got {brief(dtype)}")
         with np.errstate(over="ignore"):  # a value too large for float32 becomes infinite and counts as not labeled
             rows = np.ascontiguousarray(keypoints[None] if single else keypoints, np.float32)
-        run = _IMPLEMENTATIONS[resolve("render_targets", backend)]
+        run = _IMPLEMENTATIONS[resolve("render_targets", backend, encoding=config.encoding)]
         maps = run(rows, size, skeleton.part_index, config, scales, envelope, threads)
     else:
         raise TypeError(f"keypoints: expected a NumPy array or a torch tensor, got {describe(keypoints)}")

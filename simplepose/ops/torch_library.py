@@ -16,6 +16,7 @@ from simplepose.ops.config import Shape, TargetConfig
 from simplepose.ops.native.render_targets import render_cpp, render_cuda
 from simplepose.ops.pytorch import render_targets as pytorch
 from simplepose.ops.reference.render_targets import map_shapes, render_batch
+from simplepose.skeleton.channels import Encoding
 from simplepose.skeleton.skeleton import Skeleton
 
 MAP_TYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -50,6 +51,8 @@ def render_targets_op(
     threshold: float,
     stride: int,
     shape: str,
+    encoding: str,
+    paf_width: float,
     scales: int,
     envelope: bool,
     backend: str,
@@ -62,13 +65,14 @@ def render_targets_op(
         keypoints: ``[B, P, J, 3]`` float32, detached.
         height, width: of the image in pixels.
         parts: the 2 L keypoint types of the parts, in a row.
-        keypoint_sigma, part_sigma, threshold, stride, shape: the fields of `TargetConfig`.
+        keypoint_sigma, part_sigma, threshold, stride, shape, encoding, paf_width: the fields of `TargetConfig`.
         scales, envelope, backend, dtype: as `simplepose.render_targets` takes them.
         threads: most threads on the CPU; 0: all processors.
     """
-    config = TargetConfig(keypoint_sigma, part_sigma, threshold, stride, cast(Shape, shape))
+    kinds = (cast(Shape, shape), cast(Encoding, encoding))
+    config = TargetConfig(keypoint_sigma, part_sigma, threshold, stride, *kinds, paf_width)
     size, keypoints = (height, width), keypoints.contiguous()
-    implementation = resolve("render_targets", backend, keypoints)
+    implementation = resolve("render_targets", backend, keypoints, config.encoding)
     if implementation == "cuda":
         kernel_dtype = dtype if scales <= MAX_FUSED_SCALES else torch.float32
         maps = render_cuda(keypoints, size, tuple(parts), config, scales, envelope, kernel_dtype)
@@ -94,11 +98,14 @@ def _render_fake(
     threshold: float,
     stride: int,
     shape: str,
+    encoding: str,
+    paf_width: float,
     scales: int,
     envelope: bool,
     backend: str,
     threads: int,
     dtype: torch.dtype,
 ) -> list[Tensor]:
-    shapes = map_shapes(keypoints.shape, (height, width), len(parts) // 2, stride, scales, envelope)
+    config = TargetConfig(stride=stride, encoding=cast(Encoding, encoding))
+    shapes = map_shapes(keypoints.shape, (height, width), len(parts) // 2, config, scales, envelope)
     return [keypoints.new_empty(scale, dtype=dtype) for scale in shapes]

@@ -6,7 +6,7 @@ import colorsys
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,13 @@ class Skeleton:
         sigmas: the OKS constant of each dataset keypoint (COCO's per-keypoint standard deviation).
         colors: the RGB color of each keypoint, 0 to 255; a part has the color of its second keypoint.
         drawn_parts: the parts that drawing shows; default: those of the spanning tree.
+        allow_unconnected: whether the parts may form several components, or leave keypoints without a part. Each
+            component becomes a pose of its own, unless rule 5 of docs/decoding.md joins them.
 
     Raises:
         SkeletonError: a name is unknown or repeated, a part joins a keypoint to itself or is repeated, a left or right
-            name has no counterpart, a part has no mirrored part, or the parts do not connect all keypoints.
+            name has no counterpart, a part has no mirrored part, or the parts do not connect all keypoints and
+            ``allow_unconnected`` is not set.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Skeleton:
     sigmas: tuple[float, ...] = ()
     colors: tuple[Color, ...] = ()
     drawn_parts: tuple[NamePair, ...] = ()
+    allow_unconnected: bool = False
     _hash: int = field(default=0, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -95,6 +99,7 @@ class Skeleton:
         self._set("derived", tuple(derived))
         self._set("sigmas", _numbers(self.sigmas, "sigmas"))
         self._set("colors", tuple(_color(c) for c in _items(self.colors, "colors")))
+        _flag(self.allow_unconnected, "allow_unconnected")
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -209,6 +214,7 @@ class Skeleton:
             "sigmas": list(self.sigmas),
             "colors": [list(c) for c in self.colors],
             "drawn_parts": [list(p) for p in self.drawn_parts],
+            **({"allow_unconnected": True} if self.allow_unconnected else {}),
         }
 
     @classmethod
@@ -252,19 +258,21 @@ class Skeleton:
 
 
 def load_skeleton(name_or_path: str | Path) -> Skeleton:
-    """A skeleton that ships with the package (``coco``, ``crowdpose14``, ``hand21``) or a TOML file.
+    """A skeleton that ships with the package (``coco``, ``coco-mst``, ``crowdpose14``, ``hand21``) or a TOML file.
 
     Raises:
         ValueError: there is neither a shipped skeleton nor a file of that name; the message lists the names.
     """
     name = str(name_or_path)
-    if name == COCO.name:
-        return COCO
+    for derived in (COCO, COCO_MST):
+        if name == derived.name:
+            return derived
     shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
     path = shipped.get(name, Path(name))
     if os.path.isfile(path):  # false for a name that is too long, unlike Path.is_file
         return Skeleton.from_toml(path)
-    raise ValueError(f"skeleton: no file {brief(name, 260)} and no skeleton of that name (known: {', '.join(shipped)})")
+    known = ", ".join(sorted([*shipped, COCO_MST.name]))
+    raise ValueError(f"skeleton: no file {brief(name, 260)} and no skeleton of that name (known: {known})")
 
 
 def _default_colors(count: int) -> tuple[Color, ...]:
@@ -306,6 +314,11 @@ def _numbers(value: Any, label: str) -> tuple[float, ...]:
     return tuple(float(item) for item in items)
 
 
+def _flag(value: Any, label: str) -> None:
+    if not isinstance(value, bool):
+        raise SkeletonError(f"{label}: expected true or false, got {brief(value)}", label)
+
+
 def _color(value: Any) -> Color:
     channels = _items(value, "colors")
     if len(channels) != 3 or not all(type(c) is int and 0 <= c <= 255 for c in channels):
@@ -320,3 +333,6 @@ def _read_only(array: NDArray[np.int32]) -> NDArray[np.int32]:
 
 COCO = Skeleton.from_toml(SHIPPED / "coco.toml")
 """The COCO keypoint skeleton with the paper's neck and 30 redundant parts (docs/design.md, Skeleton)."""
+
+COCO_MST = replace(COCO.spanning_tree(), name="coco-mst")
+"""`COCO` with the parts of a spanning tree only, for the "w/ MST" row of the paper's Table 1."""

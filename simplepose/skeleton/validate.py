@@ -29,6 +29,8 @@ class SkeletonFields(Protocol):
     def colors(self) -> tuple[tuple[int, int, int], ...]: ...
     @property
     def drawn_parts(self) -> tuple[NamePair, ...]: ...
+    @property
+    def allow_unconnected(self) -> bool: ...
 
 
 def check_skeleton(skeleton: SkeletonFields) -> None:
@@ -61,7 +63,7 @@ def check_skeleton(skeleton: SkeletonFields) -> None:
         raise SkeletonError("sigmas: expected positive numbers", "sigmas")
     _check_parts("drawn_parts", skeleton.drawn_parts, names)
     reached = connected(skeleton.keypoints, skeleton.parts)
-    if reached != names:
+    if reached != names and not skeleton.allow_unconnected:
         unconnected = tuple(k for k in skeleton.keypoints if k not in reached)
         raise SkeletonError(f"parts: they do not connect {list(unconnected)} with the other keypoints", "parts")
 

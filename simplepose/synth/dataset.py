@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from simplepose.checks import check_count, check_instance
+from simplepose.io.atomic import errors_of
 from simplepose.skeleton.skeleton import COCO
 from simplepose.synth.clip import ClipConfig, render_clip
 from simplepose.synth.scene import Scene, SynthConfig, encode_rle, render_scene
@@ -114,7 +115,9 @@ def write_clip(
     annotations: list[dict[str, Any]] = []
     try:
         for index, scene in enumerate(_with_progress(render_clip(frames, seed, config), frames, progress)):
-            (folder / _file_name(index)).write_bytes(scene.jpeg)
+            path = folder / _file_name(index)
+            with errors_of(path):
+                path.write_bytes(scene.jpeg)
             record = {"id": index + 1, "file_name": _file_name(index), "width": width, "height": height}
             records.append({**record, "frame_id": index, "time": index / config.rate})
             for annotation in scene.annotations:
@@ -149,7 +152,9 @@ def _make_folder(out: Path) -> Path:
 def _write_scene(folder: Path, seed: int, config: SynthConfig, index: int) -> list[dict[str, Any]]:
     """Render one scene, write its image and return its annotations."""
     scene = render_scene(seed, index, config)
-    (folder / _file_name(index)).write_bytes(scene.jpeg)
+    path = folder / _file_name(index)
+    with errors_of(path):
+        path.write_bytes(scene.jpeg)
     return scene.annotations
 
 
@@ -194,7 +199,7 @@ def _categories() -> dict[str, Any]:
 
 def _write_json(out: Path, data: dict[str, Any]) -> None:
     part = out / "annotations.json.part"
-    with part.open("w", encoding="utf-8") as file:
+    with errors_of(part), part.open("w", encoding="utf-8") as file:
         json.dump(data, file, separators=(",", ":"), allow_nan=False)
         file.flush()
         os.fsync(file.fileno())

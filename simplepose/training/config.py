@@ -21,7 +21,7 @@ from simplepose.checks import (
 )
 from simplepose.data.augment import AugmentConfig
 from simplepose.network.config import PRESETS as MODEL_PRESETS
-from simplepose.network.config import STRIDES, ModelConfig
+from simplepose.network.config import ModelConfig
 from simplepose.network.optimize import Precision
 from simplepose.ops.config import Shape, TargetConfig
 from simplepose.skeleton.skeleton import COCO, Skeleton
@@ -38,7 +38,7 @@ CHANGEABLE_ON_RESUME = ("data", "images", "val", "val_images", "workers")
 COUNTS = (
     *((name, 1, UNLIMITED) for name in ("epochs", "batch", "accumulate", "decay_epochs", "log_steps")),
     *((name, 1, UNLIMITED) for name in ("checkpoint_steps", "keep", "validate_epochs", "validate_images")),
-    *((name, 0, UNLIMITED) for name in ("l2_epochs", "warmup_steps", "cache_mb", "seed")),
+    *((name, 0, UNLIMITED) for name in ("l2_epochs", "warmup_steps", "cache_mb", "seed", "stop_after")),
     ("workers", 0, 1024),
 )
 """The settings that are counts, each with its minimum and maximum."""
@@ -48,8 +48,8 @@ COUNTS = (
 class TrainConfig:
     """The settings that determine the result of a run; the defaults are the paper's (docs/design.md, Training)."""
 
-    data: str = ""  # annotation file, data folder, or synth:N,SEED
-    images: str | None = None  # image folder; None: searched for beside the annotations
+    data: str | tuple[str, ...] = ""  # annotation file, data folder, or synth:N,SEED; several are one training set
+    images: str | tuple[str, ...] | None = None  # image folder of each; None: searched for beside the annotations
     val: str | None = None  # validation data, as ``data``; None: the AP is measured on training images
     val_images: str | None = None  # image folder of the validation data
     init: str | None = None  # checkpoint with the initial weights; None: random
@@ -87,14 +87,18 @@ class TrainConfig:
     keep: int = 2  # number of checkpoints to keep
     validate_epochs: int = 1  # epochs between two validations; the last epoch always ends with one
     validate_images: int = 200  # number of images, in file order, that a validation uses
+    stop_after: int = 0  # the run ends after so many validations without a higher AP; 0: after ``epochs``
 
     def __post_init__(self) -> None:
         for name, section in (("model", ModelConfig), ("augment", AugmentConfig), ("loss", LossConfig)):
             check_instance(name, getattr(self, name), section)
         for name in ("data", "images", "val", "val_images", "init"):
             value = getattr(self, name)
-            if not (isinstance(value, str) or (value is None and name != "data")) or "\0" in (value or ""):
-                raise TypeError(f"{name}: expected a path{'' if name == 'data' else ' or None'}, got {brief(value)}")
+            several = isinstance(value, tuple) and name in ("data", "images")
+            for path in value if several else (value,):
+                if not (isinstance(path, str) or (path is None and name != "data")) or "\0" in (path or ""):
+                    optional = "" if name == "data" else " or None"
+                    raise TypeError(f"{name}: expected a path{optional}, got {brief(value)}")
         for name, fewest, most_allowed in COUNTS:
             check_count(name, getattr(self, name), fewest, most_allowed)
         for name, most in {"lr": 1e3, "weight_decay": 1e3, "clip": 1e9, "decay": 1.0}.items():
@@ -110,11 +114,14 @@ class TrainConfig:
         if not all(isinstance(name, str) and name for name in self.freeze):
             raise TypeError(f"freeze: expected names of parts, got {brief(self.freeze)}")
         for size in self.sizes:
-            check_count("sizes", size, STRIDES[-1], 4096, STRIDES[-1])
+            check_count("sizes", size, self.model.multiple, 4096, self.model.multiple)
         if (self.relative_steps or self.encoder_lr != 1) and self.model.kind != "mobile":
             raise ValueError('encoder_lr, relative_steps: expected model.kind="mobile", whose network has an encoder')
         if self.relative_steps and self.optimizer != "adamw":
             raise ValueError(f"relative_steps: expected optimizer='adamw', got {self.optimizer!r}")
+        if self.images is not None and len(self.image_folders) != len(self.sources):
+            count = len(self.sources)
+            raise ValueError(f"images: expected one folder for each of {count} data, got {len(self.image_folders)}")
         check_number("sigma", self.sigma, least=0.1, most=10)
         choices = {"optimizer": Optimizer, "schedule": Schedule, "norm": Norm, "precision": Precision, "shape": Shape}
         for name, kind in choices.items():
@@ -128,12 +135,26 @@ class TrainConfig:
         return self.model.input_size
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources of the training data."""
+        return (self.data,) if isinstance(self.data, str) else self.data
+
+    @property
+    def image_folders(self) -> tuple[str | None, ...]:
+        """The image folder of each source; None: searched for beside the annotations."""
+        if self.images is None:
+            return (None,) * len(self.sources)
+        return (self.images,) if isinstance(self.images, str) else self.images
+
+    @property
     def targets(self) -> TargetConfig:
         """How the target maps are rendered: the paper's widths at this input size, scaled by ``sigma``.
 
         The widths in pixels are the same for all ``sizes``: the network cannot tell the size of its input.
         """
-        config = TargetConfig.for_input(self.size, shape=self.shape)
+        config = TargetConfig.for_input(
+            self.size, shape=self.shape, stride=self.model.stride, encoding=self.model.encoding
+        )
         widths = (config.keypoint_sigma * self.sigma, config.part_sigma * self.sigma)
         return replace(config, keypoint_sigma=widths[0], part_sigma=widths[1])
 
@@ -147,8 +168,20 @@ class TrainConfig:
         if name not in PRESETS:
             raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {brief(name)}")
         config = PRESETS[name]
-        model = replace(config.model, channels=skeleton.num_channels)
-        return replace(config, **{"model": model, **changes})
+        return replace(config, **{"model": config.model.for_skeleton(skeleton), **changes})
+
+    def summary(self) -> str:
+        """The network, input size, loss and schedule in one line, for lists of presets."""
+        model, loss = self.model, self.loss
+        plural = "" if model.stacks == 1 else "s"
+        network = f"{'plain hourglass' if model.plain_hourglass else model.kind}, {model.stacks} stack{plural}"
+        left_out = [name for name in ("spatial_attention", "channel_attention") if not getattr(model, name)]
+        if model.kind != "cmu" and not model.plain_hourglass:
+            network += "".join(f", no {name.replace('_', ' ')}" for name in left_out)
+        fields = ", part affinity fields" if model.encoding == "paf" else ""
+        focal = f"focal L2{' on keypoints' if loss.focal_on == 'keypoints' else ''}"
+        kind = "L2" if loss.gamma == 0 else f"L2 for {self.l2_epochs} epochs, then {focal}" if self.l2_epochs else focal
+        return f"{network}{fields}; {model.input_size} px, stride {model.stride}; {kind}; {self.epochs} epochs"
 
     def with_values(self, values: Mapping[str, Any]) -> TrainConfig:
         """These settings with changes by name, nested ones with a dot: ``{"lr": 1e-3, "model.width": 64}``.
@@ -253,6 +286,11 @@ def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:
 
 _PAPER = TrainConfig(l2_epochs=15, precision="float16", norm="sync")
 
+_IMHN3 = replace(_PAPER, model=ModelConfig(stacks=3, input_size=384))
+_IMHN4 = replace(_PAPER, model=ModelConfig(input_size=384))
+_CMU = replace(_PAPER, model=ModelConfig.cmu(stacks=3))
+_L2: dict[str, Any] = {"loss": LossConfig.l2(), "l2_epochs": 0}
+
 _QUICK = TrainConfig(optimizer="adamw", lr=3e-3, schedule="cosine", weight_decay=1e-4, norm="batch")
 
 _MEMORIZE = replace(
@@ -268,10 +306,22 @@ _MEMORIZE = replace(
 )
 
 PRESETS = {
-    # The paper's schedule: L2, then focal L2, at 384; then focal L2 at 512 from those weights (--init).
-    "imhn3-384": replace(_PAPER, model=ModelConfig(stacks=3, input_size=384)),
-    "imhn4-384": replace(_PAPER, model=ModelConfig(input_size=384)),
+    # The networks of the paper's tables (docs/paper.md). The paper's schedule: L2, then focal L2, at 384; then focal L2
+    # at 512 from those weights (--init).
+    "imhn3-384": _IMHN3,
+    "imhn3-384-l2": replace(_IMHN3, **_L2),
+    "imhn3-384-keypoint-focal": replace(_IMHN3, loss=LossConfig(focal_on="keypoints")),
+    "imhn3-384-no-spatial": replace(_IMHN3, model=replace(_IMHN3.model, spatial_attention=False)),
+    "imhn3-384-no-channel": replace(_IMHN3, model=replace(_IMHN3.model, channel_attention=False)),
+    "imhn3-384-mst": _IMHN3,
+    "imhn3-384-paf": replace(_IMHN3, model=replace(_IMHN3.model, encoding="paf").for_skeleton(COCO)),
+    "imhn4-384": _IMHN4,
+    "imhn4-384-l2": replace(_IMHN4, **_L2),
     "imhn4-512": replace(_PAPER, model=ModelConfig(), l2_epochs=0, epochs=40),
+    "hourglass4-512": replace(_PAPER, model=ModelConfig.baseline(input_size=512)),
+    "cmu3-368": replace(_CMU, **_L2),
+    "cmu3-368-focal": _CMU,
+    "cmu3-368-paf": replace(_CMU, model=ModelConfig.cmu(branches=2, encoding="paf", stacks=3), **_L2),
     # The shipped network: trained on the CPU with whole synthetic images. New images help a short run more than
     # augmented ones, and plain L2 gives fewer false positive poses than the focal loss.
     "tiny": replace(
@@ -350,3 +400,6 @@ PRESETS = {
     ),
 }
 """The settings of named runs."""
+
+PRESET_SKELETONS = {"imhn3-384-mst": "coco-mst"}
+"""The skeletons of presets that are not for `COCO`; `simplepose train` takes them unless --skeleton is given."""

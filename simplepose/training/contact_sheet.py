@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from simplepose.data.dataset import COCODataset, Sample, collate
 from simplepose.data.images import write_image
 from simplepose.data.targets import make_targets
+from simplepose.drawing.heatmaps import part_strength
 from simplepose.drawing.people import DrawConfig, draw_poses
 from simplepose.ops.config import TargetConfig
 from simplepose.poses import Poses
+from simplepose.skeleton.channels import MapChannels, map_channels
 from simplepose.skeleton.skeleton import Skeleton
 
 Image = NDArray[np.uint8]
@@ -35,6 +37,7 @@ def inspect_data(
     first: int = 0,
     config: TargetConfig | None = None,
     panel: int = 320,
+    program: str = "",
 ) -> Path:
     """Write a picture of training samples, one sample per row.
 
@@ -48,6 +51,7 @@ def inspect_data(
         first: index of the first sample.
         config: how targets are rendered; default: the paper's settings for the dataset's input size.
         panel: side of one panel in pixels.
+        program: see `write_image`.
 
     Returns:
         The path of the picture.
@@ -62,9 +66,10 @@ def inspect_data(
     skeleton = dataset.skeleton
     targets = config or TargetConfig.for_input(dataset.size, stride=dataset.stride)
     maps = make_targets(collate(samples), skeleton, targets, scales=1).targets[0].numpy()
-    rows = [np.hstack([_fit(p, panel) for p in _panels(s, m, skeleton)]) for s, m in zip(samples, maps, strict=True)]
+    channels = map_channels(skeleton, targets.encoding)
+    rows = [np.hstack([_fit(p, panel) for p in _panels(s, m, channels)]) for s, m in zip(samples, maps, strict=True)]
     path = Path(out)
-    write_image(path, np.vstack([_header(panel), *rows]))
+    write_image(path, np.vstack([_header(panel), *rows]), program)
     return path
 
 
@@ -83,15 +88,14 @@ def draw_ground_truth(image: Image, keypoints: NDArray[np.float32], skeleton: Sk
     return draw_poses(image, poses, DrawConfig(min_keypoints=1))
 
 
-def _panels(sample: Sample, maps: NDArray[np.float32], skeleton: Skeleton) -> list[Image]:
-    parts, keypoints = skeleton.num_parts, skeleton.num_keypoints
+def _panels(sample: Sample, maps: NDArray[np.float32], channels: MapChannels) -> list[Image]:
     faint = sample.image // 2 + 64
     masked = _tint(_tint(faint, sample.person_mask / 255, PERSON), 1 - sample.loss_mask / 255, MASKED_OUT)
     return [
-        draw_ground_truth(sample.image, sample.keypoints, skeleton),
+        draw_ground_truth(sample.image, sample.keypoints, channels.skeleton),
         masked,
-        _heat(sample.image, maps[parts : parts + keypoints].max(0)),
-        _heat(sample.image, maps[:parts].max(0)),
+        _heat(sample.image, maps[channels.keypoints].max(0)),
+        _heat(sample.image, part_strength(maps[channels.parts], channels.encoding).max(0)),
     ]
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
-from simplepose.data.annotations import Annotations, find_data, read_annotations
+from simplepose.data.annotations import Annotations, find_data, merge_annotations, read_annotations
 from simplepose.data.augment import AugmentConfig
 from simplepose.data.dataset import COCODataset
 from simplepose.evaluation.coco import check_people
@@ -91,21 +91,23 @@ def open_data(config: TrainConfig, skeleton: Skeleton, run: Path, process: Proce
         ValueError: the data are empty or invalid.
     """
     if process.is_main:
-        for source in (config.data, config.val):
+        for source in (*config.sources, config.val):
             render_synthetic(source, config, run)
     process.barrier()
-    learned_from = find_data(*_located(config.data, config.images, run))
-    learned = read_annotations(*learned_from, skeleton)
+    sources = zip(config.sources, config.image_folders, strict=True)
+    learned_from = [find_data(*_located(source, images, run)) for source, images in sources]
+    learned = merge_annotations([read_annotations(*place, skeleton) for place in learned_from])
     samples = COCODataset(
         learned,
         size=config.size,
         augment=config.augment,
         seed=config.seed,
+        stride=config.model.stride,
         cache_bytes=config.cache_mb << 20,
     )
-    validated = find_data(*_located(config.val, config.val_images, run)) if config.val else learned_from
-    annotations = learned if validated == learned_from else read_annotations(*validated, skeleton)
-    preview = COCODataset(annotations, size=config.size, augment=AugmentConfig.none())
+    validated = [find_data(*_located(config.val, config.val_images, run))] if config.val else learned_from
+    annotations = learned if validated == learned_from else read_annotations(*validated[0], skeleton)
+    preview = COCODataset(annotations, size=config.size, augment=AugmentConfig.none(), stride=config.model.stride)
     image_ids = list(annotations.images)[: config.validate_images]
     check_people(annotations, image_ids)
     warnings = tuple(dict.fromkeys((*learned.warnings, *annotations.warnings)))

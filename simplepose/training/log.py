@@ -19,11 +19,12 @@ from tqdm import tqdm
 from simplepose.checks import UNLIMITED, check_count, check_number
 from simplepose.data.dataset import Sample, collate
 from simplepose.data.targets import make_targets
-from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
-from simplepose.io.atomic import atomic_write
+from simplepose.drawing.heatmaps import draw_heatmaps, part_strength, side_by_side
+from simplepose.io.atomic import atomic_write, errors_of
 from simplepose.io.json_text import read_json_lines, to_json
 from simplepose.network.base import PoseNetwork
 from simplepose.ops.config import TargetConfig
+from simplepose.skeleton.channels import map_channels
 from simplepose.skeleton.skeleton import Skeleton
 from simplepose.training.contact_sheet import draw_ground_truth
 from simplepose.training.curves import has_matplotlib, write_curves
@@ -112,8 +113,9 @@ class TrainLog:
         """Append a record to all logs; JSON has no non-finite numbers, so these become null."""
         record = {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in record.items()}
         self.records.append(record)
-        self._file.write(to_json(record) + "\n")
-        self._file.flush()
+        with errors_of(self.run / LOG):
+            self._file.write(to_json(record) + "\n")
+            self._file.flush()
         if self._writer is not None:
             for name, value in record.items():
                 if name != "step" and isinstance(value, int | float):
@@ -160,12 +162,12 @@ def draw_predictions(
     target_maps = make_targets(batch, skeleton, targets, scales=1).targets[0].cpu()
     output: Any = model(batch.inputs())
     predicted_maps = output.float().cpu()
-    parts = slice(0, skeleton.num_parts)
-    keypoints = slice(skeleton.num_parts, skeleton.num_parts + skeleton.num_keypoints)
+    channels = map_channels(skeleton, targets.encoding)
     rows = []
     for sample, target, predicted in zip(samples, target_maps, predicted_maps, strict=True):
         panels = [draw_ground_truth(sample.image, sample.keypoints, skeleton)]
-        maps = (target[keypoints], predicted[keypoints], target[parts], predicted[parts])
+        parts = [part_strength(maps[channels.parts].numpy(), targets.encoding) for maps in (target, predicted)]
+        maps = (target[channels.keypoints], predicted[channels.keypoints], *parts)
         panels += [draw_heatmaps(sample.image, m) for m in maps]
         rows.append(side_by_side(panels, PANELS, height=240))
     return np.concatenate(rows)
@@ -176,10 +178,10 @@ def new_running_sums(scales: int, device: torch.device) -> Tensor:
     return torch.zeros(2 + scales, device=device)
 
 
-def running_means(sums: Tensor) -> dict[str, float]:
+def running_means(sums: Tensor, strides: Sequence[int]) -> dict[str, float]:
     """The mean loss, and that of each scale, since the last log record; ``sums`` as `new_running_sums`."""
     count, total, *scales = sums.tolist()
-    named = {f"loss_stride{4 << k}": value / count for k, value in enumerate(scales)}
+    named = {f"loss_stride{stride}": value / count for stride, value in zip(strides, scales, strict=True)}
     return {"loss": total / count, **named}
 
 

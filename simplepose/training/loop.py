@@ -30,7 +30,7 @@ from simplepose.network.build import build_model
 from simplepose.network.checkpoint import load_checkpoint
 from simplepose.ops.config import TargetConfig
 from simplepose.poses import Poses
-from simplepose.skeleton.skeleton import COCO, EXTRA_CHANNELS, Skeleton
+from simplepose.skeleton.skeleton import COCO, Skeleton
 from simplepose.training.config import TrainConfig, learning_rate
 from simplepose.training.data import BatchSampler, TrainData, open_data
 from simplepose.training.distributed import Process, join_processes
@@ -49,7 +49,7 @@ from simplepose.training.state import (
     reset_nonfinite_buffers,
     save_state,
 )
-from simplepose.training.transfer import new_maps
+from simplepose.training.transfer import can_transfer, new_maps
 
 MAX_SKIPPED_STEPS = 32
 """Consecutive steps that float16 may skip while the loss scale adapts; after more, the loss itself is not finite."""
@@ -172,7 +172,7 @@ def _loop(
         )
 
     for epoch in range(state.step // sampler.steps_per_epoch, config.epochs):
-        if state.step >= stop_step:
+        if state.step >= stop_step or _refuses_to_improve(state, config, sampler.steps_per_epoch):
             break
         data.samples.set_epoch(epoch)
         sampler.start_at(epoch, state.step % sampler.steps_per_epoch)
@@ -197,6 +197,7 @@ def _loop(
                         supervision.mask,
                         skeleton=skeleton,
                         config=loss_config,
+                        encoding=config.model.encoding,
                         divisor=divisor,
                     )
                     state.scaler.scale(loss.total).backward()  # type: ignore[no-untyped-call]
@@ -220,7 +221,7 @@ def _loop(
             stops = state.step == stop_step
             validates = ends_epoch and ((epoch + 1) % config.validate_epochs == 0 or state.step == total)
             if state.step % config.log_steps == 0 or state.step == total:
-                values = running_means(process.mean(state.running_sums))
+                values = running_means(process.mean(state.running_sums), config.model.strides)
                 state.running_sums.zero_()
                 if log:
                     log.log_steps(state.step, config.batch, **values, lr=rate, gradient_norm=float(norm))
@@ -240,6 +241,12 @@ def _loop(
         metrics = next((r for r in reversed(log.records) if "AP" in r), {})
     process.barrier()
     return TrainReport(run, state.step, metrics, state.best_ap, data.warnings)
+
+
+def _refuses_to_improve(state: TrainState, config: TrainConfig, steps_per_epoch: int) -> bool:
+    """Whether the last ``config.stop_after`` validations did not reach the highest AP."""
+    validations = (state.step - state.best_step) // (steps_per_epoch * config.validate_epochs)
+    return config.stop_after > 0 and state.best_ap >= 0 and validations >= config.stop_after
 
 
 def _resume_from(run: Path, checkpoint: Path, state: TrainState, samples: int, process: Process) -> None:
@@ -262,10 +269,11 @@ def _initial_state(config: TrainConfig, skeleton: Skeleton, process: Process, in
         reinitialized = initialize_from(model, source, skeleton)
         if reinitialized and process.is_main:
             new = new_maps(source.skeleton, skeleton)
-            if len(new) < skeleton.num_channels - EXTRA_CHANNELS:
+            if can_transfer(source.config, config.model) and len(new) < skeleton.num_parts + skeleton.num_keypoints:
                 print(f"init: {init} has another skeleton; maps that start anew: {', '.join(new)}", file=sys.stderr)
             else:
-                print(f"reinitialized, since {init} has another skeleton: {', '.join(reinitialized)}", file=sys.stderr)
+                tensors = ", ".join(reinitialized)
+                print(f"reinitialized, since {init} has another skeleton or encoding: {tensors}", file=sys.stderr)
     model = model.to(process.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     freeze_parameters(model, config.freeze)
     optimizer = make_optimizer(model, config)

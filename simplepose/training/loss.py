@@ -30,6 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from simplepose.checks import brief, check_choice, check_number
+from simplepose.skeleton.channels import Encoding, MapChannels, map_channels
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
 FOREGROUND = float(np.float32(0.01))
@@ -56,7 +57,7 @@ class LossConfig:
     keypoint_weight: float = 3.0  # the paper's lambda
     person_mask_weight: float = 0.1
     envelope_weight: float = 1.0
-    scale_weights: tuple[float, ...] = (0.1, 0.2, 0.4, 1.6, 6.4)  # strides 4 to 64; normalized to sum 1
+    scale_weights: tuple[float, ...] = (0.1, 0.2, 0.4, 1.6, 6.4)  # from the finest scale on; normalized to sum 1
 
     def __post_init__(self) -> None:
         check_number("gamma", self.gamma, least=0, most=100)
@@ -96,6 +97,7 @@ def pose_loss(
     *,
     skeleton: Skeleton = COCO,
     config: LossConfig | None = None,
+    encoding: Encoding = "parts",
     stack_weights: Sequence[float] | None = None,
     divisor: float | None = None,
     fused: bool = True,
@@ -112,6 +114,7 @@ def pose_loss(
         mask: ``[B, 1, H, W]``: 0 where there is no ground truth, 1 elsewhere; fractions are allowed.
         skeleton: defines which channels are parts and which are keypoints.
         config: the parameters; default `LossConfig()`, the paper's focal L2.
+        encoding: of the part maps. The loss of part affinity fields, whose values have a sign, is always plain L2.
         stack_weights: one per stack, normalized to sum 1; default: equal weights.
         divisor: the sum is divided by it; default: ``B``.
         fused: whether to use the fused form. It needs no temporary tensors of the size of the maps and saves only its
@@ -122,7 +125,8 @@ def pose_loss(
         ValueError: shapes or counts do not fit together.
     """
     config = config or LossConfig()
-    first = _check_predictions(predictions, skeleton, config)
+    channels = map_channels(skeleton, encoding)
+    first = _check_predictions(predictions, channels, config)
     if mask.shape != (first.shape[0], 1, *mask.shape[-2:]):
         raise ValueError(f"mask: expected [{first.shape[0]}, 1, H, W], got {list(mask.shape)}")
     sizes = [(int(p.shape[-2]), int(p.shape[-1])) for p in predictions[0]]
@@ -138,8 +142,8 @@ def pose_loss(
     masks = [resize_mask(mask.to(dtype), size) for size in sizes]
     stack_factors = _normalized(stack_weights or [1.0] * len(predictions), len(predictions), "stack_weights")
     scale_factors = _normalized(config.scale_weights[: len(sizes)], len(sizes), "scale_weights")
-    weights = _channel_weights(skeleton, config, first.device, dtype)
-    runs = _gamma_runs(skeleton, config)
+    weights = _channel_weights(channels, config, first.device, dtype)
+    runs = _gamma_runs(channels, config)
     focal_l2 = _FusedFocalL2.apply if fused else _focal_l2
     scales = torch.stack(
         [
@@ -171,7 +175,7 @@ def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.where(resized < MASK_THRESHOLD, 0.0, resized)
 
 
-def _check_predictions(predictions: Sequence[Sequence[Tensor]], skeleton: Skeleton, config: LossConfig) -> Tensor:
+def _check_predictions(predictions: Sequence[Sequence[Tensor]], channels: MapChannels, config: LossConfig) -> Tensor:
     if len(predictions) == 0 or len(predictions[0]) == 0:
         raise ValueError("predictions: expected [stack][scale] maps, got none")
     scales = len(predictions[0])
@@ -181,9 +185,10 @@ def _check_predictions(predictions: Sequence[Sequence[Tensor]], skeleton: Skelet
         if len(stack) != scales:
             raise ValueError(f"predictions: expected {scales} scales in stack {index}, got {len(stack)}")
         for prediction in stack:
-            if prediction.dim() != 4 or prediction.shape[1] != skeleton.num_channels:
+            if prediction.dim() != 4 or prediction.shape[1] != channels.num_channels:
                 raise ValueError(
-                    f"predictions: expected maps [B, {skeleton.num_channels}, h, w] for skeleton {skeleton.name!r}, "
+                    f"predictions: expected maps [B, {channels.num_channels}, h, w] for skeleton "
+                    f"{channels.skeleton.name!r}, "
                     f"got {list(prediction.shape)}"
                 )
     return predictions[0][0]
@@ -196,21 +201,23 @@ def _normalized(weights: Sequence[float], count: int, name: str) -> list[float]:
     return [w / sum(weights) for w in weights]
 
 
-def _channel_weights(skeleton: Skeleton, config: LossConfig, device: torch.device, dtype: torch.dtype) -> Tensor:
+def _channel_weights(channels: MapChannels, config: LossConfig, device: torch.device, dtype: torch.dtype) -> Tensor:
     """``[L + J + 2]``: part channels, keypoint channels, person mask, envelope."""
-    weights = [config.part_weight] * skeleton.num_parts + [config.keypoint_weight] * skeleton.num_keypoints
+    keypoints = channels.skeleton.num_keypoints
+    weights = [config.part_weight] * channels.num_parts + [config.keypoint_weight] * keypoints
     return torch.tensor([*weights, config.person_mask_weight, config.envelope_weight], device=device, dtype=dtype)
 
 
 GammaRuns = tuple[tuple[int, int, float], ...]
 
 
-def _gamma_runs(skeleton: Skeleton, config: LossConfig) -> GammaRuns:
+def _gamma_runs(channels: MapChannels, config: LossConfig) -> GammaRuns:
     """(first channel, end, gamma) of the runs of channels that share an exponent."""
-    first, last = skeleton.num_parts, skeleton.num_parts + skeleton.num_keypoints
-    if config.focal_on == "all" or config.gamma == 0:
-        return ((0, skeleton.num_channels, config.gamma),)
-    runs = ((0, first, 0.0), (first, last, config.gamma), (last, skeleton.num_channels, 0.0))
+    first, last, end = channels.num_parts, channels.num_maps, channels.num_channels
+    everywhere = config.focal_on == "all"
+    if config.gamma == 0 or (everywhere and channels.encoding == "parts"):
+        return ((0, end, config.gamma),)
+    runs = ((0, first, 0.0), (first, last, config.gamma), (last, end, config.gamma if everywhere else 0.0))
     return tuple(run for run in runs if run[0] < run[1])
 
 

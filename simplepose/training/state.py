@@ -22,7 +22,7 @@ from simplepose.network.checkpoint import Checkpoint, load_checkpoint, save_chec
 from simplepose.network.config import ModelConfig
 from simplepose.network.tensors import CheckpointError
 from simplepose.skeleton.skeleton import Skeleton
-from simplepose.training.transfer import shared_channels, transfer
+from simplepose.training.transfer import can_transfer, shared_channels, transfer
 
 WEIGHTS = "model.safetensors"
 EMA_WEIGHTS = "ema.safetensors"
@@ -165,7 +165,8 @@ def initialize_from(model: PoseNetwork, source: Checkpoint, skeleton: Skeleton) 
     """Copy the weights of a checkpoint into ``model``; the checkpoint may have another skeleton.
 
     If the skeletons differ, the layers that output or read maps keep their trained weights for the keypoints and parts
-    that both name, and their random initial weights for the others.
+    that both name, and their random initial weights for the others. If the encodings of parts differ, or with CMU-Net
+    and part affinity fields, all of these layers keep their random initial weights.
 
     Returns:
         The names of the tensors that are reinitialized, some of their channels or all.
@@ -173,15 +174,19 @@ def initialize_from(model: PoseNetwork, source: Checkpoint, skeleton: Skeleton) 
     Raises:
         ValueError: the architectures differ in more than the number of channels.
     """
-    free = ("channels", "input_size")
+    free = ("channels", "input_size", "part_channels", "encoding")
     for name in (f.name for f in fields(ModelConfig) if f.name not in free):
         expected, got = getattr(model.config, name), getattr(source.config, name)
         if expected != got:
             raise ValueError(f"init: expected a network with {name} {expected}, as in the settings, got {got}")
+    config = model.config
+    if bool(config.part_channels) != bool(source.config.part_channels):
+        raise ValueError("init: expected a network with as many branches as in the settings")
     state = dict(source.state)
-    shared = shared_channels(source.skeleton, skeleton)
     partly = [name for name in state if _depends_on_channels(name)]
-    if source.skeleton.keypoints == skeleton.keypoints and source.skeleton.parts == skeleton.parts:
+    shared = shared_channels(source.skeleton, skeleton) if can_transfer(source.config, config) else {}
+    same = source.skeleton.keypoints == skeleton.keypoints and source.skeleton.parts == skeleton.parts
+    if same and source.config.encoding == config.encoding:
         partly = []
     for name in partly:
         if shared:
@@ -193,7 +198,7 @@ def initialize_from(model: PoseNetwork, source: Checkpoint, skeleton: Skeleton) 
 
 
 def _depends_on_channels(name: str) -> bool:
-    return ".predict." in name or (".merges." in name and ".maps." in name)
+    return ".predict." in name or ".join." in name or (".merges." in name and ".maps." in name)
 
 
 def _training_state(state: TrainState) -> bytes:

@@ -6,7 +6,13 @@ from collections.abc import Hashable
 
 from torch import Tensor
 
+from simplepose.network.config import ModelConfig
 from simplepose.skeleton.skeleton import EXTRA_CHANNELS, Skeleton
+
+
+def can_transfer(source: ModelConfig, target: ModelConfig) -> bool:
+    """Whether weights of single maps can move to another skeleton: not of affinity fields, and not of CMU-Net."""
+    return source.encoding == target.encoding == "parts" and target.kind != "cmu"
 
 
 def shared_channels(source: Skeleton, target: Skeleton) -> dict[int, int]:

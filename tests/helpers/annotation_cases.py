@@ -220,6 +220,8 @@ REFUSED = {
     "outline flat": (one(segmentation=[1, 2, 3, 4, 5, 6]), r"annotation 2.segmentation\[0\]: expected a polygon"),
     "outline NaN": (one(segmentation=[[1, 2, 3, NAN, 5, 6]]), r"annotation 2.segmentation\[0\]: expected finite"),
     "outline in text": (one(segmentation=[["1"] * 6]), r"annotation 2.segmentation\[0\]\[0\]: expected a number"),
+    "outline of too many corners": (
+        one(segmentation=[[1.0, 2.0] * 30_000] * 2), r"2.segmentation: .* at most 50000 corners, got 60000"),
     "runs of another size": (crowd(size=[9, 9]), r"5.segmentation: .* image's size \[96, 128\], got \[9, 9\]"),
     "runs without size": (crowd(size=None), r"annotation 5.segmentation.size: expected height and width, got nothing"),
     "runs of size text": (crowd(size=["96", "128"]), r"annotation 5.segmentation.size: expected height and width"),

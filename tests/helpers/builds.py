@@ -25,4 +25,4 @@ def count_as_cuda(patch: pytest.MonkeyPatch, reason: str = "") -> None:
 def without_native(patch: pytest.MonkeyPatch) -> None:
     """Simulate an installation without a native module."""
     patch.setattr(native, "load_native", lambda: (None, NOT_BUILT))
-    native.decoder.cache_clear()
+    native.forget_decoders()

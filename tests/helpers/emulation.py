@@ -59,6 +59,7 @@ def decode_library() -> ctypes.CDLL:
 def decode_library_of(csrc: Path, *flags: str) -> ctypes.CDLL:
     """The decoding kernels of a source folder."""
     hosts = [path for op in ("match_parts", "assign_keypoints") for path in sorted((csrc / op).glob("*.cpp"))]
+    hosts.append(csrc / "common" / "sort_keys.cpp")
     return compile_library([EMULATOR / "emulate_decode.cpp", *hosts], csrc, *flags)
 
 

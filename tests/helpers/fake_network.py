@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -40,13 +42,23 @@ def blob_image(height: int, width: int, spacing: float = 52.0) -> tuple[NDArray[
     return np.round(image).astype(np.uint8), [positions[color::3] for color in range(3)]
 
 
-def blob_network(x: Tensor) -> Tensor:
-    """Maps ``[B, 6, H/4, W/4]`` of images ``[B, 3, H, W]``: empty part maps, and a keypoint map for each color.
+class BlobNetwork:
+    """`blob_network` with maps of another stride than 4, and inputs of any multiple of it."""
+
+    def __init__(self, stride: int) -> None:
+        self.config = SimpleNamespace(stride=stride, multiple=stride)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return blob_network(x, self.config.stride)
+
+
+def blob_network(x: Tensor, stride: int = 4) -> Tensor:
+    """Maps ``[B, 6, H/stride, W/stride]`` of images ``[B, 3, H, W]``: empty part maps, and a keypoint map a color.
 
     A keypoint map is the excess of a color over the mean of the other two; gray gives 0. In a mirrored image, which
     gets darker to the right, green and red are swapped: a network detects a mirrored right eye as a left one.
     """
-    response = functional.avg_pool2d(functional.relu(x - (x.sum(1, keepdim=True) - x) / 2), 4)
+    response = functional.avg_pool2d(functional.relu(x - (x.sum(1, keepdim=True) - x) / 2), stride)
     ramp = torch.linspace(-1, 1, x.shape[3], device=x.device)
     mirrored = (x.amin(1) * ramp).sum((1, 2)) < 0
     swapped = response[:, [0, 2, 1]]

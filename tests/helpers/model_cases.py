@@ -48,6 +48,9 @@ SMALL_MOBILE = ModelConfig(
 )
 
 
+SMALL_CMU = ModelConfig.cmu(stacks=2, width=16, input_size=64)
+
+
 def random_model(config: ModelConfig = SMALL, seed: int = 0) -> PoseNetwork:
     """A network in eval mode whose BatchNorm layers neither are the identity nor suppress a channel."""
     generator = torch.Generator().manual_seed(seed)

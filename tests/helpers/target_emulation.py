@@ -51,7 +51,7 @@ def render_targets(
         RuntimeError: the emulation detected an error of the kernel.
     """
     parts = np.ascontiguousarray(sp.COCO.part_index, np.int32)
-    shapes = map_shapes(keypoints.shape, size, len(parts), config.stride, scales, envelope)
+    shapes = map_shapes(keypoints.shape, size, len(parts), config, scales, envelope)
     number = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}[dtype]
     maps = [_poisoned(shape, np.dtype(number), offset) for shape in shapes]
     pointers = (ctypes.c_void_p * scales)(*(scale.ctypes.data for scale in maps))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from simplepose.inference.pipeline import Stages, run_pipeline
+from simplepose.inference.pipeline import Stages, run_pipeline, startable_threads
 
 
 def stages(batches: list[list[int]], slow: tuple[int, ...] = ()) -> Stages[int, int, int, tuple[int, int | None]]:
@@ -89,3 +89,26 @@ def test_errors_end_the_pipeline_and_its_threads() -> None:
     next(results)
     results.close()
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("possible", [0, 1, 2, 5, 100])
+def test_fewer_threads_give_the_same_results(possible: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+    alive: list[threading.Thread] = []
+
+    def limited(thread: threading.Thread) -> None:
+        alive[:] = [other for other in alive if other.is_alive()]
+        if len(alive) >= possible:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+        alive.append(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    items = [1, 2, 11, 0, 3, 21]
+    batches: list[list[int]] = []
+    results = list(run_pipeline(items, stages(batches), batch_size=3, workers=3))
+    assert results == [(n, n * n if n else None) for n in items]
+    assert batches[0] == [1, 11, 21]
+    assert startable_threads(4) == min(possible, 4)
+    with pytest.raises(ValueError, match="item -1"):
+        list(run_pipeline([1, -1], stages([])))

@@ -294,9 +294,9 @@ def test_checkpoints_bring_their_settings_and_options_win(tmp_path: Path) -> Non
     assert (chosen.size, chosen.config.fit, thresholds(chosen)) == (64, "longer", (0.1, 0.1))
     explicit = Predictor.from_checkpoint(path, device="cpu", config=PredictorConfig())
     assert (explicit.size, explicit.config.fit, thresholds(explicit)) == (512, "height", (0.1, 0.1))
-    with pytest.raises(ValueError, match="use: unknown shape"):
+    with pytest.raises(ValueError, match="use: unknown 'shape'"):
         PredictorConfig.from_use({"shape": 1})
-    with pytest.raises(TypeError, match="peaks"):
+    with pytest.raises(ValueError, match=r"use\.decode: unknown .peaks."):
         PredictorConfig.from_use({"decode": {"peaks": 1}})
 
 

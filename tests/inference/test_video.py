@@ -76,6 +76,8 @@ class Capture:
             return self.rate
         if name == cv2.CAP_PROP_FRAME_COUNT:
             return float(len(self.times))
+        if name in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT):
+            return 64.0
         return self.times[self.read_frames - 1]
 
     def grab(self) -> bool:

@@ -118,7 +118,7 @@ def test_settings_are_checked(field, value, message):
 
 
 def test_an_unknown_preset_lists_the_known_ones():
-    with pytest.raises(ValueError, match="imhn3-384, imhn4-384, imhn4-512, tiny, photo, got 'big'"):
+    with pytest.raises(ValueError, match="imhn3-384, imhn4-384, imhn4-512, cmu3-368, tiny, photo, got 'big'"):
         ModelConfig.preset("big")
 
 

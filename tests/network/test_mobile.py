@@ -77,7 +77,7 @@ def test_the_kind_chooses_the_network():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "big"}, "kind: expected one of 'imhn', 'mobile', got 'big'"),
+        ({"kind": "big"}, "kind: expected one of 'imhn', 'mobile', 'cmu', got 'big'"),
         ({"kind": "mobile"}, 'kind: expected stacks 1, growth 0 .* with "mobile", got 4, 128 and False'),
         ({"up_widths": (96, 96, 128)}, r"up_widths: expected a tuple of 4 integers, got \(96, 96, 128\)"),
         ({"up_blocks": (1, 1, 17)}, "up_blocks: expected 0 to 16, got 17"),

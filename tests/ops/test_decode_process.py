@@ -65,6 +65,17 @@ with np.load(sys.argv[1]) as maps, open(sys.argv[2], "wb") as out:
 def test_results_do_not_depend_on_vector_instructions(tmp_path):
     config = sp.DecodeConfig()
     maps = {"coco-noise": noise_maps("uniform", (48, 33, 40), seed=2)}
+    # Few pairs, pairs in several batches and blocks of more than one cell; maps that end within a vector of 64 cells.
+    for people, size in (
+        (1, (40, 48)),
+        (4, (64, 64)),
+        (12, (70, 150)),
+        (40, (130, 67)),
+        (12, (20, 300)),
+        (6, (17, 16)),
+    ):
+        maps[f"coco-{people}-{size[1]}"] = people_maps(people, size, seed=people)
+    maps["coco-wide"] = np.tile(people_maps(9, (8, 64), seed=1), (1, 1, 65))  # wider than maps with blocks
     for i, (skeleton, dirt) in enumerate(
         (s, d) for s in ("coco", "hand21") for d in ("clean", "not finite", "negative")
     ):
@@ -72,12 +83,12 @@ def test_results_do_not_depend_on_vector_instructions(tmp_path):
         maps[f"{skeleton}-{dirt}"] = case.maps
     np.savez(tmp_path / "maps.npz", **maps)
     results = []
-    for simd in ("generic", "best"):
+    for simd in ("generic", "avx2", "best"):
         out = tmp_path / simd
         python(DECODING, str(tmp_path / "maps.npz"), str(out), SIMPLEPOSE_SIMD=simd)
         results.append(out.read_bytes())
     assert len(results[0]) > 10_000
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,8 @@ def test_drawing_whole_maps_gives_the_maps_of_drawing_boxes(monkeypatch):
 
 
 def test_the_custom_op_passes_opcheck():
-    arguments = (64, 96, [0, 1, 1, 2], 9.0, 7.0, 0.015, 4, "ellipse", 2, True, "auto", 1, torch.bfloat16)
+    widths, parts = (9.0, 7.0, 0.015, 4, "ellipse"), ("parts", 11.0)
+    arguments = (64, 96, [0, 1, 1, 2], *widths, *parts, 2, True, "auto", 1, torch.bfloat16)
     keypoints = torch.from_numpy(scene(2, (64, 96)))[None]
     results = library.opcheck(torch.ops.simplepose.render_targets.default, (keypoints, *arguments))
     assert set(results.values()) == {"SUCCESS"}

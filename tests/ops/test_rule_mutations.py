@@ -12,6 +12,7 @@ from helpers.parity import compare
 
 import simplepose as sp
 from simplepose.ops.candidates import CandidateParts
+from simplepose.skeleton.channels import map_channels
 
 peaks_rule, parts_rule, poses_rule = (
     importlib.import_module(f"simplepose.ops.reference.{op}")
@@ -78,7 +79,16 @@ OTHER_SETTINGS = {
 
 
 def test_every_setting_is_mutated():
-    assert set(OTHER_SETTINGS) == set(sp.DecodeConfig.__dataclass_fields__)
+    of_affinity_fields = {"encoding", "length_penalty"}  # maps of another encoding have other channels
+    assert set(OTHER_SETTINGS) | of_affinity_fields == set(sp.DecodeConfig.__dataclass_fields__)
+
+
+def test_a_different_length_penalty_is_detected():
+    channels = map_channels(sp.COCO, "paf").num_maps
+    fields = np.random.default_rng(7).random((channels, 12, 12), f32)
+    case = Case(fields, sp.COCO, sp.DecodeConfig(encoding="paf", max_peaks=6))
+    assert agrees(case)
+    assert not agrees(case, {"length_penalty": True})
 
 
 @pytest.mark.parametrize("setting", OTHER_SETTINGS)

@@ -62,7 +62,7 @@ def test_targets_follow_the_input_size_and_the_settings():
     config = TrainConfig(model=ModelConfig(input_size=128))
     assert config.targets == TargetConfig.for_input(128)
     changed = replace(config, sigma=2.0, shape="line").targets
-    assert changed == TargetConfig(keypoint_sigma=4.5, part_sigma=3.5, shape="line")
+    assert changed == replace(TargetConfig.for_input(128), keypoint_sigma=4.5, part_sigma=3.5, shape="line")
     with pytest.raises(ValueError, match=r"sigma: expected a finite number at least 0\.1, at most 10, got 0"):
         replace(config, sigma=0)
     with pytest.raises(ValueError, match="shape: expected one of 'ellipse', 'line', got 'box'"):

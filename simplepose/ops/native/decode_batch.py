@@ -17,15 +17,17 @@ from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import Skeleton
 
 
-def average_flipped(maps: Tensor, mirror: Tensor) -> Tensor:
+def average_flipped(maps: Tensor, mirror: Tensor, sign: Tensor | None = None) -> Tensor:
     """``[B, C, H, W]`` float32: the mean of ``[2 B, C, H, W]`` maps of images and of the mirrored images.
 
     Args:
         maps: the maps of the images, then those of the mirrored images.
         mirror: ``[C]``: the flip permutation of the channels.
+        sign: ``[C]``: the factors of the mirrored channels (`simplepose.skeleton.channels`); None: 1.
     """
     plain, mirrored = maps.float().chunk(2)
-    return (plain + mirrored.flip(3)[:, mirror]) / 2
+    back = mirrored.flip(3)[:, mirror]
+    return (plain + (back if sign is None else back * sign[:, None, None])) / 2
 
 
 class DecodeBatch:

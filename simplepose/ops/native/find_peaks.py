@@ -9,12 +9,14 @@ from torch import Tensor, library
 from simplepose.ops.candidates import Peaks
 from simplepose.ops.config import DecodeConfig
 from simplepose.ops.native import kernels
+from simplepose.skeleton.channels import map_channels
 from simplepose.skeleton.skeleton import Skeleton
 
 
 def find_peaks(maps: Tensor, skeleton: Skeleton, config: DecodeConfig) -> list[Peaks]:
     """`simplepose.find_peaks` of contiguous ``[B, C, H, W]`` maps of keypoints, or of parts and keypoints."""
-    first = 0 if maps.shape[1] == skeleton.num_keypoints else skeleton.num_parts
+    parts = map_channels(skeleton, config.encoding).num_parts
+    first = 0 if maps.shape[1] == skeleton.num_keypoints else parts
     slots, counts = find_peaks_op(maps, first, skeleton.num_keypoints, [], config.peak_threshold, config.max_peaks)
     totals = counts.cpu().numpy()
     kept = np.minimum(totals, config.max_peaks)

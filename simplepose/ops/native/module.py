@@ -47,9 +47,29 @@ def why_no_cuda(device: int) -> str:
     return "" if status["usable"] else f"the CUDA ops cannot run on device {device}: {status['reason']}"
 
 
-@lru_cache(maxsize=64)
+_recent: tuple[Skeleton, DecodeConfig, Decoder] | None = None
+
+
 def decoder(skeleton: Skeleton, config: DecodeConfig) -> Decoder:
     """The native form of a skeleton and its settings."""
+    global _recent
+    recent = _recent
+    if recent is not None and recent[0] is skeleton and recent[1] is config:  # without hashing all settings
+        return recent[2]
+    made = _make_decoder(skeleton, config)
+    _recent = (skeleton, config, made)
+    return made
+
+
+def forget_decoders() -> None:
+    """Empty the cache of `decoder`."""
+    global _recent
+    _recent = None
+    _make_decoder.cache_clear()
+
+
+@lru_cache(maxsize=64)
+def _make_decoder(skeleton: Skeleton, config: DecodeConfig) -> Decoder:
     values = {**asdict(config), "min_samples": config.min_samples}
     made: Decoder = require_native().Decoder(skeleton.num_keypoints, skeleton.part_index, values)
     return made

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplepose.checks import check_indices
+from simplepose.exit_gate import compiled_call
 from simplepose.ops.config import TargetConfig
 from simplepose.ops.native.module import require_native
 from simplepose.ops.reference.render_targets import TargetRules, map_shapes
@@ -27,7 +28,7 @@ def render_cpp(
     envelope: bool,
     threads: int | None = None,
 ) -> list[NDArray[np.float32]]:
-    """One array ``[B, L + J (+ 1), H, W]`` for each scale.
+    """One array ``[B, L + J (+ 1), H, W]`` for each scale; 2 L with encoding "paf".
 
     Args:
         keypoints: ``[B, P, J, 3]`` float32, C-contiguous.
@@ -38,9 +39,10 @@ def render_cpp(
         envelope: whether to add the maximum over the keypoint channels.
         threads: maximum number of threads; None: all processors.
     """
-    shapes = map_shapes(keypoints.shape, size, len(parts), config.stride, scales, envelope)
+    shapes = map_shapes(keypoints.shape, size, len(parts), config, scales, envelope)
     maps = [np.empty(shape, np.float32) for shape in shapes]
-    require_native().render_targets(keypoints, parts, TargetRules.of(config), maps, envelope, threads or 0)
+    with compiled_call:
+        require_native().render_targets(keypoints, parts, TargetRules.of(config), maps, envelope, threads or 0)
     return maps
 
 
@@ -56,7 +58,7 @@ def render_cuda(
     """`render_cpp` on the device of contiguous float32 keypoints; ``parts`` is the flat list of 2 L keypoint types."""
     from simplepose.ops.native.kernels import borrow, stream
 
-    shapes = map_shapes(keypoints.shape, size, len(parts) // 2, config.stride, scales, envelope)
+    shapes = map_shapes(keypoints.shape, size, len(parts) // 2, config, scales, envelope)
     maps = [keypoints.new_empty(shape, dtype=dtype) for shape in shapes]
     require_native().render_targets_cuda(
         borrow(keypoints),

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from simplepose.ops.candidates import CandidateParts, Peaks
 from simplepose.ops.config import DecodeConfig
-from simplepose.ops.pytorch.maths import divide, finite
+from simplepose.ops.pytorch.maths import divide, finite, sqrt32
 from simplepose.ops.reference.maths import f32
 from simplepose.skeleton.skeleton import Skeleton
 
@@ -27,7 +27,7 @@ SAMPLES_AT_ONCE = 1 << 20
 class _Batch(NamedTuple):
     """The maps, peaks and groups of a batch. All tensors are on the device; `sizes` is on the host."""
 
-    cells: Tensor  # [B L H W] float32, finite
+    cells: Tensor  # [B L H W] float32, finite; [B 2 L H W] with encoding "paf"
     shape: tuple[int, int]  # H, W
     sizes: NDArray[np.int64]  # [B, L] number of pairs of each group
     xy: Tensor  # [N, 2] positions of the peaks of all images
@@ -54,10 +54,10 @@ def match_parts(maps: Tensor, peaks: list[Peaks], skeleton: Skeleton, config: De
     """Candidate parts of a batch, bit for bit those of the reference implementation.
 
     Args:
-        maps: ``[B, L, H, W]`` float32, float16 or bfloat16 part maps.
+        maps: ``[B, L, H, W]`` float32, float16 or bfloat16 part maps; ``[B, 2 L, H, W]`` with encoding "paf".
         peaks: the peaks of each image, on the host.
         skeleton: the keypoint types and parts of the channels.
-        config: ``part_threshold``, ``num_samples``, ``min_sample_fraction`` and ``part_score`` are used.
+        config: the settings of rule 2 are used.
 
     Yields:
         One `CandidateParts` for each image, on the host. Maps of noise can give gigabytes of candidates in a batch. A
@@ -115,10 +115,23 @@ def _accepted(batch: _Batch, begin: int, end: int, config: DecodeConfig) -> tupl
     first, first_from, first_to, to_count, first_of_image = batch.table[:, group]
     a = first_from + (pair - first) // to_count
     b = first_to + (pair - first) % to_count
-    samples = _sample_lines(batch, group, batch.xy[a], batch.xy[b], config.num_samples)
+    start, end_xy = batch.xy[a], batch.xy[b]
+    if config.encoding == "paf":
+        dx, dy = (end_xy - start).unbind(1)
+        length = sqrt32(dx * dx + dy * dy)
+        ux, uy = (torch.where(length > 0, d / length, 0) for d in (dx, dy))
+        x, y = (_sample_lines(batch, 2 * group + k, start, end_xy, config.num_samples) for k in (0, 1))
+        samples = x * ux + y * uy
+    else:
+        samples = _sample_lines(batch, group, start, end_xy, config.num_samples)
     response = _mean_in_order(samples)
+    if config.length_penalty:
+        penalty = torch.full_like(length, 0.5 * batch.shape[0]) / length - 1  # a division: bits of the reference
+        response = response + torch.where(penalty < 0, penalty, 0)
     score = _part_score(response, batch.score[a], batch.score[b], config)
     enough = (samples > float(f32(config.part_threshold))).sum(0) >= config.min_samples
+    if config.length_penalty:
+        enough &= response > 0
     kept = (enough & score.isfinite()).nonzero()[:, 0]
     columns = (group, a - first_of_image, b - first_of_image, response, score)
     return tuple(column[kept] for column in columns)

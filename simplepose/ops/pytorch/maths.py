@@ -1,4 +1,4 @@
-"""log32 and finite of simplepose/ops/reference/maths.py in PyTorch: the same float32 operations give the same bits.
+"""log32, finite, sqrt and division of the reference implementation in PyTorch, with the same float32 bits.
 
 This holds on any device with IEEE arithmetic. find_peaks and match_parts keep two rules for it:
 
@@ -30,6 +30,15 @@ def log32(x: Tensor) -> Tensor:
 def finite(values: Tensor) -> Tensor:
     """The values with 0 in place of those that are not finite, as every op reads a map."""
     return values.nan_to_num(0, 0, 0)
+
+
+def sqrt32(x: Tensor) -> Tensor:
+    """The correctly rounded square root of float32 numbers; PyTorch's own is not, on CPUs.
+
+    The root of a float32 number lies at least 2^-51 (relative) from the middle between two float32 numbers, so the
+    float64 root rounds to the right one.
+    """
+    return x.double().sqrt().float()
 
 
 def divide(values: Tensor, number: int) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from simplepose.ops.config import TargetConfig
 from simplepose.ops.reference.maths import f32
 from simplepose.ops.reference.render_targets import LINE_BACKGROUND, LINE_EPSILON, SHORTEST_SQUARED, TargetRules
+from simplepose.skeleton.channels import PER_PART
 
 
 def render_targets(
@@ -33,14 +34,14 @@ def render_targets(
         envelope: whether to add the maximum over the keypoint channels.
 
     Returns:
-        One ``[B, L + J (+ 1), H, W]`` float32 tensor for each scale.
+        One ``[B, L + J (+ 1), H, W]`` float32 tensor for each scale; 2 L with encoding "paf".
     """
     rules = TargetRules.of(config)
     images, _, types, _ = keypoints.shape
     height, width = size[0] // config.stride, size[1] // config.stride
-    count = len(parts)
+    count = PER_PART[config.encoding] * len(parts)
     maps = keypoints.new_zeros((images, count + types + envelope, height, width))
-    boxes = torch.zeros_like(maps[:, :count]) if rules.line else None
+    boxes = torch.zeros_like(maps[:, : len(parts)]) if rules.line or rules.paf else None
     xy = keypoints[..., :2]
     labeled = (keypoints[..., 2:] > 0) & xy.isfinite().all(-1, keepdim=True)
     xy = torch.where(labeled, xy, math.nan)  # comparisons with NaN are false, so nothing is drawn
@@ -52,12 +53,14 @@ def render_targets(
         area = maps[image, :, rows, columns]
         _draw_keypoints(area[..., count : count + types, :, :], points, gx[columns], gy[rows], rules)
         a, b = points[..., index[:, 0], :], points[..., index[:, 1], :]
-        if boxes is None:
+        if rules.paf and boxes is not None:
+            _add_fields(area[..., :count, :, :], boxes[image, :, rows, columns], a, b, gx[columns], gy[rows], rules)
+        elif boxes is None:
             _draw_ellipses(area[..., :count, :, :], a, b, gx[columns], gy[rows], rules)
         else:
             _add_lines(area[..., :count, :, :], boxes[image, :, rows, columns], a, b, gx[columns], gy[rows], rules)
     if boxes is not None:
-        maps[:, :count] /= boxes.clamp_(min=1)
+        maps[:, :count] /= boxes.clamp_(min=1).repeat_interleave(PER_PART[config.encoding], 1)
     if envelope and types:
         torch.amax(maps[:, count : count + types], 1, out=maps[:, -1])
     pyramid = [maps]
@@ -149,6 +152,19 @@ def _add_lines(area: Tensor, boxes: Tensor, a: Tensor, b: Tensor, gx: Tensor, gy
     rows = _box(gy, a[..., 1:], b[..., 1:], rules)
     covered = rows[..., :, None] & columns[..., None, :] & d.isfinite()
     area += torch.where(covered, value, 0)
+    boxes += covered
+
+
+def _add_fields(area: Tensor, boxes: Tensor, a: Tensor, b: Tensor, gx: Tensor, gy: Tensor, rules: TargetRules) -> None:
+    """Add the unit vectors of parts to ``area`` ``[..., 2 L, h, w]`` and count people in ``boxes [..., L, h, w]``."""
+    center, axis, length = _axes(a, b, rules)
+    px, py = gx - center[..., :1], gy - center[..., 1:]
+    ux, uy = axis[..., :1], axis[..., 1:]
+    t = (px * ux)[..., None, :] + (py * uy)[..., :, None]
+    d = (px * uy)[..., None, :] - (py * ux)[..., :, None]
+    covered = (t.abs() <= (length * 0.5)[..., None]) & (d.abs() <= rules.part_radius)
+    area[..., ::2, :, :] += torch.where(covered, ux[..., None], 0)
+    area[..., 1::2, :, :] += torch.where(covered, uy[..., None], 0)
     boxes += covered
 
 

@@ -9,6 +9,14 @@ The pair is a candidate if at least ``min_samples`` samples exceed the threshold
 
     part_score="product"         response * score_i * score_j
     part_score="weighted_sum"    0.5 response + 0.25 (score_i + score_j)           (equation 6 of the paper)
+
+With encoding="paf" the map is a field of vectors, and a sample is the vector's component along the pair, as in CMU-Pose
+(CVPR 2017, equations 10 and 11)::
+
+    M(x) = v(x) . (x_j - x_i) / |x_j - x_i|
+
+``length_penalty`` adds ``min(0, H / 2 / |x_j - x_i| - 1)`` to the response, with the maps' height ``H``; the result
+must exceed 0.
 """
 
 from __future__ import annotations
@@ -29,10 +37,10 @@ def match_parts(maps: NDArray[np.float32], peaks: Peaks, skeleton: Skeleton, con
     """The candidate parts of one image.
 
     Args:
-        maps: ``[L, H, W]`` float32 part heatmaps; non-finite values count as 0.
+        maps: ``[L, H, W]`` float32 part heatmaps, or ``[2 L, H, W]`` with encoding "paf"; non-finite values count as 0.
         peaks: the peaks of the image.
         skeleton: defines the keypoint types of the L parts.
-        config: ``num_samples``, ``min_sample_fraction``, ``part_threshold`` and ``part_score`` are used.
+        config: the settings of rule 2 are used.
 
     Returns:
         The candidates by part type, then part score descending, then indices of the from and to peaks.
@@ -41,10 +49,20 @@ def match_parts(maps: NDArray[np.float32], peaks: Peaks, skeleton: Skeleton, con
     candidates = []
     for part, (from_type, to_type) in enumerate(skeleton.part_index):
         a, b = all_pairs(np.nonzero(peaks.type == from_type)[0], np.nonzero(peaks.type == to_type)[0])
-        samples = sample_lines(maps[part], peaks.xy[a], peaks.xy[b], config.num_samples)
-        response = mean_in_order(samples)
+        start, end = peaks.xy[a], peaks.xy[b]
+        if config.encoding == "paf":
+            direction, length = directions(start, end)
+            samples = sample_field(maps[2 * part : 2 * part + 2], start, end, direction, config.num_samples)
+            response = mean_in_order(samples)
+            if config.length_penalty:
+                response = penalize_length(response, length, maps.shape[1])
+        else:
+            samples = sample_lines(maps[part], start, end, config.num_samples)
+            response = mean_in_order(samples)
         score = part_score(response, peaks.score[a], peaks.score[b], config)
         enough = (samples > f32(config.part_threshold)).sum(1) >= config.min_samples
+        if config.length_penalty:
+            enough &= response > 0
         accepted = np.nonzero(enough & np.isfinite(score))[0]
         order = accepted[np.lexsort((b[accepted], a[accepted], -score[accepted]))]
         candidates.append((np.full(len(order), part), a[order], b[order], response[order], score[order]))
@@ -88,6 +106,35 @@ def sample_lines(
     x = start[:, :1] + t * (end[:, :1] - start[:, :1])
     y = start[:, 1:] + t * (end[:, 1:] - start[:, 1:])
     return bilinear(heatmap, x, y)
+
+
+def directions(start: NDArray[np.float32], end: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """``[N, 2]`` unit vectors from ``start`` to ``end`` ((0, 0) where these coincide), ``[N]`` distances in cells."""
+    delta = end - start
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        length = np.sqrt(delta[:, 0] * delta[:, 0] + delta[:, 1] * delta[:, 1])
+        unit = delta / length[:, None]
+    return np.where(length[:, None] > 0, unit, f32(0)), length
+
+
+def sample_field(
+    field: NDArray[np.float32],
+    start: NDArray[np.float32],
+    end: NDArray[np.float32],
+    direction: NDArray[np.float32],
+    count: int,
+) -> NDArray[np.float32]:
+    """``[N, count]`` samples of ``field [2, H, W]`` along lines: their component in ``direction [N, 2]``."""
+    x, y = (sample_lines(component, start, end, count) for component in field)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return x * direction[:, :1] + y * direction[:, 1:]
+
+
+def penalize_length(response: NDArray[np.float32], length: NDArray[np.float32], height: int) -> NDArray[np.float32]:
+    """``[N]`` responses, lower where the pair is longer than half the height of the maps."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        penalty = f32(0.5) * f32(height) / length - f32(1)
+    return response + np.where(penalty < 0, penalty, f32(0))
 
 
 def bilinear(heatmap: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,6 +10,12 @@ through them, ``d`` its distance from that line; all in image pixels::
 
 ``B`` is the distance at which the part's Gaussian falls to the threshold. Overlapping people: the maximum.
 
+With encoding="paf" a part has two channels, the components of the unit vector from ``a`` to ``b``::
+
+    (b - a) / |b - a|                            where |t| <= |b - a| / 2 and |d| <= paf_width, else 0
+
+Overlapping people: the mean over the people that cover the cell.
+
 The Gaussians are computed as powers of two::
 
     exp(-r^2 / (2 sigma^2)) = 2^-(scale r)^2     scale = sqrt(log2(e) / 2) / sigma
@@ -29,6 +35,7 @@ from numpy.typing import NDArray
 
 from simplepose.ops.config import TargetConfig
 from simplepose.ops.reference.maths import exp2_minus, f32
+from simplepose.skeleton.channels import PER_PART
 
 LINE_BACKGROUND = f32(0.01)
 """shape="line": the value inside a part's box where the Gaussian does not exceed the threshold (released code)."""
@@ -52,6 +59,7 @@ class TargetRules(NamedTuple):
     part_radius: float  # B, the ellipse's semi-axis across the part
     part_inside: float  # 1 / (part_scale B)^2: converts (part_scale d)^2 to d^2 / B^2
     window: int  # shape="line": cells on each side of a keypoint; 7 at sigma 9 and stride 4
+    paf: bool = False  # whether parts are affinity fields; `part_radius` is their width then
 
     @classmethod
     def of(cls, config: TargetConfig) -> TargetRules:
@@ -66,9 +74,10 @@ class TargetRules(NamedTuple):
             keypoint_scale=float(f32(scale / config.keypoint_sigma)),
             keypoint_radius=float(f32(config.keypoint_sigma * (extent + 1 / 64))),
             part_scale=float(f32(scale / config.part_sigma)),
-            part_radius=float(f32(part_radius)),
+            part_radius=float(f32(config.paf_width if config.encoding == "paf" else part_radius)),
             part_inside=float(f32(1 / (scale * extent) ** 2)),
             window=math.ceil(config.keypoint_sigma * extent / config.stride),
+            paf=config.encoding == "paf",
         )
 
 
@@ -89,11 +98,12 @@ def render_targets(
         envelope: whether to append the maximum over the keypoint channels as the last channel.
 
     Returns:
-        ``[L + J, H, W]`` float32 (``[L + J + 1, H, W]`` with the envelope); H and W are the size divided by the stride.
+        ``[L + J, H, W]`` float32 (``[2 L + J, H, W]`` with encoding "paf"), one more channel with the envelope; H and W
+        are the size divided by the stride.
     """
     rules = TargetRules.of(config)
     height, width = size[0] // config.stride, size[1] // config.stride
-    part_maps = np.zeros((len(parts), height, width), f32)
+    part_maps = np.zeros((PER_PART[config.encoding] * len(parts), height, width), f32)
     keypoint_maps = np.zeros((keypoints.shape[1], height, width), f32)
     with np.errstate(over="ignore", under="ignore"):
         labeled = (keypoints[..., 2] > 0) & np.isfinite(keypoints[..., :2]).all(-1)
@@ -101,8 +111,12 @@ def render_targets(
             for person in np.nonzero(labeled[:, kind])[0]:
                 x, y = keypoints[person, kind, :2]
                 draw_keypoint(channel, x, y, rules)
-        for (a, b), channel in zip(parts, part_maps, strict=True):
+        for (a, b), part in zip(parts, part_maps.reshape(len(parts), -1, height, width), strict=True):
             people = keypoints[labeled[:, a] & labeled[:, b]]
+            if rules.paf:
+                average_fields(part, people[:, a, :2], people[:, b, :2], rules)
+                continue
+            (channel,) = part
             if rules.line:
                 average_lines(channel, people[:, a, :2], people[:, b, :2], rules)
                 continue
@@ -216,6 +230,24 @@ def average_lines(
     np.divide(channel, count, out=channel, where=count > 1)
 
 
+def average_fields(
+    field: NDArray[np.float32], starts: NDArray[np.float32], ends: NDArray[np.float32], rules: TargetRules
+) -> None:
+    """encoding="paf": the mean of the unit vectors of the people whose part covers a cell, into ``field [2, H, W]``."""
+    gy, gx = (grid(cells, rules) for cells in field.shape[1:])
+    count = np.zeros_like(field[0])
+    for a, b in zip(starts, ends, strict=True):
+        axis = part_axis(a, b, rules)
+        if axis is None:
+            continue
+        t, d = axis.along(gx, gy, f32(1)), axis.across(gx, gy, f32(1))
+        covered = (np.abs(t) <= axis.length * f32(0.5)) & (np.abs(d) <= f32(rules.part_radius))
+        for component, value in zip(field, (axis.ux, axis.uy), strict=True):
+            np.add(component, value, out=component, where=covered)
+        count += covered
+    np.divide(field, count, out=field, where=count > 1)
+
+
 def box(a: np.float32, b: np.float32, cells: int, rules: TargetRules) -> NDArray[np.bool_]:
     """``[cells]`` bool: from min(a, b) - stride to max(a, b) + stride, both rounded (half to even) to cells."""
     stride = f32(rules.stride)
@@ -249,7 +281,7 @@ def render_batch(
     threads: int | None = None,
 ) -> list[NDArray[np.float32]]:
     """The pyramid of `render_targets` of each image of ``keypoints [B, P, J, 3]``; ``threads`` is ignored."""
-    shape = map_shapes(keypoints.shape, size, len(parts), config.stride, 1, envelope)[0]
+    shape = map_shapes(keypoints.shape, size, len(parts), config, 1, envelope)[0]
     maps = np.empty(shape, f32)
     for image, people in zip(maps, keypoints, strict=True):
         image[:] = render_targets(people, size, parts, config, envelope)
@@ -257,9 +289,9 @@ def render_batch(
 
 
 def map_shapes(
-    keypoints: Sequence[int], size: tuple[int, int], parts: int, stride: int, scales: int, envelope: bool
+    keypoints: Sequence[int], size: tuple[int, int], parts: int, config: TargetConfig, scales: int, envelope: bool
 ) -> list[tuple[int, int, int, int]]:
     """The shape ``(B, channels, h, w)`` of the maps of each scale, for keypoints of shape ``[B, P, J, 3]``."""
-    channels = parts + keypoints[2] + int(envelope)
-    height, width = size[0] // stride, size[1] // stride
+    channels = PER_PART[config.encoding] * parts + keypoints[2] + int(envelope)
+    height, width = size[0] // config.stride, size[1] // config.stride
     return [(keypoints[0], channels, height >> scale, width >> scale) for scale in range(scales)]
