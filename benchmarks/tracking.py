@@ -4,13 +4,15 @@ python benchmarks/tracking.py                       # poses of the ground truth 
 python benchmarks/tracking.py --network tiny        # also the poses that a network finds in the frames
 python benchmarks/tracking.py --out FILE.json       # also write the numbers
 
-Needs the extra `track` and, for HOTA, IDF1 and MOTA and for ByteTrack, the package `trackers`. The similarity of an
-annotated person and a pose is their OKS; CLEAR and identity metrics match from an OKS of 0.5 on.
+Needs the extra `track` and, for HOTA, IDF1 and MOTA and for ByteTrack, the package `trackers`. If norfair is
+installed, it is judged too, with the OKS as distance. The similarity of an annotated person and a pose is their OKS;
+CLEAR and identity metrics match from an OKS of 0.5 on.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 import time
@@ -110,6 +112,38 @@ def by_boxes(poses: Sequence[Poses], rate: float) -> list[NDArray[np.int64]]:
     return ids
 
 
+def by_norfair(poses: Sequence[Poses], rate: float) -> list[NDArray[np.int64]]:
+    """The ids of norfair with the distance 1 - OKS, up to 0.97, and the same longest gap."""
+    import norfair
+
+    variance = 2 * (2 * np.array(COCO.sigmas)) ** 2
+
+    def distance(detection: Any, track: Any) -> float:
+        low, high = track.estimate.min(0), track.estimate.max(0)
+        area = max((high - low).prod(), 0.3 * (high - low).max() ** 2, 1)
+        found = detection.scores > 0
+        oks = np.exp(-((detection.points - track.estimate) ** 2).sum(1) / (area * variance))
+        return 1 - float((oks * found).sum() / max(found.sum(), 1))
+
+    tracker = norfair.Tracker(
+        distance,
+        distance_threshold=0.97,
+        hit_counter_max=int(2 * rate),
+        initialization_delay=0,
+        detection_threshold=0.1,
+    )
+    ids = []
+    for frame in poses:
+        keypoints = frame.keypoints[:, COCO.dataset_index].astype(float)
+        given = [norfair.Detection(np.nan_to_num(k[:, :2]), k[:, 2], data=row) for row, k in enumerate(keypoints)]
+        own = np.full(len(frame), -1, np.int64)
+        for track in tracker.update(given):
+            if any(track.last_detection is detection for detection in given):
+                own[track.last_detection.data] = track.id
+        ids.append(own)
+    return ids
+
+
 def similarity(truth: NDArray[np.float64], poses: Poses) -> NDArray[np.float64]:
     """``[P, N]`` OKS of annotated people and poses; the area of a person is that of the box of its keypoints."""
     found = poses.keypoints[:, COCO.dataset_index].astype(float)
@@ -187,7 +221,10 @@ def main() -> int:
     options = parser.parse_args()
     rows: dict[str, dict[str, float]] = {}
     trackers: dict[str, TrackPoses] = {"Tracker": by_keypoints, "ByteTrack, boxes": by_boxes}
+    if importlib.util.find_spec("norfair"):
+        trackers["norfair, OKS"] = by_norfair
     predictor: Any = None
+    by_people: list[str] = []
     if options.network:
         from simplepose.inference.predictor import Predictor
 
@@ -203,11 +240,16 @@ def main() -> int:
             poses = [found for found, _ in noisy]
             rows[f"{kind}, {name}"] = measure([kept for _, kept in noisy], poses, tracks)
             rows[f"{kind}, drops missed, {name}"] = measure(clips, poses, tracks)
+            for people_count in sorted({2 + seed % 5 for seed in seeds}):
+                chosen = [i for i, seed in enumerate(seeds) if 2 + seed % 5 == people_count]
+                values = measure([noisy[i][1] for i in chosen], [poses[i] for i in chosen], tracks)
+                by_people.append(f"{kind}, {people_count} people, {name}: {values['IDF1']:.3f}")
         if predictor is not None:
             found = [[prediction.poses for prediction in predictor.predict_many(clip.images)] for clip in clips]
             for name, tracks in trackers.items():
                 rows[f"{kind}, {options.network}, {name}"] = measure(clips, found, tracks)
     print(table(rows))
+    print("IDF1 by number of people:", *by_people, sep="\n")
     times = {count: milliseconds(count) for count in (5, 10, 30)}
     print("Tracker.update: " + ", ".join(f"{ms:.2f} ms at {count} people" for count, ms in times.items()))
     if options.out:

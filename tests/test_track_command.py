@@ -88,6 +88,14 @@ def test_images_are_not_tracked(clip: Path, capsys: pytest.CaptureFixture[str]):
     assert "--track needs a video" in capsys.readouterr().err
 
 
+def test_without_scipy_the_error_names_the_extra(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("simplepose.cli.track.find_spec", lambda name: None)
+    assert main(["predict", str(clip), "--track"]) == 2
+    assert "--track needs scipy: pip install 'simplepose[track]'" in capsys.readouterr().err
+
+
 def test_a_person_has_the_color_of_the_track():
     keypoints = np.ones((1, 18, 3), np.float32)
     keypoints[0, :, :2] = np.random.default_rng(0).uniform(20, 80, (18, 2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from simplepose.cli.options import UsageError
@@ -39,6 +40,8 @@ def check_track_options(options: argparse.Namespace, video: bool) -> None:
             raise UsageError(f"--{name.replace('_', '-')} needs --track")
     if options.track and not video:
         raise UsageError("--track needs a video")
+    if options.track and find_spec("scipy") is None:
+        raise UsageError("--track needs scipy: pip install 'simplepose[track]'")
     if options.max_gap is not None and not 0 <= options.max_gap <= MAX_GAP:
         raise UsageError(f"--max-gap: expected 0 to {MAX_GAP} frames, got {options.max_gap}")
 
@@ -64,10 +67,7 @@ def make_tracking(options: argparse.Namespace, skeleton: Skeleton, rate: float) 
     from simplepose.inference.tracker import Tracker, TrackerConfig
 
     gap = TrackerConfig.max_gap if options.max_gap is None else (options.max_gap + 1.5) / rate
-    try:
-        tracker = Tracker(skeleton, TrackerConfig(max_gap=gap))
-    except ModuleNotFoundError as error:
-        raise UsageError(f"--track: {error}") from None
+    tracker = Tracker(skeleton, TrackerConfig(max_gap=gap))
     smoother = Smoother()
 
     def follow(poses: Poses, time: float) -> Poses:
