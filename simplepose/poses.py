@@ -37,12 +37,14 @@ class Poses:
         scores: ``[N]`` float32, descending.
         skeleton: the ``J`` keypoint types.
         truncated: whether a keypoint type had more candidates than ``DecodeConfig.max_peaks``.
+        track_ids: ``[N]`` int64: the identities of the people in a video (`simplepose.inference.tracker.Tracker`), -1
+            for people without a track; None: the people were not tracked.
 
     Raises:
         TypeError, ValueError: an argument is not as described; the message names it.
     """
 
-    __slots__ = ("keypoints", "scores", "skeleton", "truncated")
+    __slots__ = ("keypoints", "scores", "skeleton", "track_ids", "truncated")
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class Poses:
         scores: NDArray[np.float32],
         skeleton: Skeleton = COCO,
         truncated: bool = False,
+        track_ids: NDArray[np.int64] | None = None,
     ) -> None:
         check_instance("skeleton", skeleton, Skeleton)
         for name, array in (("keypoints", keypoints), ("scores", scores)):
@@ -63,6 +66,12 @@ class Poses:
         self.scores = scores
         self.skeleton = skeleton
         self.truncated = truncated
+        if track_ids is not None:
+            if not isinstance(track_ids, np.ndarray) or track_ids.dtype != np.int64:
+                raise TypeError(f"track_ids: expected an int64 array, got {describe(track_ids)}")
+            if track_ids.shape != scores.shape:
+                raise ValueError(f"track_ids: expected one for each of {len(scores)} people, got {describe(track_ids)}")
+        self.track_ids = track_ids
 
     @classmethod
     def empty(cls, skeleton: Skeleton = COCO) -> Poses:
@@ -82,7 +91,8 @@ class Poses:
             if not -len(self) <= index < len(self):
                 raise IndexError(f"pose {index} of {len(self)}")
             index = slice(index, index + 1 or None)
-        return Poses(self.keypoints[index], self.scores[index], self.skeleton, self.truncated)
+        tracks = None if self.track_ids is None else self.track_ids[index]
+        return Poses(self.keypoints[index], self.scores[index], self.skeleton, self.truncated, tracks)
 
     def __iter__(self) -> Iterator[Poses]:
         return (self[i] for i in range(len(self)))
@@ -111,6 +121,20 @@ class Poses:
         boxes[~self.visible.any(1)] = np.nan
         return boxes
 
+    def with_tracks(self, track_ids: NDArray[np.int64]) -> Poses:
+        """The same people with the identities ``track_ids [N]`` int64.
+
+        Raises:
+            TypeError, ValueError: ``track_ids`` is not as described.
+        """
+        return Poses(self.keypoints, self.scores, self.skeleton, self.truncated, track_ids)
+
+    def _track_fields(self) -> list[dict[str, Any]]:
+        """The JSON field ``track_id`` of each person; nothing if the people were not tracked."""
+        if self.track_ids is None:
+            return [{} for _ in self.scores]
+        return [{"track_id": number if number > 0 else None} for number in self.track_ids.tolist()]
+
     @property
     def unbounded(self) -> int:
         """The number of people whose score exceeds the range of float32; JSON has null in place of it."""
@@ -130,7 +154,8 @@ class Poses:
         """COCO keypoint results, with keypoints in dataset order; missing keypoints are zeros.
 
         A person without any keypoint of the data set, for example with only a neck, is left out. A score beyond the
-        range of float32 (infinity) is the largest number of float32.
+        range of float32 (infinity) is the largest number of float32. Tracked people have the field ``track_id``, which
+        is null for those without a track.
 
         Args:
             image_id: the image's id in the annotations.
@@ -149,8 +174,9 @@ class Poses:
                 "category_id": category_id,
                 "keypoints": [round(v, 3) for v in row.ravel().tolist()],
                 "score": float(min(score, LARGEST)),
+                **track,
             }
-            for row, score in zip(rows, self.scores, strict=True)
+            for row, score, track in zip(rows, self.scores, self._track_fields(), strict=True)
             if (row[:, 2] > 0).any()
         ]
 
@@ -159,12 +185,12 @@ class Poses:
 
         ``{"format": "simplepose.poses", "version": 1, "skeleton": name, "keypoint_names": [J], "truncated": bool,
         "people": [{"score": float or None, "keypoints": [J x ([x, y, score] or None)]}]}``. A score of None is beyond
-        the range of float32 (infinity, which JSON does not have).
+        the range of float32 (infinity, which JSON does not have). Tracked people also have ``"track_id"``: int or None.
         """
         people = []
-        for row, score in zip(self.keypoints.tolist(), self.scores.tolist(), strict=True):
+        for row, score, track in zip(self.keypoints.tolist(), self.scores.tolist(), self._track_fields(), strict=True):
             finite = score if score < math.inf else None
-            people.append({"score": finite, "keypoints": [k if k[2] > 0 else None for k in row]})
+            people.append({"score": finite, "keypoints": [k if k[2] > 0 else None for k in row], **track})
         return {
             "format": FORMAT,
             "version": FORMAT_VERSION,
@@ -203,7 +229,22 @@ class Poses:
             each = f"[score, {skeleton.num_keypoints} keypoints] each"
             raise ValueError(f"data: people are not {each}: {error}") from None
         keypoints = np.array([row for row, _ in rows], np.float32).reshape(-1, skeleton.num_keypoints, 3)
-        return cls(keypoints, np.array([score for _, score in rows], np.float32), skeleton, truncated)
+        tracks = _tracks(people)
+        return cls(keypoints, np.array([score for _, score in rows], np.float32), skeleton, truncated, tracks)
+
+
+def _tracks(people: list[Mapping[str, Any]]) -> NDArray[np.int64] | None:
+    """The identities of the entries of "people"; None if no entry has the field. ValueError if one is invalid."""
+    given = [person.get("track_id") for person in people if "track_id" in person]
+    if not given:
+        return None
+    if len(given) < len(people):
+        raise ValueError(f"data: {len(given)} of {len(people)} people have a track_id; expected all or none")
+    try:
+        ids = [-1 if v is None else check_count("data: track_id", v, 1, 2**62) for v in given]
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    return np.array(ids, np.int64)
 
 
 def _person(place: str, person: Any, count: int) -> tuple[list[list[float]], float]:

@@ -163,3 +163,47 @@ def test_empty_poses_have_empty_arrays_and_read_back():
     assert not again.truncated
     with pytest.raises(IndexError):
         empty[0]
+
+
+def test_identities_are_kept_and_written():
+    poses = Poses(np.ones((3, 18, 3), np.float32), np.ones(3, np.float32), track_ids=np.array([4, -1, 2], np.int64))
+    assert poses[np.array([2, 0])].track_ids.tolist() == [2, 4]
+    assert poses[1].track_ids.tolist() == [-1]
+    assert [r["track_id"] for r in poses.to_coco(1)] == [4, None, 2]
+    data = poses.to_dict()
+    assert [p["track_id"] for p in data["people"]] == [4, None, 2]
+    assert Poses.from_dict(data).track_ids.tolist() == [4, -1, 2]
+    plain = Poses(poses.keypoints, poses.scores)
+    assert plain.track_ids is None
+    assert "track_id" not in plain.to_coco(1)[0]
+    assert "track_id" not in plain.to_dict()["people"][0]
+    assert plain.with_tracks(np.array([1, 2, 3], np.int64)).track_ids.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([1, 2], "track_ids: expected an int64 array"),
+        (np.array([1.0, 2.0]), "track_ids: expected an int64 array"),
+        (np.array([1, 2, 3], np.int64), "track_ids: expected one for each of 2 people"),
+    ],
+)
+def test_invalid_identities_are_refused(ids, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        Poses(np.ones((2, 18, 3), np.float32), np.ones(2, np.float32), track_ids=ids)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ({"track_id": 1}, {}, "1 of 2 people have a track_id"),
+        ({"track_id": 0}, {"track_id": 2}, "data: track_id"),
+        ({"track_id": "a"}, {"track_id": 2}, "data: track_id"),
+    ],
+)
+def test_invalid_identities_in_json_are_refused(first, second, message):
+    data = Poses(np.ones((2, 18, 3), np.float32), np.ones(2, np.float32)).to_dict()
+    for person, change in zip(data["people"], (first, second), strict=True):
+        person.update(change)
+    with pytest.raises(ValueError, match=message):
+        Poses.from_dict(data)

@@ -22,6 +22,7 @@ from simplepose.cli.options import (
     unbounded_scores,
     usage_errors,
 )
+from simplepose.cli.track import add_track_options, check_track_options, make_tracking, track_colors
 from simplepose.data.images import ImageError, find_images, write_image
 from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
 from simplepose.drawing.people import DrawConfig, draw_poses
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-keypoints", type=int, default=3, help="draw and count only people with this many keypoints or more"
     )
+    add_track_options(parser)
     add_predictor_options(parser)
     add_decode_options(parser, "display")
     add_overwrite_option(parser, FOLDER_HELP)
@@ -73,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
     camera = options.inputs[0].isdecimal() and not os.path.exists(options.inputs[0])
     if (videos or camera) and len(options.inputs) > 1:
         raise UsageError("inputs: expected one video or one camera, or any number of images")
+    check_track_options(options, bool(videos))
     if camera:
         from simplepose.cli.camera import camera_number, camera_window
 
@@ -86,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
             pictures = names.values() if options.draw else ()
             outputs.writes_folder("--out", options.out, [RESULTS, IMAGES, *pictures])
             outputs.check()
-    job = _Job(options, drawing, outputs)
+    job = _Job(options, track_colors(options, drawing), outputs)
     for line in left_out:
         job.warn(line)
     if videos:
@@ -214,9 +217,11 @@ def _run_video(path: Path, names: dict[Path, str], job: _Job) -> None:
     target = job.options.out / names[path] if job.options.draw else None
     for line in frames.notes:
         job.warn(line)
+    follow = make_tracking(job.options, job.predictor.skeleton, frames.rate)
     predictions = job.predictions(frames)
     with video_writer(target, frames.rate, job.warn) as write:
         for index, prediction in enumerate(job.progress(predictions, frames.count, "frame")):
+            prediction = prediction.with_poses(follow(prediction.poses, index / frames.rate))
             job.add(f"{path}#{index}", prediction.poses)
             if write:
                 write(job.picture(prediction))

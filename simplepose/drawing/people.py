@@ -26,6 +26,9 @@ MIN_OPACITY = 0.35
 HUE_STEP = (math.sqrt(5) - 1) / 2
 """Hue difference between two people: golden-ratio steps keep any number of colors apart."""
 
+NO_TRACK_COLOR: Color = (160, 160, 160)
+"""RGB of people without a track among tracked people, if each person has one color."""
+
 
 @dataclass(frozen=True)
 class DrawConfig:
@@ -35,7 +38,7 @@ class DrawConfig:
     min_score: float = 0.0  # people with a lower score are not drawn
     opacity: float = 0.95  # of keypoints of score 1 and their parts; lower scores are fainter
     thickness: float | None = None  # width of a part; None: chosen from the sizes of the person and the image
-    colors: DrawnColors = "parts"  # "parts": the skeleton's colors; "people": one color per person
+    colors: DrawnColors = "parts"  # "parts": the skeleton's colors; "people": one color per person or track
     boxes: bool = False  # draw the bounding box of each person's keypoints
     scores: bool = False  # write each person's score
     names: bool = False  # write the names of the keypoints
@@ -98,7 +101,8 @@ class _Person:
         parts = self.skeleton.drawn_index
         self.parts = parts[self.present[parts].all(1)]  # [D, 2]
         self.width = self._width(shape)
-        self.colors = _person_colors(self.skeleton, index, config.colors)
+        number = index if poses.track_ids is None else int(poses.track_ids[index])
+        self.colors = _person_colors(self.skeleton, number, config.colors)
 
     def _width(self, shape: tuple[int, ...]) -> float:
         """The width of parts in pixels: proportional to the person's size, limited by the size of the image."""
@@ -169,6 +173,8 @@ class _Person:
 def _person_colors(skeleton: Skeleton, index: int, colors: DrawnColors) -> Sequence[Color]:
     if colors == "parts":
         return skeleton.colors
+    if index < 0:
+        return (NO_TRACK_COLOR,) * skeleton.num_keypoints
     red, green, blue = colorsys.hsv_to_rgb((0.56 + index * HUE_STEP) % 1, 0.72, 1.0)
     return ((round(255 * red), round(255 * green), round(255 * blue)),) * skeleton.num_keypoints
 

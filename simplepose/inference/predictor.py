@@ -83,6 +83,10 @@ class Prediction:
             raise self.error or AssertionError("neither poses nor error")
         return self._poses
 
+    def with_poses(self, poses: Poses) -> Prediction:
+        """The same prediction with other poses, for example with identities."""
+        return replace(self, _poses=poses)
+
 
 @dataclass(frozen=True)
 class _Running:

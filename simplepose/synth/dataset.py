@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from simplepose.checks import check_count
+from simplepose.checks import check_count, check_instance
 from simplepose.io.atomic import errors_of
 from simplepose.skeleton.skeleton import COCO
+from simplepose.synth.clip import ClipConfig, render_clip
 from simplepose.synth.scene import Scene, SynthConfig, encode_rle, render_scene
 
-__all__ = ["Scene", "SynthConfig", "encode_rle", "render_scene", "write_dataset"]
+__all__ = ["Scene", "SynthConfig", "encode_rle", "render_scene", "write_clip", "write_dataset"]
 
 MAX_IMAGES = 10_000_000
 """Upper bound of the number of images: file names have seven digits."""
@@ -80,6 +81,53 @@ def write_dataset(
         _remove(out, folder)
         raise
     return out / "annotations.json"
+
+
+def write_clip(
+    out: str | Path, frames: int, seed: int, config: ClipConfig | None = None, *, progress: bool = True
+) -> list[Path]:
+    """Write the frames of a clip as ``OUT/images/*.jpg``, and ``OUT/annotations.json``.
+
+    The annotations are COCO keypoints with the field ``track_id`` (`simplepose.synth.clip.render_clip`). The files
+    depend only on ``frames``, ``seed`` and ``config``. Other rules as `write_dataset`.
+
+    Args:
+        out: the folder; it is created with its parents if necessary.
+        frames: number of frames, 1 or more.
+        seed: 0 or more.
+        config: the settings of the clip.
+        progress: whether to show the progress on stderr.
+
+    Returns:
+        The paths of the frames, in order.
+
+    Raises:
+        TypeError, ValueError, FileExistsError, OSError: as `write_dataset`.
+    """
+    check_count("frames", frames, 1, MAX_IMAGES)
+    check_count("seed", seed, 0, 2**63 - 1)
+    config = config or ClipConfig()
+    check_instance("config", config, ClipConfig)
+    out = Path(out)
+    folder = _make_folder(out)
+    height, width = config.size
+    records: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    try:
+        for index, scene in enumerate(_with_progress(render_clip(frames, seed, config), frames, progress)):
+            path = folder / _file_name(index)
+            with errors_of(path):
+                path.write_bytes(scene.jpeg)
+            record = {"id": index + 1, "file_name": _file_name(index), "width": width, "height": height}
+            records.append({**record, "frame_id": index, "time": index / config.rate})
+            for annotation in scene.annotations:
+                annotations.append({"id": len(annotations) + 1, "image_id": index + 1, **annotation})
+        info = {"description": "simplepose synthetic clip", "seed": seed, "config": config.to_dict()}
+        _write_json(out, {"info": info, "licenses": [], **_categories(), "images": records, "annotations": annotations})
+    except BaseException:
+        _remove(out, folder)
+        raise
+    return [folder / record["file_name"] for record in records]
 
 
 def _file_name(index: int) -> str:

@@ -90,21 +90,51 @@ def _stand(angles: Angles, rng: np.random.Generator) -> None:
         _arm(angles, side, rng)
 
 
-def _stride(angles: Angles, rng: np.random.Generator, reach: float, lift: float, elbow: float) -> None:
-    """A random phase of a gait: thighs swing in antiphase, the knee of the swinging leg bends, arms counter-swing."""
-    phase = rng.uniform(0, 2 * math.pi)
+def gait(phase: float, reach: float, lift: float, elbow: float) -> Angles:
+    """The angles of a gait: thighs swing in antiphase, the knee of the swinging leg bends, arms counter-swing.
+
+    Args:
+        phase: radians; ``2 pi`` is a step of each leg.
+        reach: swing of the thighs in degrees.
+        lift: bend of the swinging knee in degrees.
+        elbow: bend of the elbows in degrees.
+    """
+    angles = {"spine_twist": 8 * math.sin(phase)}
     for side, shift in (("left", 0.0), ("right", math.pi)):
         swing = math.sin(phase + shift)
         forward = math.cos(phase + shift)  # positive while the leg comes forward
-        angles[f"{side}_hip_flexion"] = reach * (0.25 + swing) + rng.normal(0, 3)
-        angles[f"{side}_hip_abduction"] = rng.normal(2, 2)
-        angles[f"{side}_knee_flexion"] = 8 + lift * max(0.0, forward) + rng.normal(0, 4)
-        angles[f"{side}_ankle_flexion"] = 12 * swing - 8 + rng.normal(0, 4)
-        angles[f"{side}_shoulder_flexion"] = -reach * 0.9 * swing + rng.normal(0, 5)
-        angles[f"{side}_shoulder_abduction"] = abs(rng.normal(9, 4))
-        angles[f"{side}_shoulder_rotation"] = rng.normal(15, 10)
-        angles[f"{side}_elbow_flexion"] = elbow + rng.normal(0, 10)
-    angles["spine_twist"] = 8 * math.sin(phase) + rng.normal(0, 3)
+        angles[f"{side}_hip_flexion"] = reach * (0.25 + swing)
+        angles[f"{side}_hip_abduction"] = 2.0
+        angles[f"{side}_knee_flexion"] = 8 + lift * max(0.0, forward)
+        angles[f"{side}_ankle_flexion"] = 12 * swing - 8
+        angles[f"{side}_shoulder_flexion"] = -reach * 0.9 * swing
+        angles[f"{side}_shoulder_abduction"] = 9.0
+        angles[f"{side}_shoulder_rotation"] = 15.0
+        angles[f"{side}_elbow_flexion"] = elbow
+    return angles
+
+
+_GAIT_SPREAD = {
+    "hip_flexion": 3,
+    "hip_abduction": 2,
+    "knee_flexion": 4,
+    "ankle_flexion": 4,
+    "shoulder_flexion": 5,
+    "shoulder_abduction": 4,
+    "shoulder_rotation": 10,
+    "elbow_flexion": 10,
+}
+"""Standard deviations in degrees of the angles of `gait`."""
+
+
+def _stride(angles: Angles, rng: np.random.Generator, reach: float, lift: float, elbow: float) -> None:
+    """A random phase of a gait with deviations."""
+    mean = gait(rng.uniform(0, 2 * math.pi), reach, lift, elbow)
+    for side in ("left", "right"):
+        for name, spread in _GAIT_SPREAD.items():
+            angles[f"{side}_{name}"] = mean[f"{side}_{name}"] + rng.normal(0, spread)
+        angles[f"{side}_shoulder_abduction"] = abs(angles[f"{side}_shoulder_abduction"])
+    angles["spine_twist"] = mean["spine_twist"] + rng.normal(0, 3)
 
 
 def _walk(angles: Angles, rng: np.random.Generator) -> None:

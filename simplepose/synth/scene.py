@@ -88,7 +88,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class _VisiblePerson:
+class VisiblePerson:
     """A person with its visible pixels."""
 
     person: Person
@@ -124,22 +124,22 @@ def render_scene(seed: int, index: int, config: SynthConfig | None = None) -> Sc
     image = paint_background(rng, height, width, _count(rng, config.shapes), _count(rng, config.rods))
     light, ambient = sample_light(rng), float(rng.uniform(0.35, 0.7))
     owner = np.full((height, width), BACKGROUND, np.int16)
-    visible: list[_VisiblePerson] = []
+    visible: list[VisiblePerson] = []
     for person in _place_people(rng, config):
-        _render_person(person, owner, visible, config.min_visible, light, ambient)
+        render_person(person, owner, visible, config.min_visible, light, ambient)
     if not visible:
         _render_fallback_person(rng, config, owner, visible, light, ambient)
     num_people = len(visible)
     if rng.random() < config.crowds:
         for person in _place_crowd(rng, config):
-            _render_person(person, owner, visible, 0.1, light, ambient)
+            render_person(person, owner, visible, 0.1, light, ambient)
     for rendered in reversed(visible):
         blend(image, rendered.layer, np.flatnonzero(rendered.visible), rendered.colors)
     annotations = []
     for i, rendered in enumerate(visible[:num_people]):
         unlabeled = rng.random() < config.unlabeled
         label_hidden = rng.random(len(HIDDEN_LABEL_PROBABILITY)) < HIDDEN_LABEL_PROBABILITY
-        annotations.append(_annotate(rendered, owner, i, unlabeled, label_hidden))
+        annotations.append(annotate_person(rendered, owner, i, unlabeled, label_hidden))
     crowd = owner >= num_people
     if crowd.any():
         annotations.append(_region(crowd) | {"iscrowd": 1, "num_keypoints": 0, "keypoints": [0] * 51})
@@ -214,20 +214,20 @@ def _render_fallback_person(
     rng: np.random.Generator,
     config: SynthConfig,
     owner: NDArray[np.int16],
-    visible: list[_VisiblePerson],
+    visible: list[VisiblePerson],
     light: NDArray[np.float64],
     ambient: float,
 ) -> None:
     """Render one person in the middle of the image, for scenes in which no placed person is visible."""
     height, width = config.shape
     size = min(max(config.person_size[0], 0.7 * min(height, width)), config.person_size[1])
-    _render_person(sample_person(rng).moved(size, width / 2, height / 2), owner, visible, 0.0, light, ambient)
+    render_person(sample_person(rng).moved(size, width / 2, height / 2), owner, visible, 0.0, light, ambient)
 
 
-def _render_person(
+def render_person(
     person: Person,
     owner: NDArray[np.int16],
-    rendered: list[_VisiblePerson],
+    rendered: list[VisiblePerson],
     min_visible: float,
     light: NDArray[np.float64],
     ambient: float,
@@ -248,13 +248,11 @@ def _render_person(
     if visible.sum() < max(min_visible * covered.sum(), 16):
         return
     window[visible] = len(rendered)
-    rendered.append(
-        _VisiblePerson(person, layer, visible, person.paint(layer, np.flatnonzero(visible), light, ambient))
-    )
+    rendered.append(VisiblePerson(person, layer, visible, person.paint(layer, np.flatnonzero(visible), light, ambient)))
 
 
-def _annotate(
-    rendered: _VisiblePerson, owner: NDArray[np.int16], number: int, unlabeled: bool, label_hidden: NDArray[np.bool_]
+def annotate_person(
+    rendered: VisiblePerson, owner: NDArray[np.int16], number: int, unlabeled: bool, label_hidden: NDArray[np.bool_]
 ) -> dict[str, Any]:
     """The COCO annotation of a person; ``label_hidden [17]``: which hidden keypoints get a label."""
     keypoints = label_keypoints(rendered.person, rendered.layer, owner, number, BACKGROUND)
