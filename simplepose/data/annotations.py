@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simplepose.checks import show
+from simplepose.checks import brief, one_line, show
 from simplepose.data import annotation_fields as fields
 from simplepose.data.annotation_fields import Notes, Polygons
 from simplepose.data.images import ImageError, image_size
@@ -242,16 +242,18 @@ def _category(entries: Sequence[object], skeleton: Skeleton, notes: Notes) -> _C
     with_keypoints = [key for key in keypoints if keypoints[key]]
     fitting = [key for key in with_keypoints if sorted(keypoints[key]) == sorted(wanted)]
     if with_keypoints and not fitting:
+        given = "; ".join(", ".join(keypoints[key]) for key in with_keypoints)
         raise ValueError(
             f"categories: expected the keypoints of skeleton {skeleton.name!r}, {', '.join(wanted)}, "
-            f"got {'; '.join(', '.join(keypoints[key]) for key in with_keypoints)}"
+            f"got {one_line(given, 600)}"
         )
     candidates = fitting or list(names)
     named_person = [key for key in candidates if names[key] == "person"]
     chosen = candidates if len(candidates) == 1 else named_person
     if len(chosen) != 1:
         raise ValueError(
-            f"categories: expected one category named 'person' or only one with keypoints, got {list(names.values())}"
+            f"categories: expected one category named 'person' or only one with keypoints, "
+            f"got {brief(list(names.values()), 600)}"
         )
     found = chosen[0]
     if not keypoints[found]:

@@ -315,6 +315,15 @@ def test_a_crowd_index_that_is_none_is_refused(index: Any) -> None:
     assert annotations_from({**data, "categories": well_formed()["categories"]}, "c.json").images[1].crowd_index is None
 
 
+@pytest.mark.parametrize("names", [["x" * 5000], ["nose"] * 2000])
+def test_the_message_about_other_keypoints_is_bounded(names: list[str]) -> None:
+    data = well_formed()
+    data["categories"][0]["keypoints"] = names
+    with pytest.raises(ValueError, match="categories: expected the keypoints of skeleton 'coco'") as refused:
+        annotations_from(data, "a.json")
+    assert len(str(refused.value)) < 1000
+
+
 def test_an_implausible_area_is_kept_and_reported() -> None:
     """Some exports have area 1 for all people. The number is kept, since it may be intended, and reported."""
     data = well_formed()
