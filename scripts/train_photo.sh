@@ -35,7 +35,10 @@ for name in ("fit", "tune"):
     (folder / "annotations.json").write_text(json.dumps(part))
 EOF
 
-[ -f "$work/start.safetensors" ] || git -C "$tree" show 6301cc7:simplepose/weights/photo.safetensors >"$work/start.safetensors"
+if [ ! -f "$work/start.safetensors" ]; then
+  git -C "$tree" show 6301cc7:simplepose/weights/photo.safetensors >"$work/start.part"
+  mv "$work/start.part" "$work/start.safetensors"
+fi
 
 # Two processes of one thread are faster than one process of two. bfloat16 is about 1.5 times as fast on processors with
 # bfloat16 arithmetic (AVX-512 BF16, AMX), but slower on others.
@@ -49,19 +52,20 @@ else
 fi
 unset OMP_NUM_THREADS
 
-python "$tree/benchmarks/judge_network.py" "$work/run/last.safetensors" --tune "$work/tune" --test "$test" \
+simplepose convert "$work/run/last.safetensors" "$work/photo.safetensors" --half --overwrite
+python "$tree/benchmarks/judge_network.py" "$work/photo.safetensors" --tune "$work/tune" --test "$test" \
   --sizes 512 576 --scales 0.4 0.7 1 --scales-size 640 --pictures "$work/pictures" --count 24 \
   --out "$tree/benchmarks/results/photo.json"
 cp "$work/run/curves.png" "$tree/docs/images/photo_curves.png"
 
-# The weights in half precision, with the settings of use: thresholds of 0.1 to show people, the tuned ones to rank them.
-python - "$work/run/last.safetensors" "$tree/benchmarks/results/photo.json" "$tree/simplepose/weights/photo.safetensors" <<'EOF'
+# The measured weights with the settings of use: thresholds of 0.1 to show people, the tuned ones to rank them.
+python - "$work/photo.safetensors" "$tree/benchmarks/results/photo.json" "$tree/simplepose/weights/photo.safetensors" <<'EOF'
 import json, sys
 from dataclasses import replace
 from pathlib import Path
 from simplepose.network.checkpoint import load_checkpoint, write_checkpoint
 
-run, measured, target = map(Path, sys.argv[1:])
+trained, measured, target = map(Path, sys.argv[1:])
 tuned = json.loads(measured.read_text())["tuned"]
 use = {
     "size": int(tuned.pop("size")),
@@ -73,5 +77,5 @@ notes = {
     "encoder": "MoveNet MultiPose Lightning (Google, Apache-2.0), trained further; see NOTICE",
     "training": "COCO val2017 photos, scripts/train_photo.sh; see docs/photo.md",
 }
-write_checkpoint(target, replace(load_checkpoint(run), use=use, notes=notes), half=True)
+write_checkpoint(target, replace(load_checkpoint(trained), use=use, notes=notes), half=True)
 EOF
