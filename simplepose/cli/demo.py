@@ -17,6 +17,7 @@ from simplepose.evaluation import oracle
 from simplepose.evaluation.coco import evaluate_keypoints
 from simplepose.ops.decode import decode
 from simplepose.poses import Poses
+from simplepose.skeleton.channels import MapChannels, map_channels
 from simplepose.skeleton.skeleton import COCO
 
 Image = NDArray[np.uint8]
@@ -38,6 +39,7 @@ class Found(NamedTuple):
     name: str  # of the image, for titles and tables
     source: str  # of the maps: the name of the network, or "ground truth"
     heatmaps: NDArray[np.float32]  # [C, h, w]
+    channels: MapChannels  # of the heatmaps
     cell_size: tuple[float, float]  # image pixels between two cells, in x and in y
     poses: Poses
     maps_ms: float  # time to compute the maps
@@ -139,14 +141,13 @@ def make_scene(seed: int, size: int = 512) -> tuple[Image, Annotations]:
 def draw_demo(path: Path, found: list[Found], program: str = "") -> None:
     """Write one image file with the mark of ``program``: people, keypoint maps and part maps, a row for each image."""
     from simplepose.data.images import write_image
-    from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
+    from simplepose.drawing.heatmaps import draw_heatmaps, part_strength, side_by_side
     from simplepose.drawing.people import draw_poses
 
     rows = []
-    for image, name, source, heatmaps, cell_size, poses, *_ in found:
-        parts, keypoints = poses.skeleton.num_parts, poses.skeleton.num_keypoints
-        channels = (heatmaps[parts : parts + keypoints], heatmaps[:parts])
-        overlays = [draw_heatmaps(image, maps, cell_size=cell_size) for maps in channels]
+    for image, name, source, heatmaps, channels, cell_size, poses, *_ in found:
+        kinds = (heatmaps[channels.keypoints], part_strength(heatmaps[channels.parts], channels.encoding))
+        overlays = [draw_heatmaps(image, maps, cell_size=cell_size) for maps in kinds]
         titles = [f"{name}, {source}", "keypoint maps", "part maps"]
         rows.append(side_by_side([draw_poses(image, poses.at_least(SHOWN)), *overlays], titles))
     width = max(row.shape[1] for row in rows)
@@ -170,8 +171,8 @@ def _by_network(image: Image, name: str, checkpoint: str, annotations: Annotatio
     heatmaps = averaged.maps.cpu().numpy()
     maps_ms = 1000 * (time.perf_counter() - start)
     poses, decode_ms = _timed(lambda: predictor.decode(averaged))
-    cell_size = averaged.cell_size
-    return Found(image, name, Path(checkpoint).stem, heatmaps, cell_size, poses, maps_ms, decode_ms, annotations)
+    layout = (heatmaps, predictor.channels, averaged.cell_size)
+    return Found(image, name, Path(checkpoint).stem, *layout, poses, maps_ms, decode_ms, annotations)
 
 
 def _by_oracle(image: Image, annotations: Annotations, noise_seed: int | None) -> Found:
@@ -180,7 +181,8 @@ def _by_oracle(image: Image, annotations: Annotations, noise_seed: int | None) -
     maps_ms = 1000 * (time.perf_counter() - start)
     poses, decode_ms = _timed(lambda: decode(heatmaps)[0])
     source = "ground truth" if noise_seed is None else "ground truth with synthetic errors"
-    return Found(image, "synthetic scene", source, heatmaps, (4.0, 4.0), poses, maps_ms, decode_ms, annotations)
+    layout = (heatmaps, map_channels(COCO, "parts"), (4.0, 4.0))
+    return Found(image, "synthetic scene", source, *layout, poses, maps_ms, decode_ms, annotations)
 
 
 def _tables(reports: list[dict[str, Any]]) -> str:
