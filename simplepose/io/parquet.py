@@ -143,10 +143,10 @@ def to_table(images: Iterable[ImageRows], schema: pa.Schema) -> pa.Table:
     for image in images:
         count = len(image.scores)
         rows = max(1, count)
-        names += [image.image] * rows
+        names += [_text(image.image)] * rows
         people += range(count) if count else [None]
         truncated += [None if image.error else image.truncated] * rows
-        errors += [image.error] * rows
+        errors += [None if image.error is None else _text(image.error)] * rows
         ids = [-1] * count if image.track_ids is None else image.track_ids.tolist()
         tracks += [number if number > 0 else None for number in ids] if count else [None]
         source.append(image)
@@ -177,6 +177,11 @@ def to_table(images: Iterable[ImageRows], schema: pa.Schema) -> pa.Table:
         "track_id": pa.array(tracks, pa.int64()),
     }
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _text(name: str) -> str:
+    """A text that Arrow takes: bytes of a file name that are not text are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def write_rows(path: str | Path, images: Iterable[ImageRows], schema: pa.Schema) -> Counts:
