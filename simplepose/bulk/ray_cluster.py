@@ -39,7 +39,7 @@ class ShardActor:
         self._predictor = job.predictor()
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """The results of shards, as columns; ``batch["shard"]`` has them pickled, and ``batch["number"]`` numbers them."""
+        """The results of the pickled shards ``batch["shard"]`` with the numbers ``batch["number"]``, as columns."""
         results = [self._job.run(self._predictor, pickle.loads(shard)) for shard in batch["shard"]]
         columns: dict[str, Any] = {"number": batch["number"]}
         columns["counts"] = np.array([astuple(r.counts or Counts()) for r in results], np.int64)
