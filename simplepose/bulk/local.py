@@ -20,7 +20,10 @@ from simplepose.inference.config import Engine
 from simplepose.inference.predictor import find_engine_device
 
 ATTEMPTS = 3
-"""How many workers may die with the same shard, or before they are ready, until it is given up."""
+"""How many workers may die with the same shard until it is given up."""
+
+LOADING_ATTEMPTS = 5
+"""How many workers may die in a row before one has loaded its network."""
 
 
 def local_devices(device: str, engine: Engine, workers: int | None, num_gpus: float | None) -> tuple[list[str], int]:
@@ -94,10 +97,9 @@ def run_local(job: Job, shards: Sequence[Shard], devices: Sequence[str], threads
                 except (EOFError, OSError):  # the process ended
                     worker.process.join()
                     reason = _reason(worker.process.exitcode)
-                    if worker.ready:
-                        failed = 0
-                    elif (failed := failed + 1) >= ATTEMPTS:
-                        raise RuntimeError(f"{ATTEMPTS} workers {reason} while they loaded the network") from None
+                    failed += not worker.ready
+                    if failed >= LOADING_ATTEMPTS:
+                        raise RuntimeError(f"{failed} workers {reason} while they loaded the network") from None
                     if (shard := worker.shard) is not None:
                         deaths[shard] += 1
                         if deaths[shard] < ATTEMPTS:
@@ -113,7 +115,7 @@ def run_local(job: Job, shards: Sequence[Shard], devices: Sequence[str], threads
                 if worker.ready:
                     worker.shard = None
                     yield message
-                worker.ready = True
+                worker.ready, failed = True, 0
                 worker.give(todo)
             for worker in workers:
                 if worker.ready and worker.shard is None:

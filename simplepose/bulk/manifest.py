@@ -17,7 +17,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from simplepose import __version__
 from simplepose.bulk.shards import PART, Shard
 from simplepose.checks import brief
 from simplepose.inference.config import PredictorConfig
@@ -34,18 +33,19 @@ TEMPORARY = re.compile(r"\.(.+-[0-9a-f]{12}\.parquet|manifest\.json)\.[0-9a-f]{8
 """The names under which `atomic_write` writes parts and the manifest; a killed process leaves such files."""
 
 
-def settings_of(checkpoint: Path, config: PredictorConfig, shard_images: int) -> dict[str, Any]:
+def settings_of(checkpoint: Path, config: PredictorConfig, shard_images: int, version: str) -> dict[str, Any]:
     """The settings that determine the rows, as JSON values; the parts of a folder have equal ones.
 
     Args:
         checkpoint: the file of the weights; its content is hashed.
         config: of the predictor, with its size.
         shard_images: the number of images of a shard of image files.
+        version: of the package.
     """
     with checkpoint.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read())
     values = {k: v for k, v in asdict(config).items() if k != "batch_size"}
-    settings = {"checkpoint_sha256": digest.hexdigest(), **values, "shard_images": shard_images, "version": __version__}
+    settings = {"checkpoint_sha256": digest.hexdigest(), **values, "shard_images": shard_images, "version": version}
     plain: dict[str, Any] = parse_json(to_json(settings), "settings")
     return plain
 

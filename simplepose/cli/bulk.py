@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simplepose import __version__
 from simplepose.checks import check_count, check_number
 from simplepose.cli.options import (
     UsageError,
@@ -152,7 +153,7 @@ def _prepare(options: argparse.Namespace) -> tuple[OutputFolder, Job, list[str]]
         "inputs": options.inputs,
         "launcher": options.launcher,
     }
-    return OutputFolder(options.out, settings_of(path, config, size), shards, facts), job, notes
+    return OutputFolder(options.out, settings_of(path, config, size, __version__), shards, facts), job, notes
 
 
 @contextlib.contextmanager
@@ -193,7 +194,8 @@ def _launcher(options: argparse.Namespace, job: Job) -> Callable[[list[Shard]], 
     def launch(shards: list[Shard]) -> Iterable[Result]:
         connect(options.address)
         with usage_errors():
-            workers, num_gpus = cluster_workers(options.device, options.workers, options.num_gpus)
+            device = "cpu" if options.engine == "onnxruntime" else options.device
+            workers, num_gpus = cluster_workers(device, options.workers, options.num_gpus)
         return run_ray(job, shards, workers, num_gpus)
 
     return launch
