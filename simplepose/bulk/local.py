@@ -1,4 +1,7 @@
-"""The launcher "local": worker processes on this machine. A worker that dies is replaced, and its shard is repeated."""
+"""The launcher "local": worker processes on this machine.
+
+A worker that dies is replaced, and its shard is repeated. A worker that reports an error is replaced too.
+"""
 
 from __future__ import annotations
 
@@ -115,6 +118,11 @@ def run_local(job: Job, shards: Sequence[Shard], devices: Sequence[str], threads
                 if worker.ready:
                     worker.shard = None
                     yield message
+                    if message.counts is None:  # the error, as one of CUDA, may return with every further shard
+                        worker.process.terminate()
+                        worker.process.join()
+                        workers[number] = start(worker.device)
+                        continue
                 worker.ready, failed = True, 0
                 worker.give(todo)
             for worker in workers:

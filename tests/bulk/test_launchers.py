@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from helpers.bulk_cases import DyingJob, job_of, people, write_tar
+from helpers.bulk_cases import FaultyJob, job_of, people, write_tar
 from helpers.processes import PATHS
 
 from simplepose.bulk.local import local_devices, run_local
@@ -198,24 +198,33 @@ def test_a_part_that_cannot_be_written_is_not_done(there, tmp_path, monkeypatch,
     assert not list(out.glob(".*.tmp"))
 
 
-def test_a_killed_worker_is_replaced(there, tmp_path):
-    """A shard is repeated after one kill, and given up after three; the others are processed."""
+def test_a_killed_worker_is_replaced(there, tmp_path, monkeypatch):
+    """A shard is repeated after one kill, and given up after the last attempt; the others are processed."""
     pytest.importorskip("fcntl")
+    monkeypatch.setattr("simplepose.bulk.local.ATTEMPTS", 2)
     shards = [Shard("tar", ("0.tar",)), Shard("tar", ("1.tar",)), Shard("images", ("images/0.jpg",))]
     for always in (False, True):
         out = tmp_path / str(always)
         out.mkdir()
         plain = job_of(out)
-        job = DyingJob(**vars(plain), victim="0.tar", always=always)
+        job = FaultyJob(**vars(plain), victim="0.tar", always=always)
         results = {result.shard.name: result for result in run_local(job, shards, ["cpu"] * 2, 1)}
         assert len(results) == 3
         assert results["1.tar"].counts == read_counts(out / shards[1].part)
         if always:
             assert results["0.tar"].counts is None
-            assert results["0.tar"].error == "3 workers were killed (signal 9) while they processed it"
+            assert results["0.tar"].error == "2 workers were killed (signal 9) while they processed it"
             assert not (out / shards[0].part).exists()
         else:
             assert results["0.tar"].counts == read_counts(out / shards[0].part)
+
+
+def test_a_worker_with_an_error_is_replaced(there, tmp_path):
+    shards = [Shard("images", (f"images/{i}.jpg",)) for i in (0, 1, 3)]
+    job = FaultyJob(**vars(job_of(tmp_path)), wrong="images/0.jpg")
+    results = {result.shard.name: result for result in run_local(job, shards, ["cpu"], 1)}
+    assert [results[f"images/{i}.jpg"].error for i in (0, 1, 3)] == ["out of order", "", ""]
+    assert results["images/3.jpg"].counts.images == 1
 
 
 def test_workers_and_devices():

@@ -50,14 +50,18 @@ def job_of(out: Path, **options: Any) -> Job:
 
 
 @dataclass(frozen=True)
-class DyingJob(Job):
+class FaultyJob(Job):
     """Its worker is killed at the shard `victim`: once, or `always`."""
 
     victim: str = ""
     always: bool = False
+    wrong: str = ""  # a shard that fails, after which the process fails with every other one, as after errors of CUDA
 
     def run(self, predictor: Any, shard: Shard, *arguments: Any) -> Result:
         """As `Job.run`."""
+        if shard.name == self.wrong or os.environ.get("SIMPLEPOSE_TEST_WRONG"):
+            os.environ["SIMPLEPOSE_TEST_WRONG"] = "1"
+            return Result(shard, None, error="out of order")
         first = Path(self.out) / "killed"
         if shard.name == self.victim and (self.always or not first.exists()):
             first.touch()
