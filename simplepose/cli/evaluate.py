@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
     if options.skeleton is not None:
         raise UsageError("--skeleton needs --oracle or --maps; a checkpoint contains its skeleton")
     if options.checkpoint is None or options.images is None:
-        raise UsageError("expected a CHECKPOINT and --images, or --results, or --oracle, or --maps")
+        raise UsageError("expected a CHECKPOINT and --images, or --oracle, --maps or --results")
     if not options.images.is_dir():
         raise UsageError(f"--images: {options.images} is not a folder")
     if options.stride is not None:
