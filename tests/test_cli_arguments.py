@@ -57,7 +57,7 @@ LINES: list[tuple[list[str], int]] = [
         )),
         "--launcher local --out TEXT",
     )),
-    *((["predict", name], 2) for name in ("a.tar", "s3://bucket/a.tar")),
+    (["predict", "a.tar"], 2),
     *((["predict", name, "--checkpoint", "tiny", "--launcher", "local", "--out", "o"], 1) for name in (
         "FOLDER", "none*.tar", "none.txt", "a{2..1}.tar", "none://a.tar",
     )),

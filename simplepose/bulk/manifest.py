@@ -74,13 +74,12 @@ class OutputFolder:
         Raises:
             ValueError: the settings differ, or a part is of none of the shards; the message names them.
         """
-        path = self.path / MANIFEST
+        path, known = self.path / MANIFEST, {shard.part for shard in self.shards}
         if not path.exists():
+            if made := known.intersection(self._parts()):
+                raise ValueError(f"--out: {self.path / min(made)} exists, but {path} does not; {_ADVICE}")
             return
-        manifest = parse_json(path.read_bytes(), path)
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise ValueError(f"--out: {path} is not a manifest of bulk prediction; choose another folder")
-        stored = manifest.get("settings")
+        stored = self._read().get("settings")
         before, now = _flat(stored if isinstance(stored, dict) else {}), _flat(self._settings)
         differing = [
             f"{name}: {brief(before.get(name))} in the manifest, now {brief(now.get(name))}"
@@ -89,7 +88,6 @@ class OutputFolder:
         ]
         if differing:
             raise ValueError(f"--out: {path} was made with other settings: {'; '.join(differing)}; {_ADVICE}")
-        known = {shard.part for shard in self.shards}
         if unknown := [name for name in self._parts() if name not in known]:
             shard = read_notes(self.path / unknown[0]).get("shard")
             others = f" and {len(unknown) - 1} more" * (len(unknown) > 1)
@@ -99,10 +97,25 @@ class OutputFolder:
             )
 
     def clear(self) -> None:
-        """Remove the manifest and all parts."""
+        """Remove the parts that belong to the manifest of bulk prediction, or to this run, and then the manifest.
+
+        Raises:
+            ValueError: the manifest is another program's.
+        """
+        path, known = self.path / MANIFEST, {shard.part for shard in self.shards}
+        all_parts = path.exists() and bool(self._read())
         for name in self._parts():
-            (self.path / name).unlink()
-        (self.path / MANIFEST).unlink(missing_ok=True)
+            if all_parts or name in known:
+                (self.path / name).unlink()
+        path.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, Any]:
+        """The manifest."""
+        path = self.path / MANIFEST
+        manifest = parse_json(path.read_bytes(), path)
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise ValueError(f"--out: {path} is not a manifest of bulk prediction; choose another folder")
+        return manifest
 
     def begin(self, retry_failed: bool) -> list[Shard]:
         """Write the manifest and return the shards that are not done.
@@ -113,7 +126,7 @@ class OutputFolder:
         for name in os.listdir(self.path):
             if TEMPORARY.fullmatch(name):
                 (self.path / name).unlink(missing_ok=True)
-        done = set(self._parts())
+        done = self._done()
         if retry_failed:
             for name in [name for name in done if read_counts(self.path / name).failed]:
                 (self.path / name).unlink()
@@ -124,7 +137,7 @@ class OutputFolder:
 
     def finish(self) -> tuple[Counts, int]:
         """Sum up the parts in the manifest. Returns the numbers and the number of shards that are not done."""
-        done = self._parts()
+        done = self._done()
         counts = sum((read_counts(self.path / name) for name in done), Counts())
         left = len(self.shards) - len(done)
         self._write(counts, len(done), complete=not left)
@@ -134,6 +147,10 @@ class OutputFolder:
         head = {MARK_KEY: self._facts[MARK_KEY], "format": FORMAT, "format_version": FORMAT_VERSION}
         state = {"complete": complete, "shards": len(self.shards), "done": done, "counts": asdict(counts)}
         write_json(self.path / MANIFEST, {**head, **state, "settings": self._settings, **self._facts})
+
+    def _done(self) -> set[str]:
+        """The parts of this run's shards that exist."""
+        return {shard.part for shard in self.shards}.intersection(self._parts())
 
     def _parts(self) -> list[str]:
         return sorted(name for name in os.listdir(self.path) if PART.fullmatch(name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -72,12 +72,14 @@ def cluster_workers(device: str, workers: int | None, num_gpus: float | None) ->
         num_gpus: GPUs of each actor, a fraction if several share one; None: 1, or 0 without GPUs.
 
     Raises:
-        ValueError: the cluster has fewer CPUs or GPUs.
+        ValueError: the cluster has fewer CPUs or GPUs, or the actors need a GPU and have none.
     """
     resources = ray().cluster_resources()
     cpus, gpus = int(resources.get("CPU", 0)), float(resources.get("GPU", 0)) if device != "cpu" else 0.0
     share = float(gpus > 0 or device == "cuda") if num_gpus is None else num_gpus
     count = max(1, int(gpus / share) if share else cpus) if workers is None else workers
+    if not share and device == "cuda":
+        raise ValueError("--num-gpus: expected more than 0 on a GPU; --device cpu uses the CPU")
     if count > cpus:
         raise ValueError(f"--workers: expected at most the {cpus} CPUs of the cluster, got {count}")
     if count * share > gpus + 1e-6:
@@ -92,6 +94,7 @@ def run_ray(job: Job, shards: Sequence[Shard], workers: int, num_gpus: float) ->
     are read while the actors work.
     """
     module = ray()
+    job = job if num_gpus else replace(job, device="cpu")  # an actor without GPUs may see those of the machine
     blocks = min(len(shards), BLOCKS_PER_WORKER * workers)
     items = [{"number": number, "shard": pickle.dumps(shard)} for number, shard in enumerate(shards)]
     results = module.data.from_items(items, override_num_blocks=blocks).map_batches(

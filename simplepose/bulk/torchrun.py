@@ -61,11 +61,16 @@ def to_first(results: Sequence[Result]) -> list[Result]:
     return [result for part in gathered or () for result in part]
 
 
+def share(shards: Sequence[Shard]) -> Sequence[Shard]:
+    """The shards of this process."""
+    return shards[rank() :: int(os.environ["WORLD_SIZE"])]
+
+
 def run_rank(job: Job, shards: Sequence[Shard]) -> Iterator[Result]:
-    """The result of each shard of this process's share."""
+    """The result of each shard, processed in this process."""
     device = job.device
     if device in ("auto", "cuda") and job.config.engine == "torch" and torch.cuda.is_available():
         device = f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
     predictor = job.predictor(device)
-    for shard in shards[rank() :: int(os.environ["WORLD_SIZE"])]:
+    for shard in shards:
         yield job.run(predictor, shard)

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simplepose import __version__
@@ -68,7 +67,7 @@ def check_bulk_options(options: argparse.Namespace) -> None:
             if getattr(options, name) not in (None, False):
                 raise UsageError(f"{_flag(name)} needs --launcher, which starts bulk prediction")
         for name in options.inputs:
-            if name.lower().endswith(TAR_SUFFIXES) or ("://" in name and not Path(name).exists()):
+            if name.lower().endswith(TAR_SUFFIXES):
                 raise UsageError(f"inputs: {name} needs --launcher local, torchrun or ray")
         return
     if not options.out:
@@ -94,14 +93,14 @@ def _flag(name: str) -> str:
 
 def run_bulk(options: argparse.Namespace) -> int:
     """Run a command line with --launcher."""
-
     pyarrow()  # a missing package is reported before a file is read
     folder, job, notes = _prepare(options)
     if options.launcher == "torchrun":
         return _run_torchrun(options, folder, job, notes)
     launch = _launcher(options, job)
     with _begun(options, folder) as shards:
-        return _Run(options, folder, notes).finish(launch(shards) if shards else (), len(shards))
+        run = _Run(options, folder, notes)
+        return run.finish(run.progress(launch(shards) if shards else (), len(shards)))
 
 
 def _run_torchrun(options: argparse.Namespace, folder: OutputFolder, job: Job, notes: list[str]) -> int:
@@ -119,8 +118,9 @@ def _run_torchrun(options: argparse.Namespace, folder: OutputFolder, job: Job, n
             shards = error
         left: list[Shard] = torchrun.from_first(shards)
         run = _Run(options, folder, notes, shown=first)
-        results = torchrun.to_first(list(run.progress(torchrun.run_rank(job, left), None)))
-        return run.finish(results, len(left)) if first else 0
+        mine = torchrun.share(left)
+        results = torchrun.to_first(list(run.progress(torchrun.run_rank(job, mine), len(mine))))
+        return run.finish(results) if first else 0
 
 
 def _prepare(options: argparse.Namespace) -> tuple[OutputFolder, Job, list[str]]:
@@ -170,10 +170,7 @@ def _begun(options: argparse.Namespace, folder: OutputFolder) -> Iterator[list[S
     with contextlib.ExitStack() as stack:
         with usage_errors():
             stack.enter_context(folder.locked())
-            if not options.overwrite:
-                folder.check()
-        if options.overwrite:
-            folder.clear()
+            (folder.clear if options.overwrite else folder.check)()
         yield folder.begin(options.retry_failed)
 
 
@@ -212,16 +209,16 @@ class _Run:
         if shown:
             print_warnings("predict", notes)
 
-    def progress(self, results: Iterable[Result], total: int | None) -> Iterator[Result]:
+    def progress(self, results: Iterable[Result], total: int) -> Iterator[Result]:
         """The results, with a progress bar; Ray has its own."""
         from tqdm import tqdm
 
         hidden = self._options.json or not self._shown or self._options.launcher == "ray"
         return iter(tqdm(results, "predict", total, unit="shard", disable=True if hidden else None))
 
-    def finish(self, results: Iterable[Result], total: int) -> int:
+    def finish(self, results: Iterable[Result]) -> int:
         """Collect the results, write the manifest and print the numbers; return the exit code."""
-        done = list(self.progress(results, total))
+        done = list(results)
         counts, left = self._folder.finish()
         images = sum(result.counts.images for result in done if result.counts)
         seconds = max((r.ended for r in done), default=0.0) - min((r.began for r in done if r.began), default=0.0)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers.bulk_cases import FaultyJob, job_of, people, write_tar
@@ -171,6 +172,24 @@ def test_other_settings_and_inputs_are_refused_by_name(there, tmp_path, monkeypa
     assert len(keys(out)) == len(set(keys(out))) == IMAGES
 
 
+def test_only_files_of_bulk_prediction_are_removed(there, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    others = [out / "mine-0123456789ab.parquet", out / "results.json"]
+    for path in others:
+        path.write_text("mine")
+    assert in_process(monkeypatch, "--overwrite", out=out) == 1
+    assert [path.read_text() for path in others] == ["mine"] * 2
+    others[0].unlink()
+    (out / MANIFEST).unlink()
+    assert in_process(monkeypatch, out=out) == 2  # with which settings were the parts made?
+    assert "manifest.json does not" in capsys.readouterr().err
+    (out / MANIFEST).write_text("{}")
+    assert in_process(monkeypatch, "--overwrite", out=out) == 2
+    assert "is not a manifest of bulk prediction" in capsys.readouterr().err
+    assert others[1].read_text() == "mine"
+
+
 def test_two_runs_do_not_share_a_folder(there, tmp_path, monkeypatch, capsys):
     fcntl = pytest.importorskip("fcntl")
     out = tmp_path / "out"
@@ -233,6 +252,26 @@ def test_workers_and_devices():
     assert local_devices("cpu", "torch", 1, 0) == (["cpu"], processors)
     with pytest.raises(ValueError, match="--num-gpus: expected 0 on the CPU, got 1"):
         local_devices("cpu", "torch", None, 1)
+
+
+def test_workers_of_a_cluster(monkeypatch):
+    from simplepose.bulk import ray_cluster
+
+    resources = {"CPU": 8.0, "GPU": 2.0}
+    cluster = SimpleNamespace(cluster_resources=lambda: resources)
+    monkeypatch.setattr(ray_cluster, "ray", lambda: cluster)
+    assert ray_cluster.cluster_workers("auto", None, None) == (2, 1.0)
+    assert ray_cluster.cluster_workers("auto", None, 0.5) == (4, 0.5)
+    assert ray_cluster.cluster_workers("cpu", None, None) == (8, 0.0)
+    assert ray_cluster.cluster_workers("auto", 3, 0) == (3, 0)
+    for words, message in {
+        ("auto", 3, None): "--num-gpus: 3 workers with 1 GPUs each need more than 2 GPUs",
+        ("cpu", 9, None): "--workers: expected at most the 8 CPUs",
+        ("cuda", None, 0): "--num-gpus: expected more than 0",
+        ("cpu", None, 1): "--num-gpus: 1 workers",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            ray_cluster.cluster_workers(*words)
 
 
 def test_gpus_are_shared(monkeypatch):
