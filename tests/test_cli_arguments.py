@@ -54,6 +54,7 @@ LINES: list[tuple[list[str], int]] = [
         "--shard-images 9", "--retry-failed", "--launcher torchrun --out o", "--launcher torchrun --out o --workers 2",
         *(f"--launcher local --out o {option}" for option in (
             "--workers 0", "--num-gpus -1", "--num-gpus 1", "--shard-images 0", "--draw", "--track", "--address auto",
+            "--min-keypoints 5",
         )),
         "--launcher local --out TEXT",
     )),

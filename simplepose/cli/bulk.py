@@ -33,8 +33,16 @@ SHARD_IMAGES = 1000
 MOST_SHOWN = 10
 """The number of shards with errors that are printed."""
 
-NOT_HERE = ("draw", "boxes", "names", "heatmaps", "track", "max_gap", "smooth")
-"""The options of `predict` that bulk prediction does not have."""
+OWN = ("workers", "num_gpus", "address", "shard_images", "retry_failed")
+"""The options that need --launcher."""
+
+SHARED = frozenset(
+    {
+        *("inputs", "checkpoint", "out", "overwrite", "json", "launcher", *OWN),
+        *("scales", "flip", "size", "fit", "batch", "device", "precision", "engine", "paper", "cmu_pose", "set"),
+    }
+)
+"""The options of `predict` that bulk prediction has. All others must have their defaults."""
 
 
 def add_bulk_options(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +64,7 @@ def add_bulk_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--retry-failed", action="store_true", help="process shards with images that could not be read again"
     )
+    parser.set_defaults(default_of=parser.get_default)
 
 
 def check_bulk_options(options: argparse.Namespace) -> None:
@@ -63,7 +72,7 @@ def check_bulk_options(options: argparse.Namespace) -> None:
     from simplepose.bulk.shards import TAR_SUFFIXES
 
     if not options.launcher:
-        for name in ("workers", "num_gpus", "address", "shard_images", "retry_failed"):
+        for name in OWN:
             if getattr(options, name) not in (None, False):
                 raise UsageError(f"{_flag(name)} needs --launcher, which starts bulk prediction")
         for name in options.inputs:
@@ -72,8 +81,8 @@ def check_bulk_options(options: argparse.Namespace) -> None:
         return
     if not options.out:
         raise UsageError("--launcher needs --out, the folder for the Parquet files")
-    for name in NOT_HERE:
-        if getattr(options, name) not in (None, False):
+    for name, value in vars(options).items():
+        if name not in (*SHARED, "command", "run", "default_of") and value != options.default_of(name):
             raise UsageError(f"{_flag(name)}: expected none with --launcher")
     unused = {"torchrun": ("workers", "num_gpus", "address"), "local": ("address",), "ray": ()}[options.launcher]
     for name in unused:
