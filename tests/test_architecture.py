@@ -22,7 +22,7 @@ LAYERS = (
     ("ops",),
     ("info", "network", "data", "synth", "drawing"),
     ("inference",),
-    ("evaluation",),
+    ("evaluation", "bulk"),
     ("training",),
     ("",),
     ("cli",),

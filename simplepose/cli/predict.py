@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simplepose.cli.bulk import add_bulk_options, check_bulk_options, run_bulk
 from simplepose.cli.options import (
     UsageError,
     add_decode_options,
@@ -58,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_predictor_options(parser)
     add_decode_options(parser, "display")
     add_overwrite_option(parser, FOLDER_HELP)
+    add_bulk_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -69,6 +71,9 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(f"--{name} needs --draw")
     if "" in options.inputs:
         raise UsageError("inputs: expected paths, patterns or a camera number, got an empty name")
+    check_bulk_options(options)
+    if options.launcher:
+        return run_bulk(options)
     with usage_errors():
         drawing = DrawConfig(min_keypoints=options.min_keypoints, boxes=options.boxes, names=options.names)
     videos = [name for name in options.inputs if Path(name).suffix.lower() in VIDEO_SUFFIXES]
