@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="data folder of photos with annotations")
     parser.add_argument("--checkpoint", default="photo", help="the network of --photos (default: %(default)s)")
     parser.add_argument("--peer", action="append", default=[], metavar="FILE.py:FUNCTION", help="a grouper of your own")
-    parser.add_argument("--rounds", type=int, default=9, help="calls of each grouper per scene (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="calls of each grouper per scene (default: %(default)s)")
     parser.add_argument("--images", type=int, help="evaluate this many images of each source; default: all")
     parser.add_argument("--out", type=Path, help="write the table as JSON")
     options = parse_arguments(parser, ["out"], ["annotations", "learned_maps", "learned_annotations"])
