@@ -17,7 +17,7 @@ from simplepose.adapters.paf import PafLayout, paf_config
 from simplepose.checks import brief, check_count, check_number, is_tensor
 from simplepose.ops.assign_keypoints import assign_keypoints
 from simplepose.ops.candidates import CandidateParts, Peaks
-from simplepose.ops.config import DecodeConfig
+from simplepose.ops.config import MAX_SAMPLES, DecodeConfig
 from simplepose.ops.match_parts import match_parts
 from simplepose.ops.reference.match_parts import part_score
 from simplepose.skeleton.skeleton import Skeleton
@@ -98,6 +98,7 @@ class PAFScorer:
         check_number("dist_penalty_weight", self.dist_penalty_weight, least=0.0)
         check_number("min_line_scores", self.min_line_scores)
         check_number("min_instance_peaks", self.min_instance_peaks, least=0.0)
+        check_count("n_points", self.n_points, 2, MAX_SAMPLES)
         names = list(self.part_names)
         for edge in self.edges:
             if len(edge) != 2 or edge[0] not in names or edge[1] not in names:
@@ -186,7 +187,7 @@ class PAFScorer:
     def _group(self, sample: _Sample) -> tuple[Any, Any, Any]:
         peaks, parts = sample.peaks, sample.parts
         poses = assign_keypoints(peaks, parts, self._skeleton, self._rules, 1, alignment="corner")[0]
-        visible = poses.visible
+        visible = np.isfinite(poses.keypoints[..., 0])
         people, types = np.nonzero(visible)
         x, y = peaks.xy.T.tolist()
         place = {key: i for i, key in enumerate(zip(peaks.type.tolist(), x, y, strict=True))}

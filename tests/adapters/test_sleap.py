@@ -133,6 +133,7 @@ def test_a_fraction_of_the_nodes_and_the_configuration_of_a_head():
     [
         ({"edges": [("nose", "tail")]}, r"edges: expected pairs of names of part_names, got \['nose', 'tail'\]"),
         ({"pafs_stride": 0}, "pafs_stride: expected"),
+        ({"n_points": 1}, "n_points: expected"),
         ({"max_edge_length_ratio": 0}, "max_edge_length_ratio: expected"),
         ({"config": sp.DecodeConfig()}, 'config: expected encoding "paf" and no shared keypoints'),
         ({"config": paf_config(1, allow_shared_keypoints=True)}, "no shared keypoints"),
