@@ -26,6 +26,7 @@ import torch
 from judge_network import Split
 from numpy.typing import NDArray
 from peer_groupers import FIELD_PEERS, PEERS, Grouper, People, Scene
+from readme_table import league_table
 from scenes import people, scene_maps
 from timing import parse_arguments, report
 from tqdm import tqdm
@@ -173,16 +174,6 @@ def sources(options: argparse.Namespace) -> Iterator[tuple[str, Source]]:
         )
 
 
-def table(rows: dict[str, dict[str, Any]]) -> str:
-    """The league as Markdown: AP by source, milliseconds by number of people."""
-    columns = list(next(iter(rows.values())))
-    lines = [f"| grouper, parts | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    for name, row in rows.items():
-        cells = [f"{row[column]:.3f}" if "ms" not in column else f"{row[column]:.2f}" for column in columns]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 def version(name: str) -> str:
     """The version of the package of a grouper."""
     try:
@@ -222,9 +213,9 @@ def main() -> None:
                 rows[f"{name}, {kind}"][f"{count} people, ms"] = value
             for name, value in milliseconds(field_groupers, field_scenes(skeleton, count), options.rounds).items():
                 fields.setdefault(f"{name}, {kind}", {})[f"{count} people, ms"] = value
-    print(table(rows))
+    print(league_table(rows))
     print("\nFrom part affinity fields instead of candidate parts:\n")
-    print(table(fields))
+    print(league_table(fields))
     if options.out:
         write_json(
             options.out,
