@@ -274,12 +274,14 @@ class Predictor:
     @compiled_call
     def decode(self, heatmaps: Heatmaps) -> Poses:
         """Step 4: decode the maps into people, in image pixels."""
-        poses = decode(heatmaps.maps[: self.channels.num_maps], self.skeleton, self.config.decode, self.stride)[0]
+        maps, config = heatmaps.maps[: self.channels.num_maps], self.config
+        poses = decode(maps, self.skeleton, config.decode, self.stride, covariance=config.covariance)[0]
         return _on_image(poses, heatmaps.frame)
 
     def _run_batch(self, batch: Sequence[Prepared]) -> list[_Running]:
-        """Run the network on a batch; CUDA maps are also decoded by kernels."""
-        if resolve("decode", "auto", self.device, self.channels.encoding) == "cuda":
+        """Run the network on a batch; CUDA maps are also decoded by kernels. Covariances need the averaged maps."""
+        cuda = resolve("decode", "auto", self.device, self.channels.encoding) == "cuda"
+        if cuda and not self.config.covariance:
             return self._start_decoding(batch)
         return self._start_averaging(batch, keep=False)
 
@@ -365,6 +367,8 @@ def use_of(checkpoint: Checkpoint, name_or_path: str | Path, purpose: Purpose = 
 def _on_image(poses: Poses, frame: Frame) -> Poses:
     """Map poses from input pixels to image pixels, in place."""
     poses.keypoints[..., :2] = frame.to_image(poses.keypoints[..., :2])
+    if poses.covariance is not None:
+        poses.covariance = frame.covariance_to_image(poses.covariance)
     return poses
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simplepose.checks import check_count, check_readable
+from simplepose.checks import check_count, check_flag, check_readable
 from simplepose.exit_gate import compiled_call
 from simplepose.ops.assign_keypoints import group_image
 from simplepose.ops.backend import resolve
 from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
+from simplepose.ops.covariance import add_covariance
 from simplepose.ops.inputs import all_maps, check_call, device_maps, grid_to_image, image_maps, keypoint_maps
 from simplepose.ops.native import module as native
 from simplepose.ops.reference.find_peaks import find_peaks as reference_find_peaks
@@ -28,6 +29,7 @@ def decode(
     stride: int = 4,
     backend: Backend = "auto",
     threads: int | None = None,
+    covariance: bool = False,
 ) -> list[Poses]:
     """Decode heatmaps into the poses of people (docs/decoding.md; paper, section 3.4).
 
@@ -43,6 +45,7 @@ def decode(
             kernels find and match the peaks. Peaks are always grouped on the CPU. All give the same bits.
         threads: maximum number of threads that decode the images of a batch in C++; default: all processors. The
             other implementations decode one image after the other. The result does not depend on it.
+        covariance: whether the poses have a ``covariance``. All backends give the same bits.
 
     Returns:
         One `Poses` for each image, keypoints in image pixels.
@@ -53,9 +56,13 @@ def decode(
     """
     check_call(skeleton, config, backend, threads)
     stride = check_count("stride", stride)
+    check_flag("covariance", covariance)
     check_readable("heatmaps", heatmaps)
     run = _IMPLEMENTATIONS[resolve("decode", backend, heatmaps, config.encoding)]
-    return run(heatmaps, skeleton, config, stride, threads)
+    people = run(heatmaps, skeleton, config, stride, threads)
+    if covariance:
+        add_covariance(people, heatmaps, config, stride)
+    return people
 
 
 def _cpp(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, stride: int, threads: int | None) -> list[Poses]:
