@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simplepose.adapters.sleap_io import sleap_labels
 from simplepose.checks import (
     UNLIMITED,
     brief,
@@ -195,6 +197,21 @@ class Poses:
             for row, score, track in zip(rows, self.scores, self._track_fields(), strict=True)
             if (row[:, 2] > 0).any()
         ]
+
+    def to_sleap(self, source: str | Path, frame: int = 0) -> Any:
+        """These people as a `sleap_io.Labels` of one frame (extra ``animals``); ``.save("poses.slp")`` writes it.
+
+        For several frames see `simplepose.adapters.sleap_io.sleap_labels`.
+
+        Args:
+            source: the video or image file.
+            frame: the number of the frame in it, from 0.
+
+        Raises:
+            TypeError, ValueError: an argument is not as described.
+            ModuleNotFoundError: sleap-io is missing.
+        """
+        return sleap_labels([(source, frame, self)])
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values with keypoints in network order; ``from_dict`` restores the Poses without loss.
