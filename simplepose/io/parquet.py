@@ -15,14 +15,14 @@ is one row with an ``error``: every image that was processed has at least one ro
 | ``track_id`` | int64 | only in files of tracked people: the identity, null for people without a track |
 
 The key `METADATA` of the file's metadata holds a JSON object: the format, its version, the skeleton
-(`Skeleton.to_dict`) and the values that the writer adds.
+(`Skeleton.to_dict`) and the values that the writer adds. The key `COUNTS` holds the numbers of `Counts`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,9 @@ FORMAT_VERSION = 1
 
 METADATA = b"simplepose"
 """The key of the JSON object in the metadata of a file."""
+
+COUNTS = b"simplepose.counts"
+"""The key of the numbers of images and people in the metadata of a file."""
 
 NO_PYARROW = "Parquet files need pyarrow: pip install pyarrow"
 
@@ -66,6 +69,24 @@ class ImageRows:
         none = np.empty(0, np.float32)
         keypoints, boxes = none.reshape(0, num_keypoints, 3), none.reshape(0, 4)
         return cls(image, keypoints, none, boxes, error=one_line(error) or type(error).__name__)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The content of a file in numbers."""
+
+    images: int = 0  # with those that failed
+    people: int = 0
+    without_people: int = 0  # images that were read and show nobody
+    failed: int = 0  # images, or other inputs, that could not be read
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def with_image(self, image: ImageRows) -> Counts:
+        """The numbers with one more image."""
+        count, failed = len(image.scores), image.error is not None
+        return self + Counts(1, count, int(not count and not failed), int(failed))
 
 
 def pyarrow() -> Any:
@@ -122,10 +143,10 @@ def to_table(images: Iterable[ImageRows], schema: pa.Schema) -> pa.Table:
     for image in images:
         count = len(image.scores)
         rows = max(1, count)
-        names += [image.image] * rows
+        names += [_text(image.image)] * rows
         people += range(count) if count else [None]
         truncated += [None if image.error else image.truncated] * rows
-        errors += [image.error] * rows
+        errors += [None if image.error is None else _text(image.error)] * rows
         ids = [-1] * count if image.track_ids is None else image.track_ids.tolist()
         tracks += [number if number > 0 else None for number in ids] if count else [None]
         source.append(image)
@@ -158,7 +179,12 @@ def to_table(images: Iterable[ImageRows], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def write_rows(path: str | Path, images: Iterable[ImageRows], schema: pa.Schema) -> None:
+def _text(name: str) -> str:
+    """A text that Arrow takes: bytes of a file name that are not text are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def write_rows(path: str | Path, images: Iterable[ImageRows], schema: pa.Schema) -> Counts:
     """Write the rows of images, `ROWS` at a time; ``images`` may be a generator. The path is written in place.
 
     Raises:
@@ -166,16 +192,19 @@ def write_rows(path: str | Path, images: Iterable[ImageRows], schema: pa.Schema)
     """
     pa = pyarrow()
     waiting: list[ImageRows] = []
-    rows = 0
+    rows, counts = 0, Counts()
     with errors_of(Path(path)), pa.parquet.ParquetWriter(os.fspath(path), schema, compression="zstd") as writer:
         for image in images:
             waiting.append(image)
+            counts = counts.with_image(image)
             rows += max(1, len(image.scores))
             if rows >= ROWS:
                 writer.write_table(to_table(waiting, schema))
                 waiting, rows = [], 0
         if waiting:
             writer.write_table(to_table(waiting, schema))
+        writer.add_key_value_metadata({COUNTS: to_json(asdict(counts)).encode()})
+    return counts
 
 
 def read_notes(path: str | Path) -> dict[str, Any]:
@@ -187,6 +216,16 @@ def read_notes(path: str | Path) -> dict[str, Any]:
     """
     with _open(path) as file:
         return _notes(path, file.schema_arrow.metadata)
+
+
+def read_counts(path: str | Path) -> Counts:
+    """The numbers of images and people of a file that `write_rows` wrote; errors as in `read_notes`."""
+    with _open(path) as file:
+        values = parse_json((file.metadata.metadata or {}).get(COUNTS, b"null"), path)
+    names = tuple(Counts.__dataclass_fields__)
+    if not isinstance(values, dict) or any(not isinstance(values.get(name), int) for name in names):
+        raise ValueError(f"{path}: expected the numbers of images in the metadata, got {brief(values)}")
+    return Counts(*(values[name] for name in names))
 
 
 def read_rows(path: str | Path) -> Iterator[ImageRows]:

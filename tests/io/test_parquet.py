@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from helpers.fake_network import FACE
 
-from simplepose.io.parquet import ROWS, ImageRows, pose_schema, read_notes, read_rows, to_table, write_rows
+from simplepose.io.parquet import (
+    ROWS,
+    Counts,
+    ImageRows,
+    pose_schema,
+    read_counts,
+    read_notes,
+    read_rows,
+    to_table,
+    write_rows,
+)
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -43,6 +53,14 @@ def test_images_come_back_without_loss(tmp_path):
     assert parquet.ParquetFile(path).num_row_groups == 2
     notes = read_notes(path)
     assert (notes["shard"], notes["skeleton"]) == ("x", SKELETON)
+
+
+def test_the_counts_are_in_the_file(tmp_path):
+    path = tmp_path / "a.parquet"
+    assert write_rows(path, IMAGES, pose_schema(SKELETON)) == read_counts(path) == Counts(4, 5, 1, 1)
+    parquet.write_table(to_table(IMAGES, pose_schema(SKELETON)), path)
+    with pytest.raises(ValueError, match=r"a\.parquet: expected the numbers of images"):
+        read_counts(path)
 
 
 def test_tracks_come_back(tmp_path):
@@ -93,7 +111,7 @@ def test_other_files_are_refused_by_name(tmp_path):
     with pytest.raises(ValueError, match=r"a\.parquet: not a Parquet file"):
         read_notes(path)
     parquet.write_table(pa.table({"image": ["a"]}), path)
-    with pytest.raises(ValueError, match="without the metadata of simplepose"):
+    with pytest.raises(ValueError, match="not written by simplepose"):
         read_notes(path)
     with pytest.raises(OSError, match=r"none\.parquet"):
         read_notes(tmp_path / "none.parquet")
