@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,19 @@ from simplepose.checks import (
     UNLIMITED,
     brief,
     check_count,
+    check_installed,
     check_instance,
     check_number,
     describe,
     one_line,
     show,
 )
+from simplepose.io.pose_table import columns
 from simplepose.skeleton.skeleton import COCO, Skeleton, load_skeleton
+
+if TYPE_CHECKING:
+    import pandas
+    import supervision
 
 FORMAT = "simplepose.poses"
 FORMAT_VERSION = 1
@@ -212,6 +218,52 @@ class Poses:
             ModuleNotFoundError: sleap-io is missing.
         """
         return sleap_labels([(source, frame, self)])
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """A pandas table with one row for each person (extra ``tables``).
+
+        The columns are ``person`` (index from 0), ``track_id`` (Int64, missing without a track), ``score``,
+        ``truncated``, the box ``box_left_px`` to ``box_bottom_px``, and for each keypoint in network order
+        ``NAME_x_px``, ``NAME_y_px`` and ``NAME_score``; with a covariance also ``NAME_var_x_px2``, ``NAME_cov_xy_px2``
+        and ``NAME_var_y_px2``. Positions of missing keypoints are NaN.
+
+        Raises:
+            ModuleNotFoundError: pandas is not installed.
+        """
+        check_installed("to_dataframe", "pandas", "tables")
+        import pandas
+
+        table = columns(self)
+        ids = table["track_id"]
+        return pandas.DataFrame({**table, "track_id": pandas.arrays.IntegerArray(ids, ids < 1)})
+
+    def to_supervision(self) -> supervision.KeyPoints:
+        """These people for the annotators of supervision 0.29 and later (extra ``tables``).
+
+        Keypoints are in dataset order, and missing ones are (0, 0), of confidence 0 and not visible. The class is 0.
+        The scores are ``detection_confidence``; ``data`` holds ``tracker_id`` (-1: no track) of tracked people, and
+        ``covariance`` ``[N, D, 2, 2]`` if the poses have one.
+
+        Raises:
+            ModuleNotFoundError: supervision is not installed.
+        """
+        check_installed("to_supervision", "supervision", "tables")
+        import supervision
+
+        order = self.skeleton.dataset_index
+        visible = self.visible[:, order]
+        rows = np.where(visible[..., None], self.keypoints[:, order], np.float32(0))
+        data: dict[str, Any] = {} if self.track_ids is None else {"tracker_id": self.track_ids}
+        if self.covariance is not None:
+            data["covariance"] = self.covariance[:, order]
+        return supervision.KeyPoints(
+            xy=rows[..., :2],
+            class_id=np.zeros(len(self), int),
+            keypoint_confidence=rows[..., 2],
+            detection_confidence=self.scores,
+            visible=visible,
+            data=data,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values with keypoints in network order; ``from_dict`` restores the Poses without loss.

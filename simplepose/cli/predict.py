@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simplepose.cli.formats import ResultFiles, add_format_options, check_format_options
 from simplepose.cli.options import (
     UsageError,
     add_decode_options,
@@ -25,7 +26,6 @@ from simplepose.cli.options import (
     unbounded_scores,
     usage_errors,
 )
-from simplepose.cli.results import ResultFiles, add_format_options, check_format_options
 from simplepose.cli.track import add_track_options, check_track_options, make_tracking, track_colors
 from simplepose.data.images import ImageError, find_images, write_image
 from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side

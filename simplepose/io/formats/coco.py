@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from simplepose.io.formats.json_list import json_list
-from simplepose.io.formats.source import Inputs, Source, Write
-
-if TYPE_CHECKING:
-    from simplepose.poses import Poses
-    from simplepose.skeleton.skeleton import Skeleton
+from simplepose.io.formats.source import Content, Inputs, Source, Write
+from simplepose.poses import Poses
 
 RESULTS, IMAGES = "results.json", "images.json"
 
@@ -23,7 +19,7 @@ def files(folder: Path, inputs: Inputs) -> dict[Path, list[str]]:
 
 
 @contextmanager
-def writer(folder: Path, inputs: Inputs, skeleton: Skeleton, covariance: bool) -> Iterator[Write]:
+def writer(folder: Path, inputs: Inputs, content: Content) -> Iterator[Write]:
     """Writes ``results.json`` (`Poses.to_coco`) and ``images.json``, with image ids from 1."""
     with json_list(folder / RESULTS) as add_result, json_list(folder / IMAGES) as add_image:
         count = 0

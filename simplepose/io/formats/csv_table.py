@@ -6,22 +6,19 @@ import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simplepose.io.atomic import atomic_write
-from simplepose.io.formats.source import Inputs, Source, Write
-from simplepose.io.formats.table import column_names, columns
-
-if TYPE_CHECKING:
-    from simplepose.poses import Poses
-    from simplepose.skeleton.skeleton import Skeleton
+from simplepose.io.formats.source import Content, Inputs, Source, Write
+from simplepose.io.pose_table import column_names, columns
+from simplepose.poses import Poses
 
 PEOPLE = "people.csv"
 SOURCE = ("image", "frame", "time_s")
-"""The columns before those of `simplepose.io.formats.table`; frame and time are empty for images."""
+"""The columns before those of `simplepose.io.pose_table`; frame and time are empty for images."""
 
 
 def files(folder: Path, inputs: Inputs) -> dict[Path, list[str]]:
@@ -30,7 +27,7 @@ def files(folder: Path, inputs: Inputs) -> dict[Path, list[str]]:
 
 
 @contextmanager
-def writer(folder: Path, inputs: Inputs, skeleton: Skeleton, covariance: bool) -> Iterator[Write]:
+def writer(folder: Path, inputs: Inputs, content: Content) -> Iterator[Write]:
     """Writes the rows of each image as it comes; an image without people has no row.
 
     UTF-8, comma, ``\\n``. Numbers have the digits that restore their float32 values. Missing values are empty.
@@ -40,7 +37,7 @@ def writer(folder: Path, inputs: Inputs, skeleton: Skeleton, covariance: bool) -
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
         table = csv.writer(file, lineterminator="\n")
-        table.writerow([*SOURCE, *column_names(skeleton, covariance)])
+        table.writerow([*SOURCE, *column_names(content.skeleton, content.covariance)])
 
         def write(source: Source, poses: Poses | None, error: str) -> None:
             if poses is None:

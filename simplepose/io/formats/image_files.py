@@ -6,18 +6,15 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from simplepose.io.atomic import atomic_write
 from simplepose.io.file_names import file_names, with_ending
 from simplepose.io.formats.json_list import json_list
 from simplepose.io.formats.source import Inputs, Source, Write
-
-if TYPE_CHECKING:
-    from simplepose.poses import Poses
+from simplepose.poses import Poses
 
 INDEX = "images.json"
-"""A list of objects with ``file_name``, ``results`` and, of frames, ``frame_index`` and ``time``."""
+"""A list of objects with ``file_name``, ``results`` and, of frames, ``frame_id`` and ``time``."""
 
 FRAME_DIGITS = 12
 """Digits of the index of a frame in a file name, as OpenPose writes it."""

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from simplepose.io.formats.image_files import INDEX, image_file_writer, image_files
-from simplepose.io.formats.source import Inputs, Write
+from simplepose.io.formats.source import Content, Inputs, Write
 from simplepose.io.json_text import to_json
-
-if TYPE_CHECKING:
-    from simplepose.poses import Poses
-    from simplepose.skeleton.skeleton import Skeleton
+from simplepose.poses import Poses
+from simplepose.skeleton.skeleton import Skeleton
 
 FOLDER, ENDING = "keypoints", "_keypoints.json"
 VERSION = 1.3
@@ -50,7 +47,7 @@ def files(folder: Path, inputs: Inputs) -> dict[Path, list[str]]:
     return {folder: [INDEX], folder / FOLDER: image_files(folder / FOLDER, inputs, ENDING)}
 
 
-def writer(folder: Path, inputs: Inputs, skeleton: Skeleton, covariance: bool) -> AbstractContextManager[Write]:
+def writer(folder: Path, inputs: Inputs, content: Content) -> AbstractContextManager[Write]:
     """Writes the files of all images."""
     return image_file_writer(folder / FOLDER, folder / INDEX, inputs, ENDING, lambda source, poses: text(poses))
 

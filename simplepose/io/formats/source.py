@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-if TYPE_CHECKING:
-    from simplepose.poses import Poses
+from simplepose.poses import Poses
+from simplepose.skeleton.skeleton import Skeleton
 
 
 class Inputs(NamedTuple):
@@ -15,6 +15,14 @@ class Inputs(NamedTuple):
 
     paths: tuple[Path, ...]  # images, or one video
     video: bool
+
+
+class Content(NamedTuple):
+    """What the people of a run have."""
+
+    skeleton: Skeleton
+    tracked: bool  # whether they have identities
+    covariance: bool  # whether their keypoints have covariances
 
 
 class Source(NamedTuple):
@@ -32,10 +40,10 @@ class Source(NamedTuple):
 
     @property
     def entry(self) -> dict[str, Any]:
-        """JSON fields: ``file_name``, and of a frame also ``frame_index`` and ``time`` in seconds."""
-        place = {} if self.frame is None else {"frame_index": self.frame, "time": self.time}
+        """JSON fields: ``file_name``, and of a frame also ``frame_id`` and ``time`` in seconds."""
+        place = {} if self.frame is None else {"frame_id": self.frame, "time": self.time}
         return {"file_name": self.name, **place}
 
 
-Write: TypeAlias = "Callable[[Source, Poses | None, str], None]"
+Write: TypeAlias = Callable[[Source, Poses | None, str], None]
 """Adds an image: its source, its people or None if it could not be read, and the reason, otherwise empty."""

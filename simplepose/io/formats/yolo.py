@@ -11,17 +11,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from simplepose.io.atomic import atomic_write
 from simplepose.io.formats.image_files import INDEX, image_file_writer, image_files
-from simplepose.io.formats.source import Inputs, Source, Write
-
-if TYPE_CHECKING:
-    from simplepose.poses import Poses
-    from simplepose.skeleton.skeleton import Skeleton
+from simplepose.io.formats.source import Content, Inputs, Source, Write
+from simplepose.poses import Poses
+from simplepose.skeleton.skeleton import Skeleton
 
 LABELS, DATA, ENDING = "labels", "data.yaml", ".txt"
 
@@ -32,12 +29,12 @@ def files(folder: Path, inputs: Inputs) -> dict[Path, list[str]]:
 
 
 @contextmanager
-def writer(folder: Path, inputs: Inputs, skeleton: Skeleton, covariance: bool) -> Iterator[Write]:
+def writer(folder: Path, inputs: Inputs, content: Content) -> Iterator[Write]:
     """Writes the labels of all images, and ``data.yaml`` at the end."""
     with image_file_writer(folder / LABELS, folder / INDEX, inputs, ENDING, text) as write:
         yield write
     with atomic_write(folder / DATA) as temporary:
-        temporary.write_text(data_text(skeleton), encoding="utf-8")
+        temporary.write_text(data_text(content.skeleton), encoding="utf-8")
 
 
 def text(source: Source, poses: Poses) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from simplepose.cli.options import UsageError
 from simplepose.io.formats.registry import FORMATS
-from simplepose.io.formats.source import Inputs, Write
+from simplepose.io.formats.source import Content, Inputs, Write
 from simplepose.io.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class ResultFiles:
     def __init__(self, options: argparse.Namespace, inputs: Inputs) -> None:
         self._folder: Path | None = options.out
         self._inputs = inputs
+        self._tracked: bool = options.track
         self._covariance: bool = options.uncertainty
         self._format = FORMATS[options.format or DEFAULT_FORMAT]
 
@@ -93,5 +94,6 @@ class ResultFiles:
         if self._folder is None:
             yield lambda source, poses, error: None
             return
-        with self._format.writer(self._folder, self._inputs, skeleton, self._covariance) as write:
+        content = Content(skeleton, self._tracked, self._covariance)
+        with self._format.writer(self._folder, self._inputs, content) as write:
             yield write
