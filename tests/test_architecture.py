@@ -17,6 +17,7 @@ LAYERS = (
     ("skeleton",),
     ("adapters.sleap_io",),
     ("poses",),
+    ("io.formats",),
     ("ops.config", "ops.candidates"),
     ("ops.reference",),
     ("ops.pytorch", "ops.native"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simplepose.checks import check_count, check_readable
+from simplepose.checks import check_count, check_flag, check_readable
 from simplepose.exit_gate import compiled_call
 from simplepose.ops.assign_keypoints import group_image
 from simplepose.ops.backend import resolve
 from simplepose.ops.config import DEFAULT_DECODE, Alignment, Backend, DecodeConfig
+from simplepose.ops.covariance import add_covariance
 from simplepose.ops.decode_grids import decode_two_grids
 from simplepose.ops.inputs import (
     Grid,
@@ -40,6 +41,7 @@ def decode(
     backend: Backend = "auto",
     threads: int | None = None,
     *,
+    covariance: bool = False,
     part_maps: Maps | None = None,
     part_stride: int | None = None,
     alignment: Alignment = "center",
@@ -58,6 +60,7 @@ def decode(
             kernels find and match the peaks. Peaks are always grouped on the CPU. All give the same bits.
         threads: maximum number of threads that decode the images of a batch in C++; default: all processors. The
             other implementations decode one image after the other. The result does not depend on it.
+        covariance: whether the poses have a ``covariance``. All backends give the same bits.
         part_maps: the part maps ``[L, H, W]`` or ``[B, L, H, W]`` (2 L with "paf") if they have another stride or come
             in an array of their own; ``heatmaps`` then holds the J keypoint maps only. The two need not have the same
             size or dtype. Part maps are not resized: they are sampled between the positions of the peaks.
@@ -76,17 +79,24 @@ def decode(
     check_call(skeleton, config, backend, threads)
     check_alignment(alignment)
     stride = check_count("stride", stride)
+    check_flag("covariance", covariance)
     check_readable("heatmaps", heatmaps)
     grid = grid_to_image(stride, alignment)
     if part_maps is not None:
         check_readable("part_maps", part_maps)
         part_stride = stride if part_stride is None else check_count("part_stride", part_stride)
         to_parts = grid_to_parts(stride, part_stride, alignment)
-        return decode_two_grids(heatmaps, part_maps, skeleton, config, grid, to_parts, backend, threads)
+        people = decode_two_grids(heatmaps, part_maps, skeleton, config, grid, to_parts, backend, threads)
+        if covariance:
+            add_covariance(people, heatmaps, config, grid, keypoints_only=True)
+        return people
     if part_stride is not None:
         raise ValueError("part_stride: expected part_maps with it, got none")
     run = _IMPLEMENTATIONS[resolve("decode", backend, heatmaps, config.encoding)]
-    return run(heatmaps, skeleton, config, grid, threads)
+    people = run(heatmaps, skeleton, config, grid, threads)
+    if covariance:
+        add_covariance(people, heatmaps, config, grid)
+    return people
 
 
 def _cpp(heatmaps: Maps, skeleton: Skeleton, config: DecodeConfig, grid: Grid, threads: int | None) -> list[Poses]:
