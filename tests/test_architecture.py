@@ -24,6 +24,7 @@ LAYERS = (
     ("inference",),
     ("evaluation",),
     ("training",),
+    ("web",),
     ("",),
     ("cli",),
     ("__main__",),
