@@ -34,6 +34,9 @@ MOST_JSON = 2**20
 FORM_BYTES = 2**14
 """Size that the form around an uploaded file may add, in bytes."""
 
+MOST_DRAINED = 2**27
+"""Bytes of a refused request that are read before its connection is closed."""
+
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; "
@@ -77,9 +80,9 @@ class Guard:
         refusal = self._refusal(scope)
         if refusal is None and scope["path"] == JOIN:
             body = await _body(receive)
-            refusal = self._named_files(body)
-            receive = _replay(body, receive)
+            refusal, receive = self._named_files(body), _replay(body, receive)
         if refusal is not None:
+            await _drain(receive)
             await _refuse(refusal, send)
             return
 
@@ -88,7 +91,19 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
             await send(message)
 
-        await self._application(scope, receive, send_with_headers)
+        left = False
+
+        async def watched() -> Message:
+            nonlocal left
+            message = await receive()
+            left = left or message["type"] == "http.disconnect"
+            return message
+
+        try:
+            await self._application(scope, watched, send_with_headers)
+        except Exception:
+            if not left:  # otherwise the browser ended an upload early, which is no failure of the server
+                raise
 
     def _refusal(self, scope: Scope) -> Refusal | None:
         """Why a request is refused by its method, path and length; None if it is not."""
@@ -106,7 +121,8 @@ class Guard:
             return Refusal(411, "the request states no length")
         most = self._most_upload + FORM_BYTES if path == UPLOAD else MOST_JSON
         if int(length) > most:
-            return Refusal(413, f"expected at most {most / 1e6:.3g} MB, got {int(length) / 1e6:.3g} MB")
+            limit = self._most_upload if path == UPLOAD else MOST_JSON
+            return Refusal(413, f"expected at most {limit / 2**20:.3g} MiB, got {int(length) / 2**20:.3g} MiB")
         return None
 
     def _named_files(self, body: bytes) -> Refusal | None:
@@ -128,6 +144,16 @@ async def _body(receive: Receive) -> bytes:
         body += message.get("body", b"")
         if not message.get("more_body"):
             return body
+
+
+async def _drain(receive: Receive) -> None:
+    """Read and drop the body of a refused request: a browser that is still sending would not see the answer."""
+    read = 0
+    while read <= MOST_DRAINED:
+        message = await receive()
+        read += len(message.get("body", b""))
+        if not message.get("more_body"):
+            return
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

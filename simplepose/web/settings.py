@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from simplepose.checks import brief, check_choice, check_count, check_flag, check_number
@@ -64,6 +65,14 @@ class NetworkSettings:
             raise ValueError(f"input scales: expected some of {', '.join(map(str, SCALES))}, got {brief(self.scales)}")
         object.__setattr__(self, "scales", tuple(sorted(scales)))
         check_flag("flip testing", self.flip)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture that the page offers, with its settings."""
+
+    path: Path  # in the folder of the page's files
+    settings: NetworkSettings
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from simplepose.web import guard
 from simplepose.web.files import Files
-from simplepose.web.guard import FORM_BYTES, MOST_JSON, Guard
+from simplepose.web.guard import FORM_BYTES, MOST_JSON, UPLOAD, Guard
 
 MOST_UPLOAD = 1000
 Passed = list[tuple[str, str, bytes]]
@@ -140,3 +141,44 @@ def test_events_may_name_files_of_the_page_only(body: Any, status: int, files: F
 
 def test_websockets_are_closed(files: Files) -> None:
     assert send(files, "GET", "/", kind="websocket") == (1008, {}, [])
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_an_upload_that_ends_early_is_no_failure_of_the_server(left: bool, files: Files) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        raise RuntimeError("broken")
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"} if left else {"type": "http.request", "body": b"x", "more_body": True}
+
+    async def answer(message: Any) -> None:
+        raise AssertionError(message)
+
+    scope = {"type": "http", "method": "POST", "path": UPLOAD, "headers": [(b"content-length", b"9")]}
+    call = Guard(application, files, MOST_UPLOAD)(scope, receive, answer)
+    if left:
+        asyncio.run(call)
+    else:
+        with pytest.raises(RuntimeError, match="broken"):
+            asyncio.run(call)
+
+
+def test_the_body_of_a_refused_request_is_read_up_to_a_limit(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser that is still sending sees the answer; one that sends without end is cut off."""
+    monkeypatch.setattr(guard, "MOST_DRAINED", 1000)
+    for total, read in ((500, 500), (10_000, 1100)):
+        taken: list[int] = []
+        answers: list[Any] = []
+
+        async def receive(total: int = total, taken: list[int] = taken) -> Any:
+            taken.append(100)
+            return {"type": "http.request", "body": bytes(100), "more_body": sum(taken) < total}
+
+        async def answer(message: Any, answers: list[Any] = answers) -> None:
+            answers.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/other", "headers": []}
+        asyncio.run(Guard(None, files, MOST_UPLOAD)(scope, receive, answer))
+        assert sum(taken) == read
+        assert answers[0]["status"] == 404
