@@ -86,7 +86,10 @@ def serve(
             guard, log_level="warning", access_log=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS
         )
         started(_url(address.host, listener.getsockname()[1]))
-        uvicorn.Server(config).run(sockets=[listener])
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            tempfile.tempdir = None
 
 
 def bind(address: Address) -> socket.socket:

@@ -16,7 +16,7 @@ LAYERS: tuple[Layer, ...] = get_args(Layer)
 SCALES = (0.4, 0.7, 1.0, 1.5)
 """The input scales that the page offers."""
 
-LEAST_SIZE, MOST_SIZE, SIZE_STEP = 128, 1024, 64
+LEAST_SIZE, MOST_SIZE, SIZE_STEP = 128, 1024, 16
 """The input sizes that the page offers, in pixels."""
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
+import shutil
 import socket
 import uuid
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 from simplepose.cli import web as web_command
 from simplepose.cli.demo import PHOTO
 from simplepose.cli.main import main
+from simplepose.network.shipped import WEIGHTS
 from simplepose.web import server as web_server
 from simplepose.web.guard import FORM_BYTES
 from simplepose.web.server import Address, bind
@@ -121,6 +124,16 @@ def test_an_address_that_is_taken_or_unknown_is_an_error_that_names_it() -> None
             bind(Address(port=port))
     with pytest.raises(OSError, match=r"no\.such\.host\.invalid, port 0: the page cannot be served there"):
         bind(Address("no.such.host.invalid", 0))
+
+
+def test_files_of_the_same_name_get_numbers_on_the_page(tmp_path: Path) -> None:
+    paths = [tmp_path / folder / "own.safetensors" for folder in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        shutil.copyfile(WEIGHTS / "tiny.safetensors", path)
+    options = argparse.Namespace(checkpoint=["tiny", *map(str, paths)], device="cpu", engine="torch")
+    names = web_command.make_analyzer(options, 10**6).checkpoints
+    assert names == ("tiny", "own.safetensors", "own.safetensors (2)", "photo")
 
 
 def test_without_gradio_the_command_says_how_to_install_it(
