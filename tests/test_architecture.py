@@ -27,6 +27,7 @@ LAYERS = (
     ("inference",),
     ("evaluation", "bulk"),
     ("training",),
+    ("web",),
     ("",),
     ("cli",),
     ("__main__",),
