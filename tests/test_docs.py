@@ -21,7 +21,7 @@ PAGES = [
     if CODE.search(page.read_text(encoding="utf-8"))
 ]
 SIMPLEPOSE = [sys.executable, "-m", "simplepose"]
-NOT_HERE = re.compile(r"imhn4|clip\.mp4|pip install")
+NOT_HERE = re.compile(r"imhn4|(?<!/)clip\.mp4|pip install")
 """Blocks that need other weights or a video, or that install the package."""
 
 

@@ -22,11 +22,11 @@ from simplepose.cli.options import (
     unbounded_scores,
     usage_errors,
 )
-from simplepose.cli.track import add_track_options, check_track_options, make_tracking, track_colors
+from simplepose.cli.track import add_track_options, check_track_options, track_colors
+from simplepose.cli.video import add_video_options, find_video, run_video
 from simplepose.data.images import ImageError, find_images, write_image
 from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
 from simplepose.drawing.people import DrawConfig, draw_poses
-from simplepose.inference.video import VIDEO_SUFFIXES, Frames, video_writer
 from simplepose.io.atomic import MAX_NAME_BYTES, write_json
 from simplepose.io.outputs import FOLDER_HELP, Outputs
 from simplepose.poses import Poses
@@ -40,7 +40,11 @@ RESULTS, IMAGES = "results.json", "images.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", help="images, folders, patterns, a video, or a camera number")
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        help="images, folders, patterns, a video, a URL of a stream, - (a video on stdin), or a camera number",
+    )
     parser.add_argument("--checkpoint", default="photo", help="name of shipped weights (photo, tiny) or a file")
     parser.add_argument(
         "--out",
@@ -55,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-keypoints", type=int, default=3, help="draw and count only people with this many keypoints or more"
     )
     add_track_options(parser)
+    add_video_options(parser)
     add_predictor_options(parser)
     add_decode_options(parser, "display")
     add_overwrite_option(parser, FOLDER_HELP)
@@ -71,19 +76,19 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("inputs: expected paths, patterns or a camera number, got an empty name")
     with usage_errors():
         drawing = DrawConfig(min_keypoints=options.min_keypoints, boxes=options.boxes, names=options.names)
-    videos = [name for name in options.inputs if Path(name).suffix.lower() in VIDEO_SUFFIXES]
+    video = find_video(options)
     camera = options.inputs[0].isdecimal() and not os.path.exists(options.inputs[0])
-    if (videos or camera) and len(options.inputs) > 1:
+    if camera and len(options.inputs) > 1:
         raise UsageError("inputs: expected one video or one camera, or any number of images")
-    check_track_options(options, bool(videos))
+    check_track_options(options, video is not None)
     if camera:
         from simplepose.cli.camera import camera_number, camera_window
 
         number = camera_number(options.inputs[0])
         return camera_window(number, make_predictor(options), drawing)
-    paths, left_out = ([Path(videos[0])], ()) if videos else find_images(options.inputs)
-    names = _picture_names(list(dict.fromkeys(paths)), VIDEO_ENDING if videos else PICTURE_SUFFIX)
-    outputs = outputs_of(options, {"inputs": names})
+    paths, left_out = ([Path(video.name)], ()) if video else find_images(options.inputs)
+    names = _picture_names(list(dict.fromkeys(paths)), VIDEO_ENDING if video else PICTURE_SUFFIX)
+    outputs = outputs_of(options, {"inputs": video.address if video else names})
     if options.out:
         with usage_errors():
             pictures = names.values() if options.draw else ()
@@ -92,8 +97,8 @@ def run(options: argparse.Namespace) -> int:
     job = _Job(options, track_colors(options, drawing), outputs)
     for line in left_out:
         job.warn(line)
-    if videos:
-        _run_video(paths[0], names, job)
+    if video:
+        run_video(video, options.out / names[paths[0]] if options.draw else None, job)
     else:
         _run_images(names, job)
     return job.finish()
@@ -115,16 +120,19 @@ class _Job:
         self.unwritten = 0  # pictures
         self.inputs = 0
         self.people = 0
+        self.video: dict[str, Any] = {}  # facts about the video, for the JSON object
+        self.summary: list[str] = []  # lines about the input
 
     def warn(self, line: str) -> None:
         """Print a warning on stderr and add it to the JSON object."""
         self.warnings.append(line)
         print_warnings("predict", [line])
 
-    def add(self, name: str, poses: Poses) -> None:
-        """Add the people of an image."""
+    def add(self, name: str, poses: Poses, time: float | None = None) -> None:
+        """Add the people of an image, or of a frame of a video at ``time`` in seconds."""
         image_id = len(self.images) + 1
-        self.images.append({"id": image_id, "file_name": name, "poses": poses.to_dict()})
+        at = {} if time is None else {"time": time}
+        self.images.append({"id": image_id, "file_name": name, **at, "poses": poses.to_dict()})
         self.results += poses.to_coco(image_id)
         for line in unbounded_scores(name, [poses]):
             self.warn(line)
@@ -153,15 +161,19 @@ class _Job:
         """Write and print the results; return the exit code."""
         report: dict[str, Any] = {"images": self.images, "people": self.people, "failed": self.failed}
         report["warnings"] = self.warnings
+        if self.video:
+            report["video"] = self.video
         if self.options.out:
             path = self.options.out / RESULTS
             write_json(path, self.results)
-            names = [{"id": image["id"], "file_name": image["file_name"]} for image in self.images]
+            names = [{key: image[key] for key in ("id", "file_name", "time") if key in image} for image in self.images]
             write_json(self.options.out / IMAGES, names)
             report["results"] = str(path)
         if self.options.json:
             print_json(report)
         else:
+            for line in self.summary:
+                say(line)
             shown = f"{self.people} people with {self.options.min_keypoints} keypoints or more"
             print(f"{shown} in {len(self.images)} images")
             if self.options.out:
@@ -209,24 +221,3 @@ def _joined(stem: str, ending: str) -> str:
     while len(os.fsencode(stem + ending)) > MAX_NAME_BYTES:
         stem = stem[:-1]
     return stem + ending
-
-
-def _run_video(path: Path, names: dict[Path, str], job: _Job) -> None:
-    job.inputs = 1
-    frames = Frames(path)
-    target = job.options.out / names[path] if job.options.draw else None
-    for line in frames.notes:
-        job.warn(line)
-    follow = make_tracking(job.options, job.predictor.skeleton, frames.rate)
-    predictions = job.predictions(frames)
-    with video_writer(target, frames.rate, job.warn) as write:
-        for index, prediction in enumerate(job.progress(predictions, frames.count, "frame")):
-            prediction = prediction.with_poses(follow(prediction.poses, index / frames.rate))
-            job.add(f"{path}#{index}", prediction.poses)
-            if write:
-                write(job.picture(prediction))
-    if not job.images:
-        job.failed[str(path)] = f"{path}: no frame of the video can be read"
-    elif missing := frames.missing():
-        job.warn(missing)
-        job.incomplete = True
