@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import PIL.Image
 import pytest
@@ -18,7 +17,6 @@ from helpers.processes import PATHS, run_python
 from simplepose.checks import printable
 from simplepose.cli.main import main
 from simplepose.data.images import ImageError, as_image, read_image
-from simplepose.inference import video
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and devices of POSIX")
 
@@ -192,59 +190,3 @@ def test_an_image_object_that_is_a_bomb_is_refused(tmp_path: Path) -> None:
     PIL.Image.new("1", (40000, 2001)).save(tmp_path / "a.png")
     with PIL.Image.open(tmp_path / "a.png") as image, pytest.raises(ImageError, match="at most 80 megapixels"):
         as_image(image)
-
-
-def test_a_video_with_huge_frames_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Capture:
-        def __init__(self, path: str) -> None: ...
-
-        def isOpened(self) -> bool:
-            return True
-
-        def get(self, name: int) -> float:
-            return 25.0 if name == cv2.CAP_PROP_FPS else 16384.0
-
-        def release(self) -> None: ...
-
-    (tmp_path / "a.mp4").touch()
-    monkeypatch.setattr(video.cv2, "VideoCapture", Capture)
-    with pytest.raises(ImageError, match=r"a.mp4: expected frames of at most 80 megapixels, got 16384 x 16384"):
-        video.Frames(tmp_path / "a.mp4")
-
-
-def test_a_video_that_is_not_written_completely_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    frame = np.zeros((32, 32, 3), np.uint8)
-
-    def write() -> None:
-        with video.video_writer(tmp_path / "a.mp4", 10.0) as add:
-            assert add is not None
-            for _ in range(3):
-                add(frame)
-
-    write()
-    before = (tmp_path / "a.mp4").read_bytes()
-    real = cv2.VideoWriter
-
-    class Broken:
-        """A full disk: OpenCV loses frames and reports nothing."""
-
-        fourcc = real.fourcc
-
-        def __init__(self, path: str, *arguments: object) -> None:
-            self.path, self.writer = path, real(path, *arguments)
-
-        def isOpened(self) -> bool:
-            return True
-
-        def write(self, image: np.ndarray) -> None:
-            self.writer.write(image)
-
-        def release(self) -> None:
-            self.writer.release()
-            os.truncate(self.path, os.path.getsize(self.path) // 2)
-
-    monkeypatch.setattr(video.cv2, "VideoWriter", Broken)
-    with pytest.raises(OSError, match=r"a.mp4: 0 of 3 frames could be written"):
-        write()
-    assert (tmp_path / "a.mp4").read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]

@@ -21,7 +21,7 @@ PAGES = [
     if CODE.search(page.read_text(encoding="utf-8"))
 ]
 SIMPLEPOSE = [sys.executable, "-m", "simplepose"]
-NOT_HERE = re.compile(r"imhn4|clip\.mp4|pip install|simplepose web")
+NOT_HERE = re.compile(r"imhn4|(?<!/)clip\.mp4|pip install|simplepose web")
 """Blocks that need other weights or a video, install the package, or run a server."""
 
 

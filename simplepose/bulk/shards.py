@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from simplepose.checks import one_line
-from simplepose.data.images import ImageError, find_images
-from simplepose.inference.video import VIDEO_SUFFIXES
+from simplepose.data.image_lists import find_images
+from simplepose.data.images import ImageError
+from simplepose.inference.video.source import VIDEO_SUFFIXES
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 LIST_SUFFIXES = (".txt", ".lst")

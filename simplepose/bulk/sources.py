@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from simplepose.bulk.shards import Shard, fsspec, is_remote
 from simplepose.checks import one_line
 from simplepose.data.images import SUFFIXES, EncodedImage, ImageError
-from simplepose.inference.video import Frames
+from simplepose.inference.video.open import open_video
 
 if TYPE_CHECKING:
     from simplepose.data.images import ImageLike
@@ -96,12 +96,12 @@ def _tar_images(address: str, folder: str) -> Iterator[tuple[str, ImageLike | Ex
 def _frames(address: str, folder: str) -> Iterator[tuple[str, ImageLike | Exception]]:
     try:
         with _local(address, folder) as path:
-            frames = Frames(path)
-            for index, frame in enumerate(frames):
-                yield f"{address}#{index}", frame
-            missing = frames.missing() if frames.read else f"{path}: no frame of the video can be read"
-            if missing:
-                yield address, ImageError(missing.replace(str(path), address))
+            video = open_video(path)
+            for frame in video:
+                yield f"{address}#{frame.index}", frame.image
+            problems = video.problems() if video.read else [f"{path}: no frame of the video can be read"]
+            for problem in problems[:1]:
+                yield address, ImageError(problem.replace(str(path), address))
     except MemoryError:
         raise
     except Exception as error:

@@ -27,11 +27,12 @@ from simplepose.cli.options import (
     unbounded_scores,
     usage_errors,
 )
-from simplepose.cli.track import add_track_options, check_track_options, make_tracking, track_colors
-from simplepose.data.images import ImageError, find_images, write_image
+from simplepose.cli.track import add_track_options, check_track_options, track_colors
+from simplepose.cli.video import add_video_options, find_video, run_video
+from simplepose.data.image_lists import Listing, find_images
+from simplepose.data.images import ImageError, write_image
 from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
 from simplepose.drawing.people import DrawConfig, draw_poses
-from simplepose.inference.video import VIDEO_SUFFIXES, Frames, video_writer
 from simplepose.io.file_names import file_names
 from simplepose.io.formats.source import Inputs, Source, Write
 from simplepose.io.outputs import FOLDER_HELP, Outputs
@@ -45,7 +46,11 @@ VIDEO_ENDING = "_poses.mp4"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", help="images, folders, patterns, a video, or a camera number")
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        help="images, folders, patterns, a video, a URL of a stream, - (a video on stdin), or a camera number",
+    )
     parser.add_argument("--checkpoint", default="photo", help="name of shipped weights (photo, tiny) or a file")
     parser.add_argument(
         "--out",
@@ -61,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_format_options(parser)
     add_track_options(parser)
+    add_video_options(parser)
     add_predictor_options(parser)
     add_decode_options(parser, "display")
     add_overwrite_option(parser, FOLDER_HELP)
@@ -86,30 +92,31 @@ def run(options: argparse.Namespace) -> int:
             names=options.names,
             uncertainty=options.uncertainty,
         )
-    videos = [name for name in options.inputs if Path(name).suffix.lower() in VIDEO_SUFFIXES]
+    video = find_video(options)
     camera = options.inputs[0].isdecimal() and not os.path.exists(options.inputs[0])
-    if (videos or camera) and len(options.inputs) > 1:
+    if camera and len(options.inputs) > 1:
         raise UsageError("inputs: expected one video or one camera, or any number of images")
-    check_track_options(options, bool(videos))
+    check_track_options(options, video is not None)
     check_format_options(options, camera)
     if camera:
         from simplepose.cli.camera import camera_number, camera_window
 
         number = camera_number(options.inputs[0])
         return camera_window(number, make_predictor(options), drawing)
-    paths, left_out = ([Path(videos[0])], ()) if videos else find_images(options.inputs)
-    names = file_names(dict.fromkeys(paths), VIDEO_ENDING if videos else PICTURE_SUFFIX)
-    files = ResultFiles(options, Inputs(tuple(names), bool(videos)))
-    outputs = outputs_of(options, {"inputs": names})
+    found = Listing([Path(video.name if video.live else video.address)]) if video else find_images(options.inputs)
+    names = file_names(dict.fromkeys(found.paths), VIDEO_ENDING if video else PICTURE_SUFFIX)
+    files = ResultFiles(options, Inputs(tuple(names), video is not None))
+    outputs = outputs_of(options, {"inputs": video.address if video else names})
     with usage_errors():
         files.declare(outputs, list(names.values()) if options.draw else [])
         outputs.check()
     job = _Job(options, track_colors(options, drawing), outputs)
-    for line in left_out:
+    for line in found.left_out:
         job.warn(line)
     with files.open(job.predictor.skeleton) as job.write:
-        if videos:
-            _run_video(paths[0], names, job)
+        if video:
+            path = found.paths[0]
+            run_video(video, path, options.out / names[path] if options.draw else None, job)
         else:
             _run_images(names, job)
     return job.finish(files.result)
@@ -132,6 +139,8 @@ class _Job:
         self.unwritten = 0  # pictures
         self.inputs = 0
         self.people = 0
+        self.video: dict[str, Any] = {}  # facts about the video, for the JSON object
+        self.summary: list[str] = []  # lines about the input
 
     def warn(self, line: str) -> None:
         """Print a warning on stderr and add it to the JSON object."""
@@ -148,10 +157,10 @@ class _Job:
             self.warn(line)
         self.people += len(poses.at_least(self.options.min_keypoints))
 
-    def fail(self, path: Path, error: Exception) -> None:
-        """Add an image that cannot be read."""
-        self.failed[str(path)] = str(error)
-        self.write(Source(path), None, str(error))
+    def fail(self, source: Source, reason: str) -> None:
+        """Add an image or video that cannot be read."""
+        self.failed[source.name] = reason
+        self.write(source, None, reason)
 
     def predictions(self, images: Iterable[Any]) -> Iterator[Prediction]:
         return self.predictor.predict_many(images, keep_heatmaps=self.options.heatmaps)
@@ -178,9 +187,13 @@ class _Job:
         report["warnings"] = self.warnings
         if result:
             report["results"] = str(result)
+        if self.video:
+            report["video"] = self.video
         if self.options.json:
             print_json(report)
         else:
+            for line in self.summary:
+                say(line)
             shown = f"{self.people} people with {self.options.min_keypoints} keypoints or more"
             print(f"{shown} in {self.read} images")
             if result:
@@ -198,7 +211,7 @@ def _run_images(names: dict[Path, str], job: _Job) -> None:
     predictions = job.predictions(paths)
     for path, prediction in job.progress(zip(paths, predictions, strict=True), len(paths), "image"):
         if prediction.error:
-            job.fail(path, prediction.error)
+            job.fail(Source(path), str(prediction.error))
             continue
         assert prediction.image is not None
         job.add(Source(path, _size(prediction.image)), prediction.poses)
@@ -212,26 +225,3 @@ def _run_images(names: dict[Path, str], job: _Job) -> None:
 
 def _size(image: NDArray[np.uint8]) -> tuple[int, int]:
     return image.shape[0], image.shape[1]
-
-
-def _run_video(path: Path, names: dict[Path, str], job: _Job) -> None:
-    job.inputs = 1
-    frames = Frames(path)
-    target = job.options.out / names[path] if job.options.draw else None
-    for line in frames.notes:
-        job.warn(line)
-    follow = make_tracking(job.options, job.predictor.skeleton, frames.rate)
-    predictions = job.predictions(frames)
-    with video_writer(target, frames.rate, job.warn) as write:
-        for index, prediction in enumerate(job.progress(predictions, frames.count, "frame")):
-            time = index / frames.rate
-            prediction = prediction.with_poses(follow(prediction.poses, time))
-            assert prediction.image is not None
-            job.add(Source(path, _size(prediction.image), index, time), prediction.poses)
-            if write:
-                write(job.picture(prediction))
-    if not job.read:
-        job.failed[str(path)] = f"{path}: no frame of the video can be read"
-    elif missing := frames.missing():
-        job.warn(missing)
-        job.incomplete = True

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _run_video(options: argparse.Namespace) -> int:
     from simplepose.data.images import read_image
-    from simplepose.inference.video import video_writer
+    from simplepose.inference.video.writer import video_writer
     from simplepose.synth.clip import ClipConfig
     from simplepose.synth.dataset import write_clip
 
@@ -65,10 +65,9 @@ def _run_video(options: argparse.Namespace) -> int:
         config = ClipConfig(people=4 if options.people is None else options.people)
         config = replace(config, size=(options.size, 2 * round(options.size * 8 / 9)))
         paths = write_clip(out, frames, options.seed, config, progress=not options.json)
-    with video_writer(out / "clip.mp4", config.rate) as write:
-        assert write is not None
-        for path in paths:
-            write(read_image(path))
+    with video_writer(out / "clip.mp4", config.rate) as writer:
+        for index, path in enumerate(paths):
+            writer.write(read_image(path), index / config.rate)
     annotations, video = str(out / "annotations.json"), str(out / "clip.mp4")
     if options.json:
         print_json({"annotations": annotations, "video": video, "frames": frames, "seed": options.seed})

@@ -20,14 +20,13 @@ from simplepose.data import images
 from simplepose.data.annotations import read_annotations
 from simplepose.data.augment import AugmentConfig
 from simplepose.data.dataset import COCODataset
+from simplepose.data.image_lists import list_images
 from simplepose.data.images import (
     EncodedImage,
     ImageError,
     SizedImage,
     as_image,
-    find_images,
     image_size,
-    list_images,
     read_image,
     write_image,
 )
@@ -178,22 +177,6 @@ def test_the_error_for_an_unreadable_file_names_it(tmp_path: Path, monkeypatch: 
     assert read_image(tmp_path / "large.png", most_pixels=126).shape == (9, 14, 3)
     with pytest.raises(ImageError, match=r"large.png: image: expected at most 0.000125 megapixels, got 14 x 9"):
         read_image(tmp_path / "large.png", most_pixels=125)
-
-
-def test_folders_and_patterns_give_sorted_paths(tmp_path: Path) -> None:
-    for name in ("10.jpg", "9.JPG", "b/1.png", "note.txt", "empty/note.txt", "odd[1].png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    names = lambda sources: [str(p.relative_to(tmp_path)) for p in list_images(sources)]  # noqa: E731
-    assert names(tmp_path) == ["9.JPG", "10.jpg", "odd[1].png"]
-    assert names([f"{tmp_path}/b/*", tmp_path / "note.txt"]) == ["b/1.png", "note.txt"]
-    assert names(f"{tmp_path}/**/*.png") == ["b/1.png", "odd[1].png"]
-    assert names(str(tmp_path / "odd[1].png")) == ["odd[1].png"]
-    assert names(tmp_path / "missing.jpg") == ["missing.jpg"]
-    with pytest.raises(ImageError, match="empty: the folder holds no images"):
-        list_images(tmp_path / "empty")
-    with pytest.raises(ImageError, match="no file fits this pattern"):
-        list_images(f"{tmp_path}/*.gif")
 
 
 def test_a_file_with_an_unknown_suffix_is_not_written(tmp_path: Path) -> None:
@@ -351,38 +334,6 @@ def test_training_and_prediction_refuse_files_with_the_same_message(tmp_path: Pa
             dataset[0]
         messages.add(str(error.value))
         assert len({re.sub(r"\(.*\)", "", m) for m in messages}) == 1, messages
-
-
-def test_hidden_and_other_files_are_left_out_and_counted(tmp_path: Path) -> None:
-    readable = ["a.jpg", "b.JFIF", "c.AVIF", "d.Png", "e.webp"]
-    for name in (*readable, "._a.jpg", ".DS_Store", "notes.txt", "x.TXT", "Makefile"):
-        (tmp_path / name).touch()
-    (tmp_path / "within").mkdir()
-    found = find_images(tmp_path)
-    if not PIL.features.check("avif"):
-        readable.remove("c.AVIF")
-    assert [p.name for p in found.paths] == readable
-    assert found.left_out[0].startswith(f"{tmp_path}: {10 - len(readable)} files left out: ")
-    for kind in ("2 .txt", "2 hidden", "1 without a suffix"):
-        assert kind in found.left_out[0]
-    assert find_images([tmp_path, tmp_path]).left_out == found.left_out, "a folder is reported once"
-    assert find_images(tmp_path / "a.jpg").left_out == ()
-    (tmp_path / "within" / "._b.png").touch()
-    with pytest.raises(ImageError, match="within: the folder holds no images; 1 file left out: 1 hidden"):
-        find_images(tmp_path / "within")
-
-
-def test_formats_that_pillow_cannot_read_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("a.jpg", "b.avif", "c.webp"):
-        (tmp_path / name).touch()
-    monkeypatch.setattr(PIL.features, "check", lambda feature: feature == "jpg_2000")
-    images._readable_suffixes.cache_clear()
-    try:
-        found = find_images(tmp_path)
-    finally:
-        images._readable_suffixes.cache_clear()
-    assert [p.name for p in found.paths] == ["a.jpg"]
-    assert found.left_out == (f"{tmp_path}: 2 files left out: 1 .avif, 1 .webp",)
 
 
 def test_opencv_and_pillow_decode_a_jpeg_to_the_same_pixels(tmp_path: Path) -> None:

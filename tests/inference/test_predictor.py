@@ -15,7 +15,8 @@ from helpers.model_cases import SMALL, random_model
 from helpers.shared_data import shared
 from torch import Tensor, nn
 
-from simplepose.data.images import ImageError, list_images, read_image
+from simplepose.data.image_lists import list_images
+from simplepose.data.images import ImageError, read_image
 from simplepose.inference.config import PredictorConfig, PredictorOptions
 from simplepose.inference.frame import Frame
 from simplepose.inference.heatmaps import resample

@@ -32,11 +32,13 @@ class Source(NamedTuple):
     size: tuple[int, int] = (0, 0)  # height and width in pixels; (0, 0) if the image could not be read
     frame: int | None = None  # index of the frame in the video, from 0
     time: float | None = None  # seconds from the start of the video
+    label: str = ""  # the name in messages and results, if it is not the path: the URL of a stream
 
     @property
     def name(self) -> str:
-        """The path; of a frame, the path of the video with the index of the frame."""
-        return str(self.path) if self.frame is None else f"{self.path}#{self.frame}"
+        """The path or label; of a frame, that of the video with the index of the frame."""
+        name = self.label or str(self.path)
+        return name if self.frame is None else f"{name}#{self.frame}"
 
     @property
     def entry(self) -> dict[str, Any]:
