@@ -34,6 +34,7 @@ def screenshot(url: str) -> bytes:
         page.get_by_label("keypoint maps").check()
         expect(page.locator("#caption textarea")).to_have_value(re.compile("^all; maximum"), timeout=60_000)
         page.get_by_label("people over maps").check()
+        page.get_by_role("button", name="network").click()
         page.mouse.move(0, 0)
         page.wait_for_timeout(1500)  # until the last picture is loaded
         picture = page.screenshot()
