@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -214,13 +215,13 @@ def read_notes(path: str | Path) -> dict[str, Any]:
         OSError: the file cannot be read.
         ValueError: the file is damaged, or `pose_schema` did not make its schema; the message names it.
     """
-    with _open(path) as file:
+    with _opened(path) as file:
         return _notes(path, file.schema_arrow.metadata)
 
 
 def read_counts(path: str | Path) -> Counts:
     """The numbers of images and people of a file that `write_rows` wrote; errors as in `read_notes`."""
-    with _open(path) as file:
+    with _opened(path) as file:
         values = parse_json((file.metadata.metadata or {}).get(COUNTS, b"null"), path)
     names = tuple(Counts.__dataclass_fields__)
     if not isinstance(values, dict) or any(not isinstance(values.get(name), int) for name in names):
@@ -235,8 +236,7 @@ def read_rows(path: str | Path) -> Iterator[ImageRows]:
         OSError: the file cannot be read.
         ValueError: as in `read_notes`; or the rows are not as described; the message names the file and the row.
     """
-    pa = pyarrow()
-    with _open(path) as file:
+    with _opened(path) as file:
         schema = file.schema_arrow
         notes = _notes(path, schema.metadata)
         expected = pose_schema(notes["skeleton"], tracked="track_id" in schema.names)
@@ -245,25 +245,27 @@ def read_rows(path: str | Path) -> Iterator[ImageRows]:
                 raise ValueError(f"{path}: column {name}: expected the type {expected.field(name).type}")
         num_keypoints, row = len(notes["skeleton"]["keypoints"]), 0
         waiting: list[dict[str, Any]] = []
-        try:
-            for batch in file.iter_batches(ROWS, columns=expected.names):
-                for values in _values(batch, num_keypoints):
-                    values["row"], row = row, row + 1
-                    if waiting and not values["person"]:
-                        yield _image(path, waiting, num_keypoints)
-                        waiting = []
-                    waiting.append(values)
-        except pa.ArrowException as error:
-            raise ValueError(f"{path}: damaged ({one_line(error)})") from None
+        for batch in file.iter_batches(ROWS, columns=expected.names):
+            for values in _values(batch, num_keypoints):
+                values["row"], row = row, row + 1
+                if waiting and not values["person"]:
+                    yield _image(path, waiting, num_keypoints)
+                    waiting = []
+                waiting.append(values)
         if waiting:
             yield _image(path, waiting, num_keypoints)
 
 
-def _open(path: str | Path) -> Any:
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    """The open file. The errors of pyarrow, which do not name it, become ValueError."""
     pa = pyarrow()
     try:
-        return pa.parquet.ParquetFile(os.fspath(path))
-    except pa.ArrowException as error:
+        with pa.parquet.ParquetFile(os.fspath(path)) as file:
+            yield file
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise ValueError(f"{path}: not a Parquet file, or damaged ({one_line(error)})") from None
 
 

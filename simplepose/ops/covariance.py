@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from simplepose.checks import is_tensor
 from simplepose.ops.config import DecodeConfig
-from simplepose.ops.inputs import all_maps, device_maps, grid_to_image, image_maps, keypoint_maps
+from simplepose.ops.inputs import all_maps, device_maps, image_maps, keypoint_maps
 from simplepose.ops.reference.covariance import PATCH, log_covariance, peak_values
 from simplepose.ops.reference.maths import finite
 from simplepose.poses import Poses
@@ -18,27 +18,28 @@ if TYPE_CHECKING:
     from simplepose.ops.candidates import Maps
 
 
-def add_covariance(people: list[Poses], heatmaps: Maps, config: DecodeConfig, stride: int) -> None:
+def add_covariance(people: list[Poses], heatmaps: Maps, config: DecodeConfig, grid: tuple[float, float]) -> None:
     """Set the covariance of the people that were decoded from maps (docs/design.md, Covariance).
 
     Args:
         people: the `Poses` of each image, in pixels as `decode` gives them.
-        heatmaps: the maps, as for `decode`. Of tensors, the few cells around the peaks are copied from their device.
+        heatmaps: the maps, as for `decode`, or the J keypoint maps. Of tensors, the few cells around the peaks are
+            copied from their device.
         config: the settings with which the maps were decoded.
-        stride: image pixels between two cells of the maps.
+        grid: (scale, shift): cell ``i`` of the maps lies at pixel ``i * scale + shift``.
     """
     if not people:
         return
     skeleton = people[0].skeleton
     read = device_maps if is_tensor(heatmaps) else image_maps
-    maps = keypoint_maps(read("heatmaps", heatmaps, all_maps(skeleton, config)), skeleton, config)
+    channels = {skeleton.num_keypoints: "keypoints only", **all_maps(skeleton, config)}
+    maps = keypoint_maps(read("heatmaps", heatmaps, channels), skeleton, config)
     for poses, image in zip(people, maps, strict=True):
-        poses.covariance = _covariance(poses, image, stride)
+        poses.covariance = _covariance(poses, image, *grid)
 
 
-def _covariance(poses: Poses, maps: Any, stride: int) -> NDArray[np.float32]:
+def _covariance(poses: Poses, maps: Any, scale: float, shift: float) -> NDArray[np.float32]:
     """``[N, J, 2, 2]`` in pixels^2 of the poses that were found in the keypoint maps ``[J, H, W]``."""
-    scale, shift = grid_to_image(stride)
     found = poses.visible & np.isfinite(poses.keypoints).all(-1)
     result = np.full((*found.shape, 2, 2), np.nan, np.float32)
     cells = (poses.keypoints[found][:, :2].astype(np.float64) - shift) / scale

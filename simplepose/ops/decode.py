@@ -61,7 +61,7 @@ def decode(
     run = _IMPLEMENTATIONS[resolve("decode", backend, heatmaps, config.encoding)]
     people = run(heatmaps, skeleton, config, stride, threads)
     if covariance:
-        add_covariance(people, heatmaps, config, stride)
+        add_covariance(people, heatmaps, config, grid_to_image(stride))
     return people
 
 

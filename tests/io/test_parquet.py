@@ -111,6 +111,12 @@ def test_other_files_are_refused_by_name(tmp_path):
     with pytest.raises(ValueError, match=r"a\.parquet: not a Parquet file"):
         read_notes(path)
     parquet.write_table(pa.table({"image": ["a"]}), path)
+    data = path.read_bytes()
+    footer = int.from_bytes(data[-8:-4], "little") + 8
+    path.write_bytes(data[:-footer] + b"\xff" * (footer - 8) + data[-8:])
+    with pytest.raises(ValueError, match=r"a\.parquet: not a Parquet file, or damaged"):
+        read_notes(path)
+    parquet.write_table(pa.table({"image": ["a"]}), path)
     with pytest.raises(ValueError, match="not written by simplepose"):
         read_notes(path)
     with pytest.raises(OSError, match=r"none\.parquet"):
