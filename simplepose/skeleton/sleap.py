@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from simplepose.checks import describe, one_line
-from simplepose.skeleton.names import NamePair, connected
-
-SIDES = (("left", "right"), ("Left", "Right"), ("L", "R"), ("_l", "_r"))
-"""Texts that distinguish the names of a pair."""
+from simplepose.skeleton.names import connected, pair_sides
 
 
 def sleap_fields(skeleton: Any) -> dict[str, Any]:
@@ -28,23 +25,7 @@ def sleap_fields(skeleton: Any) -> dict[str, Any]:
         "name": one_line(name or "sleap"),
         "keypoints": keypoints,
         "parts": edges,
-        "left_right": paired(keypoints, symmetries),
+        "left_right": pair_sides(keypoints, symmetries),
         "drawn_parts": edges,
         "allow_unconnected": bool(keypoints) and connected(keypoints, edges) != set(keypoints),
     }
-
-
-def paired(keypoints: tuple[str, ...], pairs: tuple[NamePair, ...]) -> tuple[NamePair, ...]:
-    """``pairs`` with the left name first, and the pairs ``left_...``, ``right_...`` that are missing among them."""
-    ordered = [pair[::-1] if _is_left(pair[1], pair[0]) else pair for pair in pairs]
-    used = {name for pair in ordered for name in pair}
-    for name in keypoints:
-        other = "right_" + name.removeprefix("left_")
-        if name.startswith("left_") and other in keypoints and not {name, other} & used:
-            ordered.append((name, other))
-    return tuple((a, b) for a, b in ordered)
-
-
-def _is_left(name: str, other: str) -> bool:
-    """Whether two names differ only in a text of `SIDES`, and ``name`` has the left one."""
-    return any(left in name and name.replace(left, right) == other for left, right in SIDES)
