@@ -143,10 +143,10 @@ class _Job:
             self.warn(line)
         self.people += len(poses.at_least(self.options.min_keypoints))
 
-    def fail(self, path: Path, error: Exception) -> None:
-        """Add an image that cannot be read."""
-        self.failed[str(path)] = str(error)
-        self.write(Source(path), None, str(error))
+    def fail(self, path: Path, reason: str) -> None:
+        """Add an image or video that cannot be read."""
+        self.failed[str(path)] = reason
+        self.write(Source(path), None, reason)
 
     def predictions(self, images: Iterable[Any]) -> Iterator[Prediction]:
         return self.predictor.predict_many(images, keep_heatmaps=self.options.heatmaps)
@@ -193,7 +193,7 @@ def _run_images(names: dict[Path, str], job: _Job) -> None:
     predictions = job.predictions(paths)
     for path, prediction in job.progress(zip(paths, predictions, strict=True), len(paths), "image"):
         if prediction.error:
-            job.fail(path, prediction.error)
+            job.fail(path, str(prediction.error))
             continue
         assert prediction.image is not None
         job.add(Source(path, _size(prediction.image)), prediction.poses)
@@ -226,7 +226,7 @@ def _run_video(path: Path, names: dict[Path, str], job: _Job) -> None:
             if write:
                 write(job.picture(prediction))
     if not job.read:
-        job.failed[str(path)] = f"{path}: no frame of the video can be read"
+        job.fail(path, f"{path}: no frame of the video can be read")
     elif missing := frames.missing():
         job.warn(missing)
         job.incomplete = True
