@@ -60,7 +60,10 @@ def image_file_writer(
         def write(source: Source, poses: Poses | None, error: str) -> None:
             if poses is None:
                 return
-            name = names[source.path] if source.frame is None else frame_name(source.path, source.frame, ending)
+            if source.frame is None:
+                name = names[Path(source.path)]
+            else:
+                name = frame_name(inputs.paths[0], source.frame, ending)
             with atomic_write(folder / name) as temporary:
                 temporary.write_text(text(source, poses), encoding="utf-8")
             left.discard(name)

@@ -28,7 +28,7 @@ class Content(NamedTuple):
 class Source(NamedTuple):
     """An image, or a frame of a video."""
 
-    path: Path  # of the image or the video, as the user named it
+    path: Path | str  # of the image or the video, as the user named it; or the address of a video
     size: tuple[int, int] = (0, 0)  # height and width in pixels; (0, 0) if the image could not be read
     frame: int | None = None  # index of the frame in the video, from 0
     time: float | None = None  # seconds from the start of the video
