@@ -30,7 +30,7 @@ START = 600.0
 ROUND = 600.0
 """Seconds in which every kind has its turn once."""
 
-SHARES = {"parity": 6, "masks": 1, "json": 1, "toml": 1, "npz": 1, "checkpoints": 1, "images": 1}
+SHARES = {"parity": 6, "masks": 1, "json": 1, "toml": 1, "npz": 1, "checkpoints": 1, "images": 1, "bulk": 1}
 """The kinds, each with its share of the time."""
 
 MOST_SHOWN = 20
@@ -39,12 +39,12 @@ MOST_SHOWN = 20
 
 def fuzzer(kind: str, seed: int) -> Any:
     """The object that runs the cases of a kind: ``run(number)`` returns the number of cases and the findings."""
-    from fuzzing import parity, readers
+    from fuzzing import bulk_files, parity, readers
 
     if kind == "parity":
         return parity.Fuzzer(seed)
     makers = {"masks": readers.masks, "json": readers.json_files, "toml": readers.toml, "npz": readers.npz}
-    makers |= {"checkpoints": readers.checkpoints, "images": readers.images}
+    makers |= {"checkpoints": readers.checkpoints, "images": readers.images, "bulk": bulk_files.bulk}
     return makers[kind](seed)
 
 

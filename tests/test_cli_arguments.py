@@ -49,6 +49,23 @@ LINES: list[tuple[list[str], int]] = [
     *((["predict", "IMAGE", "--checkpoint", name], 2) for name in ("", "no", "TEXT", "FOLDER", "MAPS", "x" * 5000)),
     *((["predict", name, "--checkpoint", "tiny"], 1) for name in ("FOLDER", "TEXT.mp4")),
     *((["predict", *words], 2) for words in (["", "IMAGE"], ["a.mp4", "IMAGE"], ["0", "IMAGE"])),
+    *((["predict", "IMAGE", "--checkpoint", "tiny", *words.split()], 2) for words in (
+        "--launcher local", "--launcher mpi --out o", "--workers 2", "--num-gpus 1", "--address auto",
+        "--shard-images 9", "--retry-failed", "--launcher torchrun --out o", "--launcher torchrun --out o --workers 2",
+        *(f"--launcher local --out o {option}" for option in (
+            "--workers 0", "--num-gpus -1", "--num-gpus 1", "--shard-images 0", "--draw", "--track", "--address auto",
+            "--min-keypoints 5",
+        )),
+        "--launcher local --out TEXT",
+    )),
+    (["predict", "a.tar"], 2),
+    *((["predict", name, "--checkpoint", "tiny", "--launcher", "local", "--out", "o"], 1) for name in (
+        "FOLDER", "none*.tar", "none.txt", "a{2..1}.tar", "none://a.tar",
+    )),
+    *((["evaluate", "--results", name, "--annotations", "PEOPLE"], code) for name, code in (
+        ("TEXT", 1), ("none.json", 2), ("FOLDER", 2), ("NUMBER", 1),
+    )),
+    (["evaluate", "tiny", "--results", "TEXT", "--annotations", "PEOPLE"], 2),
     *((["evaluate", "--oracle", "clean", "--annotations", name], 1) for name in (
         "TEXT", "FOLDER", "none.json", "MAPS",
     )),
@@ -79,6 +96,11 @@ LINES: list[tuple[list[str], int]] = [
     *((["inspect", name], 2) for name in ("FOLDER", "none")),
     (["inspect", "TEXT"], 1),
     (["bench", "--rounds", "0"], 2),
+    *((["web", *words.split()], 2) for words in (
+        "--port -1", "--port 65536", "--port x", "--max-upload 0", "--max-upload nan", "--max-megapixels 81",
+        "--engine x", "--checkpoint no", "--checkpoint TEXT", "--device foo",
+    )),
+    (["web", "--host", ""], 2),
     *((["demo", *words.split()], 2) for words in ("--seed -1", "--checkpoint no", "--checkpoint TEXT")),
 ]  # fmt: skip
 

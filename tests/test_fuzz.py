@@ -24,7 +24,7 @@ if not (SCRIPTS / "fuzz.py").is_file():
     pytest.skip(f"{SCRIPTS} is missing: the tests run outside a source tree", allow_module_level=True)
 
 sys.path.insert(0, str(SCRIPTS))
-from fuzzing import parity, readers, settings  # noqa: E402
+from fuzzing import bulk_files, parity, readers, settings  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 BATCHES = 12
@@ -100,6 +100,14 @@ def test_settings_are_drawn_from_all_fields_and_valid():
 @pytest.mark.parametrize("kind", ["masks", "json_files", "toml", "npz", "images"])
 def test_damaged_files_have_no_findings(kind):
     fuzzer = getattr(readers, kind)(3)
+    found = [line for number in range(60) for line in fuzzer.run(number)[1] if "took" not in line]
+    fuzzer.close()
+    assert found == []
+
+
+def test_damaged_files_of_bulk_prediction_have_no_findings():
+    pytest.importorskip("pyarrow")
+    fuzzer = bulk_files.bulk(3)
     found = [line for number in range(60) for line in fuzzer.run(number)[1] if "took" not in line]
     fuzzer.close()
     assert found == []

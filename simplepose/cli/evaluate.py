@@ -1,4 +1,4 @@
-"""`simplepose evaluate`: COCO AP of a checkpoint, or of the decoder alone on rendered or stored maps."""
+"""`simplepose evaluate`: COCO AP of a checkpoint, of stored results, or of the decoder alone on maps."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from simplepose.checks import check_count
 from simplepose.cli.options import (
+    SKELETON_HELP,
     UsageError,
     add_decode_options,
     add_overwrite_option,
@@ -25,6 +26,7 @@ from simplepose.cli.options import (
     say,
     usage_errors,
 )
+from simplepose.cli.results import run_results
 from simplepose.data.annotations import Annotations, read_annotations
 from simplepose.data.images import SizedImage
 from simplepose.evaluation import oracle
@@ -44,13 +46,20 @@ TESTS: dict[str, dict[str, Any]] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", nargs="?", help="name of shipped weights or a file; not with --oracle or --maps")
+    parser.add_argument(
+        "checkpoint", nargs="?", help="name of shipped weights or a file; not with --results, --oracle or --maps"
+    )
     parser.add_argument(
         "--annotations",
         required=True,
         help="COCO keypoint annotation file, or a list of images such as image_info_test-dev2017.json",
     )
     parser.add_argument("--images", type=Path, help="the folder of the image files")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        help="evaluate people that were written before: a Parquet file, a folder of them, or JSON in COCO's format",
+    )
     parser.add_argument("--oracle", choices=["clean", "noisy"], help="evaluate the decoder alone, without a network")
     parser.add_argument("--maps", help="evaluate the decoder alone on stored maps: NPZ with maps and image_ids")
     parser.add_argument(
@@ -69,7 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_predictor_options(parser)
     parser.add_argument(
-        "--skeleton", help="with --oracle or --maps: coco (the default), coco-mst, crowdpose14, hand21 or a TOML file"
+        "--skeleton",
+        help=f"with --oracle, --maps or JSON --results: {SKELETON_HELP}; default: coco",
     )
     add_decode_options(parser, "evaluation")
     add_overwrite_option(parser)
@@ -77,12 +87,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.results is not None:
+        return run_results(options, _chosen_ids, _command())
     if options.oracle or options.maps:
         return _run_oracle(options)
     if options.skeleton is not None:
         raise UsageError("--skeleton needs --oracle or --maps; a checkpoint contains its skeleton")
     if options.checkpoint is None or options.images is None:
-        raise UsageError("expected a CHECKPOINT and --images, or --oracle, or --maps")
+        raise UsageError("expected a CHECKPOINT and --images, or --oracle, --maps or --results")
     if not options.images.is_dir():
         raise UsageError(f"--images: {options.images} is not a folder")
     if options.stride is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simplepose.cli.bulk import add_bulk_options, check_bulk_options, run_bulk
 from simplepose.cli.formats import ResultFiles, add_format_options, check_format_options
 from simplepose.cli.options import (
     UsageError,
@@ -63,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_predictor_options(parser)
     add_decode_options(parser, "display")
     add_overwrite_option(parser, FOLDER_HELP)
+    add_bulk_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -74,6 +76,9 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(f"--{name} needs --draw")
     if "" in options.inputs:
         raise UsageError("inputs: expected paths, patterns or a camera number, got an empty name")
+    check_bulk_options(options)
+    if options.launcher:
+        return run_bulk(options)
     with usage_errors():
         drawing = DrawConfig(
             min_keypoints=options.min_keypoints,

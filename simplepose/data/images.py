@@ -7,6 +7,7 @@ the same pixels at full size. `read_image` also compares the EXIF orientation wi
 from __future__ import annotations
 
 import glob
+import io
 import os
 import re
 from collections import Counter
@@ -76,11 +77,26 @@ class SizedImage:
     width: int
 
 
+@dataclass(frozen=True)
+class EncodedImage:
+    """The content of an image file, for `as_image`."""
+
+    name: str  # for messages
+    data: bytes
+
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     ImageLike: TypeAlias = (
-        str | os.PathLike[str] | SizedImage | NDArray[np.uint8] | NDArray[np.uint16] | PIL.Image.Image | Tensor
+        str
+        | os.PathLike[str]
+        | SizedImage
+        | EncodedImage
+        | NDArray[np.uint8]
+        | NDArray[np.uint16]
+        | PIL.Image.Image
+        | Tensor
     )
     """The arguments that `as_image` accepts."""
 
@@ -92,20 +108,26 @@ class Listing(NamedTuple):
     left_out: tuple[str, ...]  # one line per folder in which files were left out: their number by kind
 
 
-def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None, reduced: int = 1) -> Image:
+def read_image(
+    path: str | os.PathLike[str] | EncodedImage,
+    size: tuple[int, int] | None = None,
+    reduced: int = 1,
+    most_pixels: int | None = None,
+) -> Image:
     """Read an image file and apply its EXIF orientation.
 
     Grayscale, palette and CMYK files are converted to BGR, and 16 bits are scaled to 8. Transparent pixels are blended
     with white. Of an animation, the first frame is read. A JPEG may have other bytes after its end.
 
     Args:
-        path: the file.
+        path: the file, or its content.
         size: the annotated height and width in pixels. If they are those of the upright image, the result is upright.
             Otherwise, if they are those of the stored pixels, the orientation was ignored in annotation, and the result
             has the stored pixels. Any other size is refused. None: the size is not checked.
         reduced: 1, 2, 4 or 8. A JPEG is decoded at ``1 / reduced`` of its size, rounded up: pixel ``i`` is the mean of
             pixels ``reduced * i`` to ``reduced * (i + 1) - 1``. Other files are read at full size, and so are JPEGs
             with CMYK colors and those that must be rotated and have a side that is not a multiple of ``reduced``.
+        most_pixels: a larger image is refused before its pixels are decoded; default: 80 megapixels.
 
     Returns:
         ``[H, W, 3]`` uint8, BGR.
@@ -117,10 +139,10 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None
     """
     if reduced not in DECODING:
         raise ValueError(f"reduced: expected one of {', '.join(map(str, DECODING))}, got {reduced!r}")
-    name = os.fspath(path)
+    name = path.name if isinstance(path, EncodedImage) else os.fspath(path)
     try:
-        with open(path, "rb") as file, PIL.Image.open(file, formats=_formats()) as image:
-            _check_size(image.width, image.height)
+        with _open(path) as file, PIL.Image.open(file, formats=_formats()) as image:
+            _check_size(image.width, image.height, most_pixels)
             if image.format in JPEG_FORMATS and image.mode in ("RGB", "L"):
                 decoded = _from_jpeg(file, image, size, reduced)
                 if decoded is not None:
@@ -131,7 +153,8 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None
     except FileNotFoundError:
         raise ImageError(f"{name}: no such file") from None
     except PIL.UnidentifiedImageError:
-        reason = "not an image, or of an unknown format" if Path(path).stat().st_size else "the file is empty"
+        length = len(path.data) if isinstance(path, EncodedImage) else Path(path).stat().st_size
+        reason = "not an image, or of an unknown format" if length else "the file is empty"
         raise ImageError(f"{name}: {reason}") from None
     except MemoryError:
         raise
@@ -139,6 +162,10 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None
         reason = getattr(error, "strerror", None) or str(error) or repr(error)
         short = ": it is cut short" if "truncated" in reason.lower() else ""
         raise ImageError(f"{name}: cannot be read ({reason}){short}") from None
+
+
+def _open(source: str | os.PathLike[str] | EncodedImage) -> BinaryIO:
+    return io.BytesIO(source.data) if isinstance(source, EncodedImage) else open(source, "rb")
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -185,7 +212,7 @@ def as_image(value: ImageLike) -> Image:
     Args:
         value: one of
 
-            - a path, or a `SizedImage`: see `read_image`;
+            - a path, a `SizedImage` or an `EncodedImage`: see `read_image`;
             - a NumPy array: ``[H, W]`` or ``[H, W, 1]`` gray, ``[H, W, 3]`` BGR, ``[H, W, 4]`` BGR and opacity; uint8
               or uint16;
             - a PIL image of any mode, turned upright by its EXIF orientation;
@@ -199,7 +226,7 @@ def as_image(value: ImageLike) -> Image:
         ImageError: the file or the image is invalid or too large.
         TypeError: ``value`` is none of the above; floats are refused, because their range is not known.
     """
-    if isinstance(value, str | os.PathLike):
+    if isinstance(value, str | os.PathLike | EncodedImage):
         return read_image(value)
     if isinstance(value, SizedImage):
         return read_image(value.path, (value.height, value.width) if value.height and value.width else None)
@@ -289,12 +316,13 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(p), p) if p[0] in "0123456789" else (1, 0, p) for p in pieces]
 
 
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: int, height: int, most_pixels: int | None = None) -> None:
+    most = MOST_PIXELS if most_pixels is None else most_pixels
     if width < 1 or height < 1:
         raise ImageError(f"image: expected at least one pixel, got {width} x {height}")
-    if width * height > MOST_PIXELS:
+    if width * height > most:
         raise ImageError(
-            f"image: expected at most {MOST_PIXELS / 1e6:g} megapixels, got {width} x {height} "
+            f"image: expected at most {most / 1e6:g} megapixels, got {width} x {height} "
             f"({width * height / 1e6:.1f} megapixels); make it smaller first"
         )
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from simplepose.checks import is_tensor
 from simplepose.ops.config import DecodeConfig
-from simplepose.ops.inputs import all_maps, device_maps, image_maps, keypoint_maps
+from simplepose.ops.inputs import Grid, all_maps, device_maps, image_maps, keypoint_maps
 from simplepose.ops.reference.covariance import PATCH, log_covariance, peak_values
 from simplepose.ops.reference.maths import finite
 from simplepose.poses import Poses
@@ -18,28 +18,33 @@ if TYPE_CHECKING:
     from simplepose.ops.candidates import Maps
 
 
-def add_covariance(people: list[Poses], heatmaps: Maps, config: DecodeConfig, grid: tuple[float, float]) -> None:
+def add_covariance(
+    people: list[Poses], heatmaps: Maps, config: DecodeConfig, grid: Grid, keypoints_only: bool = False
+) -> None:
     """Set the covariance of the people that were decoded from maps (docs/design.md, Covariance).
 
     Args:
         people: the `Poses` of each image, in pixels as `decode` gives them.
-        heatmaps: the maps, as for `decode`, or the J keypoint maps. Of tensors, the few cells around the peaks are
-            copied from their device.
+        heatmaps: the maps, as for `decode`. Of tensors, the few cells around the peaks are copied from their device.
         config: the settings with which the maps were decoded.
-        grid: (scale, shift): cell ``i`` of the maps lies at pixel ``i * scale + shift``.
+        grid: that of the keypoint maps, in image pixels.
+        keypoints_only: whether ``heatmaps`` holds the keypoint maps only.
     """
     if not people:
         return
     skeleton = people[0].skeleton
     read = device_maps if is_tensor(heatmaps) else image_maps
-    channels = {skeleton.num_keypoints: "keypoints only", **all_maps(skeleton, config)}
-    maps = keypoint_maps(read("heatmaps", heatmaps, channels), skeleton, config)
+    if keypoints_only:
+        maps: Any = read("heatmaps", heatmaps, {skeleton.num_keypoints: "keypoints only"})
+    else:
+        maps = keypoint_maps(read("heatmaps", heatmaps, all_maps(skeleton, config)), skeleton, config)
     for poses, image in zip(people, maps, strict=True):
-        poses.covariance = _covariance(poses, image, *grid)
+        poses.covariance = _covariance(poses, image, grid)
 
 
-def _covariance(poses: Poses, maps: Any, scale: float, shift: float) -> NDArray[np.float32]:
+def _covariance(poses: Poses, maps: Any, grid: Grid) -> NDArray[np.float32]:
     """``[N, J, 2, 2]`` in pixels^2 of the poses that were found in the keypoint maps ``[J, H, W]``."""
+    scale, shift = grid
     found = poses.visible & np.isfinite(poses.keypoints).all(-1)
     result = np.full((*found.shape, 2, 2), np.nan, np.float32)
     cells = (poses.keypoints[found][:, :2].astype(np.float64) - shift) / scale

@@ -21,6 +21,7 @@ from simplepose.data.annotations import read_annotations
 from simplepose.data.augment import AugmentConfig
 from simplepose.data.dataset import COCODataset
 from simplepose.data.images import (
+    EncodedImage,
     ImageError,
     SizedImage,
     as_image,
@@ -174,6 +175,9 @@ def test_the_error_for_an_unreadable_file_names_it(tmp_path: Path, monkeypatch: 
     (tmp_path / "large.png").write_bytes(png.getvalue())
     with pytest.raises(ImageError, match=r"large.png: image: expected at most 0.0001 megapixels, got 14 x 9"):
         read_image(tmp_path / "large.png")
+    assert read_image(tmp_path / "large.png", most_pixels=126).shape == (9, 14, 3)
+    with pytest.raises(ImageError, match=r"large.png: image: expected at most 0.000125 megapixels, got 14 x 9"):
+        read_image(tmp_path / "large.png", most_pixels=125)
 
 
 def test_folders_and_patterns_give_sorted_paths(tmp_path: Path) -> None:
@@ -415,3 +419,16 @@ def test_the_end_marker_of_a_jpeg_is_found(tmp_path: Path) -> None:
                 assert read_image(tmp_path / "damaged.jpg", reduced=reduced).ndim == 3
     with pytest.raises(ValueError, match="reduced: expected one of 1, 2, 4, 8, got 3"):
         read_image(tmp_path / "damaged.jpg", reduced=3)
+
+
+def test_the_content_of_a_file_gives_the_same_pixels_and_messages(tmp_path: Path) -> None:
+    as_pil(np.kron(COLORS, np.ones((8, 8, 1), np.uint8))).save(tmp_path / "a.jpg")
+    path = tmp_path / "a.jpg"
+    assert np.array_equal(as_image(EncodedImage("a", path.read_bytes())), read_image(path))
+    for data in (b"", b"text", path.read_bytes()[:500]):
+        path.write_bytes(data)
+        with pytest.raises(ImageError) as of_file:
+            read_image(path)
+        with pytest.raises(ImageError) as of_content:
+            as_image(EncodedImage(str(path), data))
+        assert str(of_content.value) == str(of_file.value)

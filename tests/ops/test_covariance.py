@@ -103,7 +103,7 @@ def test_keypoint_maps_alone_give_the_same():
     maps = people_maps(2, (40, 36), 1)
     poses = sp.decode(maps, covariance=True)[0]
     alone = Poses(poses.keypoints, poses.scores)
-    add_covariance([alone], maps[sp.COCO.num_parts :], sp.DecodeConfig(), (4.0, 1.5))
+    add_covariance([alone], maps[sp.COCO.num_parts :], sp.DecodeConfig(), (4.0, 1.5), keypoints_only=True)
     assert np.array_equal(alone.covariance, poses.covariance, equal_nan=True)
 
 
@@ -153,3 +153,16 @@ def test_nothing_is_computed_when_not_asked_for(monkeypatch: pytest.MonkeyPatch)
 
 def test_images_without_people_have_an_empty_covariance():
     assert covariances(np.zeros((3, 8, 8), np.float32), PAIR).shape == (0, 2, 2, 2)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_part_maps_of_their_own_do_not_change_the_covariance(backend: str):
+    maps = people_maps(2, (40, 36), 4)
+    parts, keypoints = np.split(maps, [sp.COCO.num_parts])
+    expected = sp.decode(maps, covariance=True, alignment="corner")[0]
+    found = sp.decode(keypoints, backend=backend, part_maps=parts, part_stride=4, alignment="corner", covariance=True)[
+        0
+    ]
+    assert np.isfinite(expected.covariance).any()
+    assert np.array_equal(found.covariance, expected.covariance, equal_nan=True)
+    assert np.array_equal(found.covariance, sp.decode(maps, covariance=True)[0].covariance, equal_nan=True)
