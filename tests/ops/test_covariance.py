@@ -9,6 +9,8 @@ from helpers.map_scenes import DIRT, PAIR, people_maps, sprinkle
 from numpy.typing import NDArray
 
 import simplepose as sp
+from simplepose.ops.covariance import add_covariance
+from simplepose.poses import Poses
 
 BALL = sp.Skeleton("ball", ("center",), ())
 KEEP = sp.DecodeConfig(peak_threshold=0.05, min_single_score=0.0)
@@ -84,6 +86,7 @@ UNDEFINED = {
     "negative below": spike(below=-0.1),
     "zero at a corner": spike(corner=0.0),
     "not finite at a corner": spike(corner=np.nan),
+    "infinite, which reads as 0": spike(right=np.inf, below=np.inf, corner=np.inf),
     "a saddle along a diagonal": saddle(),
 }
 
@@ -94,6 +97,14 @@ def test_it_is_nan_where_it_is_not_defined(kind: str):
         found = covariances(UNDEFINED[kind], backend=backend)
         assert len(found) == 1
         assert np.isnan(found).all()
+
+
+def test_keypoint_maps_alone_give_the_same():
+    maps = people_maps(2, (40, 36), 1)
+    poses = sp.decode(maps, covariance=True)[0]
+    alone = Poses(poses.keypoints, poses.scores)
+    add_covariance([alone], maps[sp.COCO.num_parts :], sp.DecodeConfig(), (4.0, 1.5), keypoints_only=True)
+    assert np.array_equal(alone.covariance, poses.covariance, equal_nan=True)
 
 
 def test_a_value_two_cells_away_has_no_influence():

@@ -44,7 +44,7 @@ def writer(folder: Path, inputs: Inputs, content: Content) -> Iterator[Write]:
                 return
             frame, time = ("" if value is None else value for value in (source.frame, source.time))
             cells = [_cells(name, column) for name, column in columns(poses).items()]
-            table.writerows([source.path, frame, time, *row] for row in zip(*cells, strict=True))
+            table.writerows([source.address, frame, time, *row] for row in zip(*cells, strict=True))
 
         yield write
 

@@ -35,10 +35,14 @@ class Source(NamedTuple):
     label: str = ""  # the name in messages and results, if it is not the path: the URL of a stream
 
     @property
+    def address(self) -> str:
+        """The label or the path."""
+        return self.label or str(self.path)
+
+    @property
     def name(self) -> str:
-        """The path or label; of a frame, that of the video with the index of the frame."""
-        name = self.label or str(self.path)
-        return name if self.frame is None else f"{name}#{self.frame}"
+        """The address; of a frame, that of the video with the index of the frame."""
+        return self.address if self.frame is None else f"{self.address}#{self.frame}"
 
     @property
     def entry(self) -> dict[str, Any]:
