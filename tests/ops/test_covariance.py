@@ -9,8 +9,6 @@ from helpers.map_scenes import DIRT, PAIR, people_maps, sprinkle
 from numpy.typing import NDArray
 
 import simplepose as sp
-from simplepose.ops.covariance import add_covariance
-from simplepose.poses import Poses
 
 BALL = sp.Skeleton("ball", ("center",), ())
 KEEP = sp.DecodeConfig(peak_threshold=0.05, min_single_score=0.0)
@@ -97,14 +95,6 @@ def test_it_is_nan_where_it_is_not_defined(kind: str):
         found = covariances(UNDEFINED[kind], backend=backend)
         assert len(found) == 1
         assert np.isnan(found).all()
-
-
-def test_keypoint_maps_alone_give_the_same():
-    maps = people_maps(2, (40, 36), 1)
-    poses = sp.decode(maps, covariance=True)[0]
-    alone = Poses(poses.keypoints, poses.scores)
-    add_covariance([alone], maps[sp.COCO.num_parts :], sp.DecodeConfig(), (4.0, 1.5), keypoints_only=True)
-    assert np.array_equal(alone.covariance, poses.covariance, equal_nan=True)
 
 
 def test_a_value_two_cells_away_has_no_influence():
