@@ -85,9 +85,32 @@ def ablation_table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def peers_table(report: dict[str, Any]) -> str:
+    """The results of benchmarks/peers.py: AP and processor times of every grouper, then times from fields."""
+    lines = [league_table(report["league"]), "", "From part affinity fields instead of candidate parts:", ""]
+    peers = ", ".join(f"{name} {version}" for name, version in report["peers"].items() if name != "simplepose")
+    images = ", ".join(f"{count} of `{name}`" for name, count in report["images"].items())
+    lines += [league_table(report["fields"]), "", f"Peers: {peers}. Images: {images}."]
+    lines.append(f"Measured by `{report['command']}` on {report['machine']}.")
+    return "\n".join(lines)
+
+
+def league_table(rows: dict[str, dict[str, float]]) -> str:
+    """One row for each grouper and kind of skeleton: AP by source of maps, milliseconds by number of people."""
+    columns = list(next(iter(rows.values())))
+    times = [column for column in columns if column.endswith(", ms")]
+    head = [f"AP, `{column}`" for column in columns if column not in times]
+    lines = [f"| grouper, parts | {' | '.join([*head, *times])} |", "|---" * (len(columns) + 1) + "|"]
+    for name, row in rows.items():
+        cells = [f"{row[column]:.2f}" if column in times else f"{row[column]:.3f}" for column in columns]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 TABLES: dict[str, tuple[str, Callable[..., str], tuple[str, ...]]] = {
     "speed_cpu": ("README.md", speed_table, ("decode_cpu", "render_cpu")),
     "decode_stages": ("docs/guides/decode.md", stage_table, ("decode_cpu",)),
+    "peers": ("docs/decoding.md", peers_table, ("peers",)),
     "tiny": ("docs/tiny.md", network_table, ("tiny",)),
     "photo": ("docs/photo.md", network_table, ("photo",)),
     "ablation": ("docs/training.md", ablation_table, ("ablation",)),

@@ -92,6 +92,16 @@ class Decoder:
         shift: float,
         threads: int,
     ) -> list[_People]: ...
+    def decode_two_grids(
+        self,
+        keypoint_maps: NDArray[np.float32],  # [B, J, H, W]
+        part_maps: NDArray[np.float32],  # [B, L, H', W']; 2 L with encoding "paf"
+        part_scale: float,
+        part_shift: float,
+        scale: float,
+        shift: float,
+        threads: int,
+    ) -> list[_People]: ...
     def find_peaks(self, maps: NDArray[np.float32], threads: int) -> list[_Peaks]: ...
     def match_parts(
         self,

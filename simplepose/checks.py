@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import sys
 import unicodedata
@@ -147,3 +148,10 @@ def check_indices(name: str, values: Sequence[int], count: int) -> None:
     """ValueError unless all ``values`` are indices from 0 to ``count - 1``. Kernels do not check their indices."""
     if values and not (min(values) >= 0 and max(values) < count):
         raise ValueError(f"{name}: expected indices from 0 to {count - 1}, got {min(values)} to {max(values)}")
+
+
+def check_installed(user: str, package: str, extra: str) -> None:
+    """ModuleNotFoundError with the command that installs ``package``, unless it is installed."""
+    if importlib.util.find_spec(package) is None:
+        command = f"pip install 'simplepose[{extra}]'"
+        raise ModuleNotFoundError(f"{user} needs {package}: {command}", name=package)

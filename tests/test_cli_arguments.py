@@ -96,6 +96,11 @@ LINES: list[tuple[list[str], int]] = [
     *((["inspect", name], 2) for name in ("FOLDER", "none")),
     (["inspect", "TEXT"], 1),
     (["bench", "--rounds", "0"], 2),
+    *((["web", *words.split()], 2) for words in (
+        "--port -1", "--port 65536", "--port x", "--max-upload 0", "--max-upload nan", "--max-megapixels 81",
+        "--engine x", "--checkpoint no", "--checkpoint TEXT", "--device foo",
+    )),
+    (["web", "--host", ""], 2),
     *((["demo", *words.split()], 2) for words in ("--seed -1", "--checkpoint no", "--checkpoint TEXT")),
 ]  # fmt: skip
 

@@ -21,8 +21,8 @@ PAGES = [
     if CODE.search(page.read_text(encoding="utf-8"))
 ]
 SIMPLEPOSE = [sys.executable, "-m", "simplepose"]
-NOT_HERE = re.compile(r"imhn4|clip\.mp4|pip install")
-"""Blocks that need other weights or a video, or that install the package."""
+NOT_HERE = re.compile(r"imhn4|clip\.mp4|pip install|simplepose web")
+"""Blocks that need other weights or a video, install the package, or run a server."""
 
 
 def run(arguments: list[str], folder: Path) -> None:

@@ -171,3 +171,44 @@ def test_every_shipped_color_is_used() -> None:
     for color, (x, y) in zip(COCO.colors, xy, strict=True):
         lighter = np.array(color) + 0.35 * (255 - np.array(color))
         assert np.abs(picture[y, x, ::-1] - 0.95 * lighter).max() < 3
+
+
+NAN_3 = (float("nan"), float("nan"), 0.0)
+
+
+def with_ellipse(covariance: list[list[float]]) -> Poses:
+    poses = stick((80.0, 60.0, 1.0), NAN_3, NAN_3)
+    poses.covariance = np.full((1, 3, 2, 2), np.nan, np.float32)
+    poses.covariance[0, 0] = covariance
+    return poses
+
+
+def ellipse_change(poses: Poses) -> np.ndarray:
+    """What ``uncertainty=True`` adds to the picture."""
+    plain, more = (DrawConfig(min_keypoints=1, thickness=3.0, uncertainty=u) for u in (False, True))
+    return change(draw_poses(GRAY, poses, more), draw_poses(GRAY, poses, plain))
+
+
+def test_ellipses_have_one_standard_deviation_and_their_direction() -> None:
+    covariance = np.array([[500.0, 300.0], [300.0, 400.0]])
+    y, x = np.nonzero(ellipse_change(with_ellipse(covariance.tolist())) > 60)
+    offset = np.stack([x, y], 1) - [80, 60]
+    distance = np.sqrt(np.einsum("ni,ij,nj->n", offset, np.linalg.inv(covariance), offset))
+    assert len(distance) > 80
+    assert 0.75 < distance.min() < distance.mean() < 1.1
+    assert distance.max() < 1.35
+    assert abs(distance.mean() - 1) < 0.05
+
+
+@pytest.mark.parametrize(
+    "covariance",
+    [[[np.nan] * 2] * 2, [[-4.0, 0], [0, 9]], [[4.0, 9], [9, 4]], [[1e30, 0], [0, 1e30]], [[np.inf, 0], [0, 4]]],
+)
+def test_a_covariance_that_is_no_ellipse_is_not_drawn(covariance: list[list[float]]) -> None:
+    assert ellipse_change(with_ellipse([[100, 0], [0, 100]])).any()
+    assert not ellipse_change(with_ellipse(covariance)).any()
+
+
+def test_ellipses_need_a_covariance() -> None:
+    with pytest.raises(ValueError, match="poses: expected a covariance with uncertainty=True"):
+        draw_poses(GRAY, stick((80.0, 60.0, 1.0), NAN_3, NAN_3), DrawConfig(uncertainty=True))

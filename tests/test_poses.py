@@ -207,3 +207,41 @@ def test_invalid_identities_in_json_are_refused(first, second, message):
         person.update(change)
     with pytest.raises(ValueError, match=message):
         Poses.from_dict(data)
+
+
+def with_covariance() -> Poses:
+    """Two people; every third keypoint has no covariance."""
+    random = np.random.default_rng(3)
+    root = random.normal(size=(2, 18, 2, 2)).astype(np.float32)
+    covariance = root @ root.swapaxes(-1, -2)
+    covariance[:, ::3] = np.nan
+    keypoints = random.uniform(1, 9, (2, 18, 3)).astype(np.float32)
+    return Poses(keypoints, np.float32([2, 1]), covariance=covariance)
+
+
+def test_the_covariance_is_selected_and_comes_back_from_json():
+    poses = with_covariance()
+    assert np.array_equal(poses[1].covariance, poses.covariance[1:], equal_nan=True)
+    data = json.loads(json.dumps(poses.to_dict(), allow_nan=False))
+    assert np.array_equal(Poses.from_dict(data).covariance, poses.covariance, equal_nan=True)
+    assert "covariance" not in Poses(poses.keypoints, poses.scores).to_dict()["people"][0]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (3, "covariance: expected 18 of"),
+        ([None] * 17, "covariance: expected 18 of"),
+        ([[1, 2]] + [None] * 17, r"covariance: expected \[xx, xy, yy\] or null"),
+        ([["a", 0, 1]] + [None] * 17, "covariance: expected a number"),
+        ([[1e300, 0, 1]] + [None] * 17, "covariance: expected a finite number"),
+    ],
+)
+def test_an_invalid_covariance_in_json_is_refused(value: object, message: str):
+    data = with_covariance().to_dict()
+    data["people"][0]["covariance"] = value
+    with pytest.raises(ValueError, match=message):
+        Poses.from_dict(data)
+    del data["people"][0]["covariance"]
+    with pytest.raises(ValueError, match="1 of 2 people have a covariance"):
+        Poses.from_dict(data)

@@ -12,6 +12,7 @@ namespace simplepose {
 
 struct Workspace {
   Peaks peaks;
+  Peaks in_part_grid;  // the peaks, at their positions in part maps of another stride
   CandidateParts candidates;
   People people;
   PeakScratch find;
@@ -26,6 +27,27 @@ inline void decode(const float* maps, int height, int width, const Skeleton& ske
   const float* keypoint_maps = maps + int64_t{part_channels(skeleton, settings)} * height * width;
   find_peaks(keypoint_maps, skeleton.keypoints, height, width, settings, workspace.peaks, workspace.find);
   (settings.paf ? match_pafs : match_parts)(maps, height, width, workspace.peaks, skeleton, settings,
+                                            workspace.candidates, workspace.match);
+  assign_keypoints(workspace.peaks, workspace.candidates, skeleton, settings, workspace.people, workspace.assign);
+}
+
+// Part maps [L, height, width] ([2 L] of affinity fields) of another stride than the keypoint maps: a peak at cell x of
+// those lies at cell x * scale + shift.
+struct PartGrid {
+  const float* maps;
+  int height, width;
+  float scale, shift;
+};
+
+// Keypoint maps [J, height, width] and part maps of their own. Reference: to_part_grid of match_parts.
+inline void decode_two_grids(const float* keypoint_maps, int height, int width, const PartGrid& parts,
+                             const Skeleton& skeleton, const DecodeSettings& settings, Workspace& workspace) {
+  find_peaks(keypoint_maps, skeleton.keypoints, height, width, settings, workspace.peaks, workspace.find);
+  Peaks& moved = workspace.in_part_grid;
+  moved = workspace.peaks;
+  for (float& x : moved.x) x = x * parts.scale + parts.shift;
+  for (float& y : moved.y) y = y * parts.scale + parts.shift;
+  (settings.paf ? match_pafs : match_parts)(parts.maps, parts.height, parts.width, moved, skeleton, settings,
                                             workspace.candidates, workspace.match);
   assign_keypoints(workspace.peaks, workspace.candidates, skeleton, settings, workspace.people, workspace.assign);
 }

@@ -28,6 +28,27 @@ py::list decode_batch(const Decoder& decoder, const py::object& maps, float scal
   });
 }
 
+// Keypoint maps [B, J, H, W] and part maps [B, L, H', W'] -> what decode_batch gives. A peak at cell x of the keypoint
+// maps lies at cell x * part_scale + part_shift of the part maps.
+py::list decode_two_grids_batch(const Decoder& decoder, const py::object& keypoint_maps, const py::object& part_maps,
+                                float part_scale, float part_shift, float scale, float shift, int threads) {
+  const Skeleton& skeleton = decoder.skeleton;
+  const py::array keypoints = checked_maps(keypoint_maps, skeleton.keypoints);
+  const int channels = part_channels(skeleton, decoder.settings);
+  const py::array parts = checked_array<float>("part_maps", part_maps, {keypoints.shape(0), channels, -1, -1});
+  const auto height = static_cast<int>(keypoints.shape(2)), width = static_cast<int>(keypoints.shape(3));
+  const auto rows = static_cast<int>(parts.shape(2)), columns = static_cast<int>(parts.shape(3));
+  const auto keypoint_size = keypoints.shape(1) * keypoints.shape(2) * keypoints.shape(3);
+  const auto part_size = parts.shape(1) * parts.shape(2) * parts.shape(3);
+  const auto *keypoint_data = data_of<float>(keypoints), *part_data = data_of<float>(parts);
+  return decode_images(keypoints.shape(0), skeleton.keypoints, scale, shift, threads,
+                       [&](int64_t image, Workspace& workspace) {
+                         const PartGrid grid{part_data + image * part_size, rows, columns, part_scale, part_shift};
+                         decode_two_grids(keypoint_data + image * keypoint_size, height, width, grid, skeleton,
+                                          decoder.settings, workspace);
+                       });
+}
+
 // maps [B, J, H, W] -> (type, xy, score, truncated) for each image.
 py::list find_peaks_batch(const Decoder& decoder, const py::object& maps, int threads) {
   const py::array array = checked_maps(maps, decoder.skeleton.keypoints);
@@ -165,6 +186,8 @@ void bind_decode(py::module_& module) {
   py::class_<Decoder>(module, "Decoder")
       .def(py::init<int, py::object, py::dict>(), py::arg("keypoints"), py::arg("part_index"), py::arg("config"))
       .def("decode", &decode_batch, py::arg("maps"), py::arg("scale"), py::arg("shift"), py::arg("threads"))
+      .def("decode_two_grids", &decode_two_grids_batch, py::arg("keypoint_maps"), py::arg("part_maps"),
+           py::arg("part_scale"), py::arg("part_shift"), py::arg("scale"), py::arg("shift"), py::arg("threads"))
       .def("find_peaks", &find_peaks_batch, py::arg("maps"), py::arg("threads"))
       .def("match_parts", &match_parts_image, py::arg("maps"), py::arg("type"), py::arg("xy"), py::arg("score"))
       .def("score_pairs", &score_pairs, py::arg("type"), py::arg("xy"), py::arg("score"), py::arg("pairs"))

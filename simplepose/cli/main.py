@@ -26,6 +26,7 @@ COMMANDS = {
     "demo": "detect the people of a photo and of a synthetic scene, and draw them into demo.png",
     "decode": "decode stored heatmaps into people",
     "predict": "detect people in images, folders, videos or a camera",
+    "web": "serve a page that shows the people and maps of a picture in the browser",
     "evaluate": "measure the COCO AP of a checkpoint, of stored results, or of the decoder alone",
     "train": "train a network on COCO-style or synthetic data",
     "inspect": "draw training samples with their masks and targets",

@@ -209,6 +209,7 @@ def chosen_predictor_config(
             precision=options.precision,
             batch_size=options.batch,
             engine=options.engine,
+            covariance=getattr(options, "uncertainty", False),
         )
 
 

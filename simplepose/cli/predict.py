@@ -9,7 +9,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from simplepose.cli.bulk import add_bulk_options, check_bulk_options, run_bulk
+from simplepose.cli.formats import ResultFiles, add_format_options, check_format_options
 from simplepose.cli.options import (
     UsageError,
     add_decode_options,
@@ -28,7 +32,8 @@ from simplepose.data.images import ImageError, find_images, write_image
 from simplepose.drawing.heatmaps import draw_heatmaps, side_by_side
 from simplepose.drawing.people import DrawConfig, draw_poses
 from simplepose.inference.video import VIDEO_SUFFIXES, Frames, video_writer
-from simplepose.io.atomic import MAX_NAME_BYTES, write_json
+from simplepose.io.file_names import file_names
+from simplepose.io.formats.source import Inputs, Source, Write
 from simplepose.io.outputs import FOLDER_HELP, Outputs
 from simplepose.poses import Poses
 
@@ -37,7 +42,6 @@ if TYPE_CHECKING:
 
 PICTURE_SUFFIX = ".jpg"
 VIDEO_ENDING = "_poses.mp4"
-RESULTS, IMAGES = "results.json", "images.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="folder for results.json (COCO), images.json (ids and file names) and the images of --draw",
+        help="folder for the files of --format and the images of --draw",
     )
     parser.add_argument("--draw", action="store_true", help="draw the people; needs --out")
     parser.add_argument("--boxes", action="store_true", help="also draw boxes; needs --draw")
@@ -55,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-keypoints", type=int, default=3, help="draw and count only people with this many keypoints or more"
     )
+    add_format_options(parser)
     add_track_options(parser)
     add_predictor_options(parser)
     add_decode_options(parser, "display")
@@ -75,33 +80,39 @@ def run(options: argparse.Namespace) -> int:
     if options.launcher:
         return run_bulk(options)
     with usage_errors():
-        drawing = DrawConfig(min_keypoints=options.min_keypoints, boxes=options.boxes, names=options.names)
+        drawing = DrawConfig(
+            min_keypoints=options.min_keypoints,
+            boxes=options.boxes,
+            names=options.names,
+            uncertainty=options.uncertainty,
+        )
     videos = [name for name in options.inputs if Path(name).suffix.lower() in VIDEO_SUFFIXES]
     camera = options.inputs[0].isdecimal() and not os.path.exists(options.inputs[0])
     if (videos or camera) and len(options.inputs) > 1:
         raise UsageError("inputs: expected one video or one camera, or any number of images")
     check_track_options(options, bool(videos))
+    check_format_options(options, camera)
     if camera:
         from simplepose.cli.camera import camera_number, camera_window
 
         number = camera_number(options.inputs[0])
         return camera_window(number, make_predictor(options), drawing)
     paths, left_out = ([Path(videos[0])], ()) if videos else find_images(options.inputs)
-    names = _picture_names(list(dict.fromkeys(paths)), VIDEO_ENDING if videos else PICTURE_SUFFIX)
+    names = file_names(dict.fromkeys(paths), VIDEO_ENDING if videos else PICTURE_SUFFIX)
+    files = ResultFiles(options, Inputs(tuple(names), bool(videos)))
     outputs = outputs_of(options, {"inputs": names})
-    if options.out:
-        with usage_errors():
-            pictures = names.values() if options.draw else ()
-            outputs.writes_folder("--out", options.out, [RESULTS, IMAGES, *pictures])
-            outputs.check()
+    with usage_errors():
+        files.declare(outputs, list(names.values()) if options.draw else [])
+        outputs.check()
     job = _Job(options, track_colors(options, drawing), outputs)
     for line in left_out:
         job.warn(line)
-    if videos:
-        _run_video(paths[0], names, job)
-    else:
-        _run_images(names, job)
-    return job.finish()
+    with files.open(job.predictor.skeleton) as job.write:
+        if videos:
+            _run_video(paths[0], names, job)
+        else:
+            _run_images(names, job)
+    return job.finish(files.result)
 
 
 class _Job:
@@ -112,8 +123,9 @@ class _Job:
         self.drawing = drawing
         self.predictor = make_predictor(options)
         outputs.claim_folders()
-        self.images: list[dict[str, Any]] = []
-        self.results: list[dict[str, Any]] = []
+        self.write: Write
+        self.images: list[dict[str, Any]] = []  # of --json
+        self.read = 0  # images and frames
         self.failed: dict[str, str] = {}
         self.warnings: list[str] = []
         self.incomplete = False  # whether a part of an input is missing
@@ -126,14 +138,20 @@ class _Job:
         self.warnings.append(line)
         print_warnings("predict", [line])
 
-    def add(self, name: str, poses: Poses) -> None:
+    def add(self, source: Source, poses: Poses) -> None:
         """Add the people of an image."""
-        image_id = len(self.images) + 1
-        self.images.append({"id": image_id, "file_name": name, "poses": poses.to_dict()})
-        self.results += poses.to_coco(image_id)
-        for line in unbounded_scores(name, [poses]):
+        self.read += 1
+        if self.options.json:
+            self.images.append({"id": self.read, **source.entry, "poses": poses.to_dict()})
+        self.write(source, poses, "")
+        for line in unbounded_scores(source.name, [poses]):
             self.warn(line)
         self.people += len(poses.at_least(self.options.min_keypoints))
+
+    def fail(self, path: Path, error: Exception) -> None:
+        """Add an image that cannot be read."""
+        self.failed[str(path)] = str(error)
+        self.write(Source(path), None, str(error))
 
     def predictions(self, images: Iterable[Any]) -> Iterator[Prediction]:
         return self.predictor.predict_many(images, keep_heatmaps=self.options.heatmaps)
@@ -154,23 +172,19 @@ class _Job:
 
         return tqdm(items, "predict", total, unit=unit, disable=True if self.options.json else None)
 
-    def finish(self) -> int:
-        """Write and print the results; return the exit code."""
+    def finish(self, result: Path | None) -> int:
+        """Print the results, of which ``result`` is the file or folder; return the exit code."""
         report: dict[str, Any] = {"images": self.images, "people": self.people, "failed": self.failed}
         report["warnings"] = self.warnings
-        if self.options.out:
-            path = self.options.out / RESULTS
-            write_json(path, self.results)
-            names = [{"id": image["id"], "file_name": image["file_name"]} for image in self.images]
-            write_json(self.options.out / IMAGES, names)
-            report["results"] = str(path)
+        if result:
+            report["results"] = str(result)
         if self.options.json:
             print_json(report)
         else:
             shown = f"{self.people} people with {self.options.min_keypoints} keypoints or more"
-            print(f"{shown} in {len(self.images)} images")
-            if self.options.out:
-                say(f"results: {report['results']}")
+            print(f"{shown} in {self.read} images")
+            if result:
+                say(f"results: {result}")
         for reason in self.failed.values():
             say(f"skipped {reason}", sys.stderr)
         if self.failed:
@@ -184,9 +198,10 @@ def _run_images(names: dict[Path, str], job: _Job) -> None:
     predictions = job.predictions(paths)
     for path, prediction in job.progress(zip(paths, predictions, strict=True), len(paths), "image"):
         if prediction.error:
-            job.failed[str(path)] = str(prediction.error)
+            job.fail(path, prediction.error)
             continue
-        job.add(str(path), prediction.poses)
+        assert prediction.image is not None
+        job.add(Source(path, _size(prediction.image)), prediction.poses)
         if job.options.draw:
             try:
                 write_image(job.options.out / names[path], job.picture(prediction))
@@ -195,25 +210,8 @@ def _run_images(names: dict[Path, str], job: _Job) -> None:
                 job.warn(f"a picture was not written: {error}")
 
 
-def _picture_names(paths: list[Path], ending: str) -> dict[Path, str]:
-    """A file name for each drawn image or video; names that would be the same on some system get numbers."""
-    names: dict[Path, str] = {}
-    used: set[str] = set()
-    for path in paths:
-        name, number = _joined(path.stem, ending), 1
-        while name.casefold() in used:
-            number += 1
-            name = _joined(path.stem, f"_{number}{ending}")
-        used.add(name.casefold())
-        names[path] = name
-    return names
-
-
-def _joined(stem: str, ending: str) -> str:
-    """``stem`` and ``ending``; a stem that is too long for a file name is cut."""
-    while len(os.fsencode(stem + ending)) > MAX_NAME_BYTES:
-        stem = stem[:-1]
-    return stem + ending
+def _size(image: NDArray[np.uint8]) -> tuple[int, int]:
+    return image.shape[0], image.shape[1]
 
 
 def _run_video(path: Path, names: dict[Path, str], job: _Job) -> None:
@@ -226,11 +224,13 @@ def _run_video(path: Path, names: dict[Path, str], job: _Job) -> None:
     predictions = job.predictions(frames)
     with video_writer(target, frames.rate, job.warn) as write:
         for index, prediction in enumerate(job.progress(predictions, frames.count, "frame")):
-            prediction = prediction.with_poses(follow(prediction.poses, index / frames.rate))
-            job.add(f"{path}#{index}", prediction.poses)
+            time = index / frames.rate
+            prediction = prediction.with_poses(follow(prediction.poses, time))
+            assert prediction.image is not None
+            job.add(Source(path, _size(prediction.image), index, time), prediction.poses)
             if write:
                 write(job.picture(prediction))
-    if not job.images:
+    if not job.read:
         job.failed[str(path)] = f"{path}: no frame of the video can be read"
     elif missing := frames.missing():
         job.warn(missing)

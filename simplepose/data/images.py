@@ -109,7 +109,10 @@ class Listing(NamedTuple):
 
 
 def read_image(
-    path: str | os.PathLike[str] | EncodedImage, size: tuple[int, int] | None = None, reduced: int = 1
+    path: str | os.PathLike[str] | EncodedImage,
+    size: tuple[int, int] | None = None,
+    reduced: int = 1,
+    most_pixels: int | None = None,
 ) -> Image:
     """Read an image file and apply its EXIF orientation.
 
@@ -124,6 +127,7 @@ def read_image(
         reduced: 1, 2, 4 or 8. A JPEG is decoded at ``1 / reduced`` of its size, rounded up: pixel ``i`` is the mean of
             pixels ``reduced * i`` to ``reduced * (i + 1) - 1``. Other files are read at full size, and so are JPEGs
             with CMYK colors and those that must be rotated and have a side that is not a multiple of ``reduced``.
+        most_pixels: a larger image is refused before its pixels are decoded; default: 80 megapixels.
 
     Returns:
         ``[H, W, 3]`` uint8, BGR.
@@ -138,7 +142,7 @@ def read_image(
     name = path.name if isinstance(path, EncodedImage) else os.fspath(path)
     try:
         with _open(path) as file, PIL.Image.open(file, formats=_formats()) as image:
-            _check_size(image.width, image.height)
+            _check_size(image.width, image.height, most_pixels)
             if image.format in JPEG_FORMATS and image.mode in ("RGB", "L"):
                 decoded = _from_jpeg(file, image, size, reduced)
                 if decoded is not None:
@@ -312,12 +316,13 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(p), p) if p[0] in "0123456789" else (1, 0, p) for p in pieces]
 
 
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: int, height: int, most_pixels: int | None = None) -> None:
+    most = MOST_PIXELS if most_pixels is None else most_pixels
     if width < 1 or height < 1:
         raise ImageError(f"image: expected at least one pixel, got {width} x {height}")
-    if width * height > MOST_PIXELS:
+    if width * height > most:
         raise ImageError(
-            f"image: expected at most {MOST_PIXELS / 1e6:g} megapixels, got {width} x {height} "
+            f"image: expected at most {most / 1e6:g} megapixels, got {width} x {height} "
             f"({width * height / 1e6:.1f} megapixels); make it smaller first"
         )
 

@@ -62,6 +62,12 @@ class Layer:
         """Draw a disk; ``color`` is RGB."""
         self.line(center, center, 2 * radius, color, opacity)
 
+    def loop(self, points: Point, width: float, color: tuple[int, int, int], opacity: float) -> None:
+        """Draw the closed outline through ``points [K, 2]``, ``width`` rounded to whole pixels; ``color`` is RGB."""
+        fixed_point = np.round((points - [self.left, self.top]) * (1 << SUBPIXEL_BITS)).astype(np.int32)
+        thickness, paint = max(1, round(width)), _premultiplied(color, opacity)
+        cv2.polylines(self._bgra, [fixed_point], True, paint, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
+
     def blend_onto(self, image: NDArray[np.uint8]) -> None:
         """Blend the layer over ``image`` ``[H, W, 3]`` BGR, in place."""
         height, width = self._bgra.shape[:2]

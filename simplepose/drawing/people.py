@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplepose.checks import check_choice, check_count, check_flag, check_instance, check_number
+from simplepose.drawing.ellipses import draw_ellipses
 from simplepose.drawing.layer import FONT, OUTLINE_COLOR, Image, Layer, check_image, clip_segment
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import Color, Skeleton
@@ -42,6 +43,7 @@ class DrawConfig:
     boxes: bool = False  # draw the bounding box of each person's keypoints
     scores: bool = False  # write each person's score
     names: bool = False  # write the names of the keypoints
+    uncertainty: bool = False  # draw the covariance of each keypoint: an ellipse of one standard deviation
 
     def __post_init__(self) -> None:
         check_count("min_keypoints", self.min_keypoints, 0)
@@ -50,7 +52,7 @@ class DrawConfig:
         if self.thickness is not None:
             check_number("thickness", self.thickness, least=0.5, most=1000)
         check_choice("colors", self.colors, get_args(DrawnColors))
-        for name in ("boxes", "scores", "names"):
+        for name in ("boxes", "scores", "names", "uncertainty"):
             check_flag(name, getattr(self, name))
 
 
@@ -75,6 +77,8 @@ def draw_poses(image: Image, poses: Poses, config: DrawConfig | None = None) -> 
     check_instance("poses", poses, Poses)
     config = DrawConfig() if config is None else config
     check_instance("config", config, DrawConfig)
+    if config.uncertainty and poses.covariance is None:
+        raise ValueError("poses: expected a covariance with uncertainty=True, got none; see decode(covariance=True)")
     shown = poses.at_least(config.min_keypoints, config.min_score)
     canvas = image.copy()
     people = [_Person(i, shown, canvas.shape, config) for i in reversed(range(len(shown)))]
@@ -103,6 +107,7 @@ class _Person:
         self.width = self._width(shape)
         number = index if poses.track_ids is None else int(poses.track_ids[index])
         self.colors = _person_colors(self.skeleton, number, config.colors)
+        self.covariance = None if poses.covariance is None else poses.covariance[index].astype(float)  # [J, 2, 2]
 
     def _width(self, shape: tuple[int, ...]) -> float:
         """The width of parts in pixels: proportional to the person's size, limited by the size of the image."""
@@ -140,6 +145,11 @@ class _Person:
             layer.dot(self.xy[j], radii[j] + 0.6 * outline, OUTLINE_COLOR, 0.9 * self.opacity[j])
             layer.dot(self.xy[j], radii[j], _lighter(self.colors[j]), self.opacity[j])
         layer.blend_onto(canvas)
+        if self.config.uncertainty and self.covariance is not None:
+            shown = np.flatnonzero(inside)
+            colors = [_lighter(self.colors[j]) for j in shown.tolist()]
+            width = 0.35 * self.width
+            draw_ellipses(canvas, self.xy[shown], self.covariance[shown], colors, self.opacity[shown], width)
 
     def _radii(self, lengths: NDArray[np.float64]) -> NDArray[np.float64]:
         """``[J]`` radii of the dots: slightly wider than parts, but small enough that neighbors do not touch."""

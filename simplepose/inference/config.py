@@ -35,6 +35,7 @@ class PredictorConfig:
     optimize: bool = True  # run a copy by `optimize_for_inference`; otherwise the model under autocast to `precision`
     batch_size: int | None = None  # maximum number of images of a batch; None: 8 on CUDA devices, 1 elsewhere
     engine: Engine = "torch"  # what runs the network; "onnxruntime": faster on CPUs, float32 only, the extra `onnx`
+    covariance: bool = False  # the poses have a covariance; on CUDA devices the maps are then averaged in PyTorch
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -48,6 +49,7 @@ class PredictorConfig:
         if self.batch_size is not None:
             check_count("batch_size", self.batch_size)
         check_choice("engine", self.engine, get_args(Engine))
+        check_flag("covariance", self.covariance)
         if self.engine == "onnxruntime":
             if self.precision != "float32":
                 raise ValueError(f"precision: expected float32 with engine 'onnxruntime', got {self.precision!r}")
@@ -105,6 +107,7 @@ class PredictorOptions(TypedDict, total=False):
     optimize: bool
     batch_size: int | None
     engine: Engine
+    covariance: bool
 
 
 def _check_names(name: str, values: Any, known: tuple[str, ...]) -> None:

@@ -103,3 +103,8 @@ class Frame:
         """Map positions ``[..., 2]`` (x, y) from input pixels to image pixels; NaN stays NaN."""
         factor = np.array(self.factor[::-1])
         return ((xy + 0.5) / factor - 0.5).astype(np.float32)
+
+    def covariance_to_image(self, covariance: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map covariances ``[..., 2, 2]`` from input pixels^2 to image pixels^2: ``A C A^T`` with A of `to_image`."""
+        scale = 1 / np.array(self.factor[::-1])
+        return (covariance * np.outer(scale, scale)).astype(np.float32)

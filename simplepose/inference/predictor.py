@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -21,17 +21,16 @@ from torch import Tensor, nn
 from simplepose.checks import check_count, check_instance, describe, one_line
 from simplepose.data.images import ImageError, as_image
 from simplepose.exit_gate import compiled_call
+from simplepose.inference import model_settings
 from simplepose.inference.config import Engine, PredictorConfig, PredictorOptions, Purpose
 from simplepose.inference.frame import MULTIPLE, STRIDE, Frame
 from simplepose.inference.heatmaps import Heatmaps, resample
 from simplepose.inference.pipeline import Stages, run_pipeline
-from simplepose.network.base import PoseNetwork
 from simplepose.network.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from simplepose.network.device import find_device
 from simplepose.network.onnx_engine import OnnxModel
-from simplepose.network.optimize import InferenceModel, Precision, optimize_for_inference
+from simplepose.network.optimize import InferenceModel
 from simplepose.ops.backend import resolve
-from simplepose.ops.config import DecodeConfig
 from simplepose.ops.decode import decode
 from simplepose.ops.inputs import grid_to_image
 from simplepose.ops.native.decode_batch import DecodeBatch, average_flipped
@@ -45,9 +44,6 @@ if TYPE_CHECKING:
     from simplepose.data.images import ImageLike
 
 Image = NDArray[np.uint8]
-
-DEFAULT_SIZE = 512
-"""Image height in pixels at scale 1 for a model without a training size."""
 
 DEFAULT_PREDICTOR = PredictorConfig()
 
@@ -136,19 +132,15 @@ class Predictor:
             raise TypeError(f"model: expected a network or another callable, got {describe(model)}")
         config = config.with_changes(**options)
         self.skeleton = skeleton
-        self.stride = _network_setting(model, "stride", STRIDE)
-        self.multiple = _network_setting(model, "multiple", MULTIPLE)
-        self.device = find_engine_device(_model_device(model) if device is None else device, config.engine)
-        self.config = replace(
-            config,
-            size=_network_setting(model, "input_size", DEFAULT_SIZE) if config.size is None else config.size,
-            batch_size=_default_batch(self.device) if config.batch_size is None else config.batch_size,
-            decode=_with_encoding(config.decode, model),
-        )
+        self.stride = model_settings.network_setting(model, "stride", STRIDE)
+        self.multiple = model_settings.network_setting(model, "multiple", MULTIPLE)
+        own_device = model_settings.model_device(model)
+        self.device = find_engine_device(own_device if device is None else device, config.engine)
+        self.config = model_settings.resolve_config(config, model, self.device)
         if config.engine == "onnxruntime":
-            self.model = OnnxModel(_pose_network(model))
+            self.model = OnnxModel(model_settings.pose_network(model))
         else:
-            self.model = _ready(model, self.device, config.precision if config.optimize else None)
+            self.model = model_settings.ready(model, self.device, config.precision if config.optimize else None)
         self._autocast = None if isinstance(self.model, InferenceModel) else PRECISIONS[config.precision]
         self.channels = map_channels(skeleton, self.config.decode.encoding)
         self._mirror = torch.from_numpy(self.channels.flip.astype(np.int64)).to(self.device)
@@ -282,12 +274,14 @@ class Predictor:
     @compiled_call
     def decode(self, heatmaps: Heatmaps) -> Poses:
         """Step 4: decode the maps into people, in image pixels."""
-        poses = decode(heatmaps.maps[: self.channels.num_maps], self.skeleton, self.config.decode, self.stride)[0]
+        maps, config = heatmaps.maps[: self.channels.num_maps], self.config
+        poses = decode(maps, self.skeleton, config.decode, self.stride, covariance=config.covariance)[0]
         return _on_image(poses, heatmaps.frame)
 
     def _run_batch(self, batch: Sequence[Prepared]) -> list[_Running]:
-        """Run the network on a batch; CUDA maps are also decoded by kernels."""
-        if resolve("decode", "auto", self.device, self.channels.encoding) == "cuda":
+        """Run the network on a batch; CUDA maps are also decoded by kernels. Covariances need the averaged maps."""
+        cuda = resolve("decode", "auto", self.device, self.channels.encoding) == "cuda"
+        if cuda and not self.config.covariance:
             return self._start_decoding(batch)
         return self._start_averaging(batch, keep=False)
 
@@ -373,32 +367,14 @@ def use_of(checkpoint: Checkpoint, name_or_path: str | Path, purpose: Purpose = 
 def _on_image(poses: Poses, frame: Frame) -> Poses:
     """Map poses from input pixels to image pixels, in place."""
     poses.keypoints[..., :2] = frame.to_image(poses.keypoints[..., :2])
+    if poses.covariance is not None:
+        poses.covariance = frame.covariance_to_image(poses.covariance)
     return poses
 
 
 def _input_shapes(prepared: Prepared) -> tuple[tuple[int, ...], ...] | None:
     """The key of a batch: images with inputs of equal shapes run together."""
     return None if prepared.error else tuple(pixels.shape for pixels in prepared.inputs)
-
-
-def _ready(model: Any, device: torch.device, optimized: Precision | None) -> Any:
-    """The model on its device; a `PoseNetwork` is optimized for inference if ``optimized`` is a precision.
-
-    Raises:
-        ValueError: the model is in training mode.
-    """
-    if isinstance(model, PoseNetwork) and optimized:
-        return optimize_for_inference(model, precision=optimized).to(device)
-    if not isinstance(model, nn.Module):
-        return model
-    if model.training:
-        raise ValueError("model: expected a model in eval mode (model.eval()), got a model in training mode")
-    return model.to(device)
-
-
-def _pose_network(model: Any) -> PoseNetwork:
-    check_instance("model", model, PoseNetwork)
-    return cast(PoseNetwork, model)
 
 
 def find_engine_device(device: str | torch.device, engine: Engine) -> torch.device:
@@ -412,29 +388,3 @@ def find_engine_device(device: str | torch.device, engine: Engine) -> torch.devi
     if str(device) not in ("auto", "cpu"):
         raise ValueError(f"device: expected 'auto' or 'cpu' with engine {engine!r}, got {str(device)!r}")
     return torch.device("cpu")
-
-
-def _model_device(model: Any) -> torch.device:
-    parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    return torch.device("cpu") if parameter is None else parameter.device
-
-
-def _network_setting(model: Any, name: str, default: int) -> int:
-    """A setting of the model's ``config``, or ``default`` where it has none."""
-    return check_count(name, getattr(getattr(model, "config", None), name, default))
-
-
-def _with_encoding(decode: DecodeConfig, model: Any) -> DecodeConfig:
-    """The settings of decoding with the encoding of the model's ``config``, where it has one.
-
-    Raises:
-        ValueError: the settings are for part affinity fields, and the model has none.
-    """
-    encoding = getattr(getattr(model, "config", None), "encoding", decode.encoding)
-    if decode.encoding == "paf" and encoding != "paf":
-        raise ValueError(f'decode: expected encoding {encoding!r}, as of the model, got "paf"')
-    return replace(decode, encoding=encoding)
-
-
-def _default_batch(device: torch.device) -> int:
-    return 8 if device.type == "cuda" else 1

@@ -40,7 +40,9 @@ class _State:
 
 
 class Smoother:
-    """Filters the keypoints of tracked people, frame by frame. Scores and missing keypoints stay as they are.
+    """Filters the keypoints of tracked people, frame by frame.
+
+    Scores, covariances and missing keypoints stay as they are.
 
     Args:
         config: the settings.
@@ -72,7 +74,8 @@ class Smoother:
                 keypoints[row, :, :2] = self._filter(number, keypoints[row, :, :2].astype(float), found[row], now)
         latest = {number: state for number, state in self._states.items() if now - state.time.max() <= 60}
         self._states = latest  # people who left a minute ago
-        return Poses(keypoints, poses.scores, poses.skeleton, poses.truncated, poses.track_ids)
+        kept = (poses.scores, poses.skeleton, poses.truncated, poses.track_ids, poses.covariance)
+        return Poses(keypoints, *kept)
 
     def _filter(self, number: int, xy: Floats, found: NDArray[np.bool_], now: float) -> Floats:
         """``[J, 2]`` filtered positions of a person's found keypoints; the others as given."""

@@ -12,6 +12,9 @@ from simplepose.skeleton.channels import Encoding
 Shape = Literal["ellipse", "line"]
 PartScore = Literal["product", "weighted_sum"]
 Backend = Literal["auto", "native", "torch", "reference"]
+Alignment = Literal["center", "corner"]
+"""Where cell ``i`` of a map of stride ``s`` lies: at pixel ``i * s + s / 2 - 0.5``, in the center of the pixels that it
+covers, or at pixel ``i * s``, their corner."""
 
 
 MAX_PEAKS = 4096

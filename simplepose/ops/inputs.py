@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from simplepose.checks import brief, check_choice, check_instance, check_readable, describe, has_dtype, is_tensor
 from simplepose.ops.candidates import CandidateParts, Peaks
-from simplepose.ops.config import Backend, DecodeConfig
+from simplepose.ops.config import Alignment, Backend, DecodeConfig
 from simplepose.skeleton.channels import map_channels
 from simplepose.skeleton.skeleton import Skeleton
 
@@ -22,6 +22,9 @@ MOST_THREADS = 1024
 BACKENDS = get_args(Backend)
 """The values of ``backend``."""
 
+ALIGNMENTS = get_args(Alignment)
+"""The values of ``alignment``."""
+
 MOST_CELLS = 2**31 - 1
 """Most cells of one map: they are counted in 32 bits."""
 
@@ -30,6 +33,12 @@ def check_backend(backend: object) -> None:
     """ValueError unless ``backend`` is a known backend."""
     if not isinstance(backend, str) or backend not in BACKENDS:
         check_choice("backend", backend, BACKENDS)
+
+
+def check_alignment(alignment: object) -> None:
+    """TypeError or ValueError unless ``alignment`` is a known alignment."""
+    if not isinstance(alignment, str) or alignment not in ALIGNMENTS:
+        check_choice("alignment", alignment, ALIGNMENTS)
 
 
 def check_threads(threads: object) -> None:
@@ -116,9 +125,19 @@ def _tensor_to_array(name: str, tensor: torch.Tensor) -> NDArray[Any]:
     return tensor.float().numpy(force=True)  # also from a device, and of a view with the negative bit
 
 
-def grid_to_image(stride: int) -> tuple[float, float]:
-    """(scale, shift): cell ``i`` of the maps lies at image pixel ``i * scale + shift``."""
-    return float(stride), stride / 2 - 0.5
+Grid = tuple[float, float]
+"""(scale, shift): cell ``i`` of a grid lies at ``i * scale + shift`` of another grid or of the image."""
+
+
+def grid_to_image(stride: int, alignment: Alignment = "center") -> Grid:
+    """The grid of maps in image pixels."""
+    return float(stride), stride / 2 - 0.5 if alignment == "center" else 0.0
+
+
+def grid_to_parts(stride: int, part_stride: int, alignment: Alignment = "center") -> Grid:
+    """The grid of keypoint maps in cells of part maps; both have the same place in the image and one alignment."""
+    scale = stride / part_stride
+    return scale, (scale - 1) / 2 if alignment == "center" else 0.0
 
 
 def all_maps(skeleton: Skeleton, config: DecodeConfig) -> dict[int, str]:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simplepose.checks import check_readable
+from simplepose.checks import check_count, check_readable
 from simplepose.exit_gate import compiled_call
 from simplepose.ops.backend import resolve
 from simplepose.ops.candidates import CandidateParts, Peaks
-from simplepose.ops.config import DEFAULT_DECODE, Backend, DecodeConfig
-from simplepose.ops.inputs import all_maps, check_call, device_maps, image_maps, peak_list
+from simplepose.ops.config import DEFAULT_DECODE, Alignment, Backend, DecodeConfig
+from simplepose.ops.inputs import (
+    all_maps,
+    check_alignment,
+    check_call,
+    device_maps,
+    grid_to_parts,
+    image_maps,
+    peak_list,
+)
 from simplepose.ops.native import module as native
 from simplepose.ops.reference.match_parts import match_parts as reference_match_parts
+from simplepose.ops.reference.match_parts import to_part_grid
 from simplepose.skeleton.channels import map_channels
 from simplepose.skeleton.skeleton import COCO, Skeleton
 
@@ -25,6 +34,10 @@ def match_parts(
     skeleton: Skeleton = COCO,
     config: DecodeConfig = DEFAULT_DECODE,
     backend: Backend = "auto",
+    *,
+    stride: int = 4,
+    part_stride: int | None = None,
+    alignment: Alignment = "center",
 ) -> list[CandidateParts]:
     """Find candidate parts: pairs of peaks with a part response (docs/decoding.md, rule 2; paper section 3.4).
 
@@ -35,6 +48,9 @@ def match_parts(
         skeleton: the keypoint types and parts of the channels.
         config: the settings of rule 2 and ``encoding`` are used.
         backend: the implementation (`simplepose.ops.backend`). All give the same bits.
+        stride: image pixels between two cells of the maps in which the peaks were found.
+        part_stride: that of the part maps; default: ``stride``.
+        alignment: where a cell lies, as in `decode`.
 
     Returns:
         One `CandidateParts` for each image.
@@ -44,9 +60,21 @@ def match_parts(
         RuntimeError: the backend cannot run here; the message states the reason.
     """
     check_call(skeleton, config, backend)
+    check_alignment(alignment)
+    stride = check_count("stride", stride)
     check_readable("heatmaps", heatmaps)
+    if part_stride is not None:
+        peaks = _in_part_grid(peaks, skeleton, stride, check_count("part_stride", part_stride), alignment)
     run = _IMPLEMENTATIONS[resolve("match_parts", backend, heatmaps, config.encoding)]
     return run(heatmaps, peaks, skeleton, config)
+
+
+def _in_part_grid(
+    peaks: Peaks | list[Peaks], skeleton: Skeleton, stride: int, part_stride: int, alignment: Alignment
+) -> list[Peaks]:
+    count = len(peaks) if isinstance(peaks, list) else 1
+    grid = grid_to_parts(stride, part_stride, alignment)
+    return [to_part_grid(image_peaks, *grid) for image_peaks in peak_list(peaks, count, skeleton)]
 
 
 def _channels(skeleton: Skeleton, config: DecodeConfig) -> dict[int, str]:

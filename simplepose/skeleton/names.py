@@ -4,6 +4,9 @@ from __future__ import annotations
 
 NamePair = tuple[str, str]
 
+SIDES = (("left", "right"), ("Left", "Right"), ("L", "R"), ("_l", "_r"))
+"""Texts that distinguish the names of a pair."""
+
 
 class SkeletonError(ValueError):
     """An invalid skeleton; ``field`` and ``names`` locate the error."""
@@ -39,3 +42,19 @@ def tree_parts(keypoints: tuple[str, ...], parts: tuple[NamePair, ...]) -> tuple
             tree.append(part)
             group = {k: a if g == b else g for k, g in group.items()}
     return tuple(tree)
+
+
+def pair_sides(keypoints: tuple[str, ...], pairs: tuple[NamePair, ...]) -> tuple[NamePair, ...]:
+    """``pairs`` with the left name first, and the pairs ``left_...``, ``right_...`` that are missing among them."""
+    ordered = [pair[::-1] if _is_left(pair[1], pair[0]) else pair for pair in pairs]
+    used = {name for pair in ordered for name in pair}
+    for name in keypoints:
+        other = "right_" + name.removeprefix("left_")
+        if name.startswith("left_") and other in keypoints and not {name, other} & used:
+            ordered.append((name, other))
+    return tuple((a, b) for a, b in ordered)
+
+
+def _is_left(name: str, other: str) -> bool:
+    """Whether two names differ only in a text of `SIDES`, and ``name`` has the left one."""
+    return any(left in name and name.replace(left, right) == other for left, right in SIDES)

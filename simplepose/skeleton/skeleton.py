@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from simplepose.checks import brief, check_readable, one_line
 from simplepose.skeleton.names import NamePair, SkeletonError, mirror_names, tree_parts
+from simplepose.skeleton.sleap import sleap_fields
 from simplepose.skeleton.toml_file import line_of, read_toml
 from simplepose.skeleton.validate import check_skeleton
 
@@ -252,6 +253,18 @@ class Skeleton:
         except SkeletonError as error:
             line = line_of(text, error.field, error.names)
             raise SkeletonError(f"{path}:{line}: {one_line(error)}", error.field, error.names) from None
+
+    @classmethod
+    def from_sleap(cls, skeleton: Any) -> Skeleton:
+        """The skeleton of a `sleap_io.Skeleton`: nodes are keypoints, edges are parts, symmetries are left-right pairs.
+
+        Names ``left_...`` and ``right_...`` are paired even without a symmetry. Unconnected nodes are allowed.
+
+        Raises:
+            TypeError: it is no such skeleton.
+            SkeletonError: no edge connects the counterparts of an edge's nodes, or names or edges are repeated.
+        """
+        return cls(**sleap_fields(skeleton))
 
     def _pairs(self, pairs: Iterable[NamePair]) -> list[tuple[int, int]]:
         return [(self.keypoints.index(a), self.keypoints.index(b)) for a, b in pairs]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -234,19 +233,6 @@ class TrainConfig:
         """The settings that differ from ``other``, one string ``name: own value, other value`` each."""
         own, others = _flatten(self), _flatten(other)
         return [f"{name}: {own[name]}, {others[name]}" for name in own if own[name] != others[name]]
-
-
-def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
-    """The learning rate of optimizer step ``step``, counted from 0: warm-up factor times the schedule."""
-    total = config.epochs * steps_per_epoch
-    warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
-    if config.schedule == "cosine":
-        factor = 0.5 * (1 + math.cos(math.pi * step / total))
-    elif config.schedule == "step":
-        factor = config.decay ** (step // steps_per_epoch // config.decay_epochs)
-    else:
-        factor = 1.0
-    return config.lr * warmup * factor
 
 
 def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:

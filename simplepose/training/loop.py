@@ -31,13 +31,19 @@ from simplepose.network.checkpoint import load_checkpoint
 from simplepose.ops.config import TargetConfig
 from simplepose.poses import Poses
 from simplepose.skeleton.skeleton import COCO, Skeleton
-from simplepose.training.config import TrainConfig, learning_rate
+from simplepose.training.config import TrainConfig
 from simplepose.training.data import BatchSampler, TrainData, open_data
 from simplepose.training.distributed import Process, join_processes
 from simplepose.training.errors import TrainError, explain_errors
 from simplepose.training.log import TrainLog, check_tensorboard, draw_predictions, new_running_sums, running_means
 from simplepose.training.loss import pose_loss
-from simplepose.training.optimizer import clip_gradients, freeze_parameters, make_optimizer, set_learning_rate
+from simplepose.training.optimizer import (
+    clip_gradients,
+    freeze_parameters,
+    learning_rate,
+    make_optimizer,
+    set_learning_rate,
+)
 from simplepose.training.run_folder import prepare_run_folder, remove_run_folder
 from simplepose.training.state import (
     TrainState,

@@ -78,6 +78,19 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     return optimizer
 
 
+def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
+    """The learning rate of optimizer step ``step``, counted from 0: warm-up factor times the schedule."""
+    total = config.epochs * steps_per_epoch
+    warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
+    if config.schedule == "cosine":
+        factor = 0.5 * (1 + math.cos(math.pi * step / total))
+    elif config.schedule == "step":
+        factor = config.decay ** (step // steps_per_epoch // config.decay_epochs)
+    else:
+        factor = 1.0
+    return config.lr * warmup * factor
+
+
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Set the learning rate of the next step, times each group's factor."""
     for group in optimizer.param_groups:

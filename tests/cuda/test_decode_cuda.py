@@ -187,3 +187,14 @@ def test_the_ops_compile_and_run_in_graphs():
     graph.replay()
     for output, expected_output in zip(captured, expected, strict=True):
         assert torch.equal(output, expected_output)
+
+
+@pytest.mark.parametrize("part_stride", [2, 8])
+def test_part_maps_of_another_stride_agree(part_stride):
+    keypoints = torch.from_numpy(np.stack([people_maps(5, (40, 32), seed) for seed in (1, 2)])[:, sp.COCO.num_parts :])
+    cells = (40 * 4 // part_stride, 32 * 4 // part_stride)
+    parts = torch.from_numpy(np.stack([people_maps(5, cells, seed) for seed in (1, 2)])[:, : sp.COCO.num_parts])
+    expected = sp.decode(keypoints, part_maps=parts, part_stride=part_stride)
+    found = sp.decode(keypoints.cuda(), part_maps=parts.cuda(), part_stride=part_stride)
+    for poses, on_host in zip(found, expected, strict=True):
+        assert_same_poses(poses, on_host)

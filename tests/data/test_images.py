@@ -175,6 +175,9 @@ def test_the_error_for_an_unreadable_file_names_it(tmp_path: Path, monkeypatch: 
     (tmp_path / "large.png").write_bytes(png.getvalue())
     with pytest.raises(ImageError, match=r"large.png: image: expected at most 0.0001 megapixels, got 14 x 9"):
         read_image(tmp_path / "large.png")
+    assert read_image(tmp_path / "large.png", most_pixels=126).shape == (9, 14, 3)
+    with pytest.raises(ImageError, match=r"large.png: image: expected at most 0.000125 megapixels, got 14 x 9"):
+        read_image(tmp_path / "large.png", most_pixels=125)
 
 
 def test_folders_and_patterns_give_sorted_paths(tmp_path: Path) -> None:

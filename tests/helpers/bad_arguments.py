@@ -201,7 +201,8 @@ BAD: dict[str, Bad] = {
         "max_peaks num_samples min_keypoints", "reassign allow_shared_keypoints", "part_score",
     )),
     **dict(_settings(sp.TargetConfig, "keypoint_sigma part_sigma threshold", "stride", "", "shape")),
-    **dict(_settings(sp.DrawConfig, "min_score opacity thickness", "min_keypoints", "boxes scores names", "colors")),
+    **dict(_settings(sp.DrawConfig, "min_score opacity thickness", "min_keypoints", "boxes scores names uncertainty",
+                     "colors")),
     **dict(_rows(sp.find_peaks, {"skeleton": PAIR, "heatmaps": MAPS},
                  {"heatmaps": WRONG_MAPS, "threads": THREADS, **OPTIONS})),
     **dict(_rows(sp.match_parts, {"peaks": PEAKS, "skeleton": PAIR, "heatmaps": MAPS},
@@ -209,7 +210,8 @@ BAD: dict[str, Bad] = {
     **dict(_rows(sp.assign_keypoints, {"peaks": PEAKS, "parts": PARTS, "skeleton": PAIR},
                  {"peaks": without(WRONG_PEAKS, "several"), "parts": WRONG_PARTS, "stride": WRONG_COUNTS, **OPTIONS})),
     **dict(_rows(sp.decode, {"skeleton": PAIR, "heatmaps": MAPS},
-                 {"heatmaps": WRONG_MAPS, "stride": WRONG_COUNTS, "threads": THREADS, **OPTIONS})),
+                 {"heatmaps": WRONG_MAPS, "stride": WRONG_COUNTS, "threads": THREADS, "covariance": WRONG_FLAGS,
+                  **OPTIONS})),
     **dict(_rows(sp.render_targets, {"keypoints": PEOPLE, "size": (8, 8), "skeleton": PAIR}, {
         "keypoints": WRONG_KEYPOINTS, "size": WRONG_SIZES, "skeleton": SKELETONS,
         "config": {**CONFIGS, "other": sp.DecodeConfig()}, "backend": WRONG_CHOICES, "threads": THREADS,
@@ -221,6 +223,8 @@ BAD: dict[str, Bad] = {
     **dict(_rows(sp.Poses, {"keypoints": PEOPLE, "scores": np.ones(1, np.float32), "skeleton": PAIR}, {
         "keypoints": {**OBJECTS, "two axes": PEOPLE[0], "types": PEOPLE[:, :1], "integers": PEOPLE.astype(int),
                       "masked": np.ma.masked_array(PEOPLE), "tensor": torch.ones(1, 2, 3)},
+        "covariance": {**without(OBJECTS, "none"), "too many": np.ones((2, 2, 2, 2), np.float32),
+                       "flat": np.ones((1, 2, 3), np.float32), "integers": np.ones((1, 2, 2, 2), int)},
         "scores": {**OBJECTS, "too many": np.ones(2, np.float32), "two axes": np.ones((1, 1), np.float32)},
         "skeleton": SKELETONS,
     })),
@@ -243,6 +247,7 @@ BAD: dict[str, Bad] = {
     **dict(_rows(sp.Predictor, {"model": network, "skeleton": PAIR}, {
         "model": without(OBJECTS, "class"), "skeleton": SKELETONS, "config": CONFIGS,
         "device": without(WRONG_DEVICES, "none"), "fit": WRONG_CHOICES, "flip": WRONG_FLAGS, "optimize": WRONG_FLAGS,
+        "covariance": WRONG_FLAGS,
         "size": without(WRONG_COUNTS, "none"), "batch_size": without(WRONG_COUNTS, "none"), "precision": WRONG_CHOICES,
         "scales": {"none": None, "text": "1", "texts": ["1"], "empty": (), "zero": (0,), "nan": (NAN,), "true": (True,),
                    "number": 1.0, "huge": (HUGE,)},

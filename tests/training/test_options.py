@@ -22,6 +22,7 @@ from simplepose.training.optimizer import (
     channel_sizes,
     clip_gradients,
     freeze_parameters,
+    learning_rate,
     make_optimizer,
     set_learning_rate,
 )
@@ -63,6 +64,17 @@ def one_step(config):
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
     return before, model, optimizer
+
+
+def test_learning_rate_of_each_step():
+    config = TrainConfig(lr=1.0, schedule="step", warmup_steps=3, decay_epochs=2, decay=0.2, epochs=5)
+    rates = [learning_rate(config, step, 4) for step in range(20)]
+    assert rates[:5] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
+    assert rates[7:9] == pytest.approx([1, 0.2])
+    assert rates[-1] == pytest.approx(0.04)
+    cosine = replace(config, schedule="cosine", warmup_steps=0)
+    assert [learning_rate(cosine, s, 4) for s in (0, 10)] == pytest.approx([1, 0.5])
+    assert 0 < learning_rate(cosine, 19, 4) < 0.01
 
 
 def test_frozen_parts_keep_weights_and_statistics(people, tmp_path):

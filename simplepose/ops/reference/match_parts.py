@@ -10,6 +10,9 @@ The pair is a candidate if at least ``min_samples`` samples exceed the threshold
     part_score="product"         response * score_i * score_j
     part_score="weighted_sum"    0.5 response + 0.25 (score_i + score_j)           (equation 6 of the paper)
 
+Part maps of another stride than the keypoint maps are sampled at the same places of the image: `to_part_grid` converts
+the positions ``x_i`` and ``x_j`` first.
+
 With encoding="paf" the map is a field of vectors, and a sample is the vector's component along the pair, as in CMU-Pose
 (CVPR 2017, equations 10 and 11)::
 
@@ -74,6 +77,14 @@ def match_parts(maps: NDArray[np.float32], peaks: Peaks, skeleton: Skeleton, con
         _join(responses, f32),
         _join(scores, f32),
     )
+
+
+def to_part_grid(peaks: Peaks, scale: float, shift: float) -> Peaks:
+    """The peaks at their positions in part maps of another stride: ``scale * x + shift``, rounded after each operation.
+
+    `match_parts` of these peaks samples the part maps between the positions of the peaks in the image.
+    """
+    return peaks._replace(xy=peaks.xy * f32(scale) + f32(shift))
 
 
 def all_pairs(a: NDArray[np.intp], b: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

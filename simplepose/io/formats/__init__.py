@@ -1,0 +1,1 @@
+"""Result files of `simplepose predict`: one module for each format, and their registry."""
