@@ -84,8 +84,8 @@ def measure_memory(options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--images", type=int, default=10, help="of each of the 8 tars")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=25, help="of each of the 8 tars")
     parser.add_argument("--size", type=int, default=640, help="side of the images in pixels")
     parser.add_argument("--checkpoint", default="photo")
     parser.add_argument("--engine", default="torch", choices=["torch", "onnxruntime"])

@@ -13,8 +13,8 @@ from simplepose.bulk.job import Job, Result
 from simplepose.bulk.shards import Shard
 from simplepose.io.parquet import Counts
 
-BLOCKS_PER_WORKER = 16
-"""Ray distributes the shards in this many blocks for each worker; it repeats a block if its worker dies."""
+MOST_BLOCKS = 10_000
+"""Ray distributes the shards in at most this many blocks of equal size. It repeats a block if its worker dies."""
 
 
 def ray() -> Any:
@@ -52,7 +52,7 @@ class ShardActor:
 def connect(address: str | None) -> None:
     """Join the cluster of an address, or start one on this machine."""
     if not ray().is_initialized():
-        ray().init(address=address, **({} if address else {"include_dashboard": False}))
+        ray().init(address=address or "local", **({} if address else {"include_dashboard": False}))
 
 
 def check_device(device: str) -> None:
@@ -95,7 +95,7 @@ def run_ray(job: Job, shards: Sequence[Shard], workers: int, num_gpus: float) ->
     """
     module = ray()
     job = job if num_gpus else replace(job, device="cpu")  # an actor without GPUs may see those of the machine
-    blocks = min(len(shards), BLOCKS_PER_WORKER * workers)
+    blocks = min(len(shards), MOST_BLOCKS)
     items = [{"number": number, "shard": pickle.dumps(shard)} for number, shard in enumerate(shards)]
     results = module.data.from_items(items, override_num_blocks=blocks).map_batches(
         ShardActor,

@@ -21,6 +21,7 @@ from simplepose.cli.main import main
 from simplepose.io.parquet import read_counts, read_rows
 
 parquet = pytest.importorskip("pyarrow.parquet")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 INPUTS = ["0.tar", "1.tar", "images"]
 ARGUMENTS = [*INPUTS, "--checkpoint", "tiny", "--size", "96", "--shard-images", "3", "--device", "cpu", "--batch", "2"]
@@ -45,12 +46,9 @@ def inputs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def expected(inputs, tmp_path_factory):
+def expected(inputs, tmp_path_factory, one_thread):
     """The parts by name, processed shard by shard in this process."""
-    import torch
-
-    before, folder = torch.get_num_threads(), Path.cwd()
-    torch.set_num_threads(1)
+    folder = Path.cwd()
     os.chdir(inputs)
     out = tmp_path_factory.mktemp("expected")
     job = job_of(out)
@@ -58,7 +56,6 @@ def expected(inputs, tmp_path_factory):
     for shard in find_shards(INPUTS, 3)[0]:
         assert job.run(predictor, shard).counts is not None
     os.chdir(folder)
-    torch.set_num_threads(before)
     parts = tables(out)
     assert sum(rows.count("'score': 0.") for rows in parts.values()) >= 5, "the network finds too few people"
     return parts

@@ -16,11 +16,12 @@ from simplepose.synth.dataset import write_dataset
 from simplepose.synth.scene import SynthConfig
 
 pytest.importorskip("pyarrow")
+pytestmark = pytest.mark.usefixtures("one_thread")
 COUNT = 6
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, one_thread):
     """A data set, its people in Parquet files and in JSON, and the report of `evaluate` on the network."""
     root = tmp_path_factory.mktemp("data")
     write_dataset(root / "set", COUNT, 3, SynthConfig(size=128), progress=False)

@@ -12,10 +12,11 @@ from simplepose.inference.bulk import PosePredictor
 from simplepose.io.parquet import ImageRows
 
 pytest.importorskip("pyarrow")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def predictor() -> PosePredictor:
+def predictor(one_thread: None) -> PosePredictor:
     return PosePredictor("tiny", "cpu", size=64)
 
 
