@@ -31,8 +31,8 @@ TIMEOUT = 10.0
 STORED_DURATION = frozenset({"asf", "flv", "matroska"})
 """Formats whose header contains the duration, but not the number of frames. Others compute it from what is there."""
 
-SLACK = 0.1
-"""Seconds, beside two frames, by which a file may be shorter than its header says: muxers round differently."""
+SLACK = 0.05
+"""Seconds, beside one frame, by which a file may be shorter than its header says: muxers round differently."""
 
 NO_TIMESTAMPS = 0x80
 """FFmpeg's AVFMT_NOTIMESTAMPS: the format is a bare sequence of frames."""
@@ -216,7 +216,7 @@ class PyavReader(VideoReader):
 
     def _shortage(self) -> str:
         found = super()._shortage()
-        slack = SLACK + 2 * max(self._longest, 1 / self.rate)
+        slack = SLACK + max(self._longest, 1 / self.rate)
         if self.announced_seconds is not None and self._end < self.announced_seconds - slack:
             found = f"{self.announced_seconds:.3f} s announced, {self.read} frames to {self._end:.3f} s could be read"
         return f"{found}; reading ended with an error ({self._broken})".removeprefix("; ") if self._broken else found

@@ -132,7 +132,7 @@ def test_files_that_were_cut_short_are_reported(
     assert message.startswith(f"{path}: {announced.format(len(frames))}")
     assert message.endswith("; the file may be cut short or its header wrong")
     if "to " in announced:
-        assert frames[-1].time <= float(message.split(" to ")[1].split(" s ")[0]) < frames[-1].time + 0.05
+        assert frames[-1].time <= float(message.split(" to ")[1].split(" s ")[0]) < frames[-1].time + 0.1
     assert video.report()["frames"] == len(frames)
     assert open_video(path).problems() == [], "nothing is missing before the end"
 
@@ -141,7 +141,8 @@ def test_a_cut_file_without_a_length_has_damaged_frames(tmp_path: Path) -> None:
     path = cut_short(even_clip(tmp_path / "a.mp4", **H264, container={"movflags": "frag_keyframe+empty_moov"}), 0.4)
     video, frames, _ = read(path)
     assert 0 < len(frames) < 40
-    assert video.problems() == [f"{path}: damaged frames: 1"]
+    assert video.damaged in (1, 2), "it depends on the version of FFmpeg"
+    assert video.problems() == [f"{path}: damaged frames: {video.damaged}"]
 
 
 def test_an_mp4_file_without_its_index_is_reported(tmp_path: Path) -> None:
