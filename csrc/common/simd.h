@@ -15,7 +15,11 @@
 #if defined(__x86_64__)
 #define SP_X86 1
 #define SP_AVX2 __attribute__((target("avx2")))
+#if defined(__clang__)  // it has no such attribute for the width that the vectorizer prefers
+#define SP_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#else
 #define SP_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")))
+#endif
 #else
 #define SP_X86 0
 #define SP_AVX2
