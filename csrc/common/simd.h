@@ -15,7 +15,11 @@
 #if defined(__x86_64__)
 #define SP_X86 1
 #define SP_AVX2 __attribute__((target("avx2")))
-#define SP_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")))
+#if defined(__clang__)  // it has no such attribute for the width that the vectorizer prefers
+#define SP_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,bmi2")))
+#else
+#define SP_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,bmi2,prefer-vector-width=512")))
+#endif
 #else
 #define SP_X86 0
 #define SP_AVX2
@@ -38,7 +42,8 @@ inline Simd simd() {
     const auto wished = [wish](const char* name) { return wish && std::strcmp(wish, name) == 0; };
     if (!__builtin_cpu_supports("avx2") || wished("generic")) return Simd::kGeneric;
     const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                        __builtin_cpu_supports("bmi2");
     return avx512 && !wished("avx2") ? Simd::kAvx512 : Simd::kAvx2;
   }();
   return found;

@@ -40,6 +40,12 @@ SP_VECTOR SP_INLINE Floats load_first(const float* from, int count) {
 SP_VECTOR SP_INLINE Floats lesser(Floats a, Floats b) { return _mm256_min_ps(a, b); }
 SP_VECTOR SP_INLINE Floats greater(Floats a, Floats b) { return _mm256_max_ps(a, b); }
 
+SP_VECTOR SP_INLINE Floats square_root(Floats a) { return _mm256_sqrt_ps(a); }
+// `values` in the lanes where a > b, 0 in the others.
+SP_VECTOR SP_INLINE Floats zero_unless_above(Floats values, Floats a, Floats b) {
+  return _mm256_and_ps(values, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
+}
+
 SP_VECTOR SP_INLINE Ints add(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
 SP_VECTOR SP_INLINE Ints multiply(Ints a, Ints b) { return _mm256_mullo_epi32(a, b); }
 SP_VECTOR SP_INLINE Ints lesser(Ints a, Ints b) { return _mm256_min_epi32(a, b); }
@@ -59,10 +65,32 @@ SP_VECTOR SP_INLINE unsigned above(Floats a, Floats b) {
 SP_VECTOR SP_INLINE unsigned at_least(Floats a, Floats b) {
   return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)));
 }
+// True with NaN.
+SP_VECTOR SP_INLINE unsigned not_at_most(Floats a, Floats b) {
+  return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLE_UQ)));
+}
 SP_VECTOR SP_INLINE unsigned above(Ints a, Ints b) {
   return static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b))));
 }
 SP_VECTOR SP_INLINE unsigned not_finite(Floats a) { return above(magnitude_bits(a), splat(0x7f7fffff)); }
+
+// The masks mask(0), mask(kLanes), ... of 64 elements in one word.
+template <typename Mask>
+SP_VECTOR SP_INLINE uint64_t mask_of_64(const Mask& mask) {
+  uint64_t word = 0;
+  for (int i = 0; i < 64; i += kLanes) word |= uint64_t{mask(i)} << i;
+  return word;
+}
+
+// The even bits of a word, moved together. The instruction for it is slow on some processors without AVX-512.
+SP_VECTOR SP_INLINE uint64_t even_bits(uint64_t word) {
+  word &= 0x5555555555555555u;
+  word = (word | word >> 1) & 0x3333333333333333u;
+  word = (word | word >> 2) & 0x0f0f0f0f0f0f0f0fu;
+  word = (word | word >> 4) & 0x00ff00ff00ff00ffu;
+  word = (word | word >> 8) & 0x0000ffff0000ffffu;
+  return (word | word >> 16) & 0x00000000ffffffffu;
+}
 
 // `counts` plus 1 in the lanes where a > b.
 SP_VECTOR SP_INLINE Ints count_above(Ints counts, Floats a, Floats b) {

@@ -40,6 +40,11 @@ SP_VECTOR SP_INLINE Floats load_first(const float* from, int count) {
 SP_VECTOR SP_INLINE Floats lesser(Floats a, Floats b) { return _mm512_min_ps(a, b); }
 SP_VECTOR SP_INLINE Floats greater(Floats a, Floats b) { return _mm512_max_ps(a, b); }
 
+SP_VECTOR SP_INLINE Floats square_root(Floats a) { return _mm512_sqrt_ps(a); }
+SP_VECTOR SP_INLINE Floats zero_unless_above(Floats values, Floats a, Floats b) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), values);
+}
+
 SP_VECTOR SP_INLINE Ints add(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
 SP_VECTOR SP_INLINE Ints multiply(Ints a, Ints b) { return _mm512_mullo_epi32(a, b); }
 SP_VECTOR SP_INLINE Ints lesser(Ints a, Ints b) { return _mm512_min_epi32(a, b); }
@@ -53,8 +58,17 @@ SP_VECTOR SP_INLINE Ints magnitude_bits(Floats a) {
 
 SP_VECTOR SP_INLINE unsigned above(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
 SP_VECTOR SP_INLINE unsigned at_least(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+SP_VECTOR SP_INLINE unsigned not_at_most(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLE_UQ); }
 SP_VECTOR SP_INLINE unsigned above(Ints a, Ints b) { return _mm512_cmpgt_epi32_mask(a, b); }
 SP_VECTOR SP_INLINE unsigned not_finite(Floats a) { return above(magnitude_bits(a), splat(0x7f7fffff)); }
+
+// Joined in mask registers.
+template <typename Mask>
+SP_VECTOR SP_INLINE uint64_t mask_of_64(const Mask& mask) {
+  return _mm512_kunpackd(_mm512_kunpackw(mask(48), mask(32)), _mm512_kunpackw(mask(16), mask(0)));
+}
+
+SP_VECTOR SP_INLINE uint64_t even_bits(uint64_t word) { return _pext_u64(word, 0x5555555555555555u); }
 
 SP_VECTOR SP_INLINE Ints count_above(Ints counts, Floats a, Floats b) {
   return _mm512_mask_add_epi32(counts, _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), counts, _mm512_set1_epi32(1));

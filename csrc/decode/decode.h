@@ -5,7 +5,6 @@
 
 #include "assign_keypoints/assign_keypoints.h"
 #include "find_peaks/find_peaks.h"
-#include "match_parts/match_pafs.h"
 #include "match_parts/match_parts.h"
 
 namespace simplepose {
@@ -26,8 +25,7 @@ inline void decode(const float* maps, int height, int width, const Skeleton& ske
                    Workspace& workspace) {
   const float* keypoint_maps = maps + int64_t{part_channels(skeleton, settings)} * height * width;
   find_peaks(keypoint_maps, skeleton.keypoints, height, width, settings, workspace.peaks, workspace.find);
-  (settings.paf ? match_pafs : match_parts)(maps, height, width, workspace.peaks, skeleton, settings,
-                                            workspace.candidates, workspace.match);
+  match_parts(maps, height, width, workspace.peaks, skeleton, settings, workspace.candidates, workspace.match);
   assign_keypoints(workspace.peaks, workspace.candidates, skeleton, settings, workspace.people, workspace.assign);
 }
 

@@ -13,11 +13,12 @@ namespace {
 
 // The response of a pair, the mean of its samples; false once too many of them have failed.
 bool sample_pair(const Part& part, int32_t a, int32_t b, float* response) {
+  const Direction along = part.field() ? part.direction(a, b) : Direction{};
   float values[kMaxSamples];
   int failed = 0;
   for (int i = 0; i < part.samples; ++i) {
     const int k = part.middle_out[i];
-    values[k] = part.sample(a, b, k);
+    values[k] = part.sample(a, b, k, along);
     failed += !(values[k] > part.threshold);
     if (failed == part.failures()) return false;
   }
@@ -27,7 +28,7 @@ bool sample_pair(const Part& part, int32_t a, int32_t b, float* response) {
   return true;
 }
 
-void match_part_generic(const Part& part, MatchScratch& scratch) {
+void match_part_generic(const Part& part, const Part*, MatchScratch& scratch) {
   for (int32_t a = part.ends.from_begin; a < part.ends.from_end; ++a) {
     for (int32_t b = part.ends.to_begin; b < part.ends.to_end; ++b) {
       float response;
@@ -38,7 +39,7 @@ void match_part_generic(const Part& part, MatchScratch& scratch) {
   }
 }
 
-using MatchPart = void (*)(const Part&, MatchScratch&);
+using MatchPart = void (*)(const Part&, const Part*, MatchScratch&);
 
 MatchPart best_match_part(const Part& part) {
 #if SP_X86
@@ -48,6 +49,22 @@ MatchPart best_match_part(const Part& part) {
   (void)part;
 #endif
   return match_part_generic;
+}
+
+// Lowers the responses of pairs that are longer than half the height of the maps, and drops those that are not positive
+// then.
+void penalize_lengths(const Part& part, AcceptedPairs& accepted) {
+  const auto to_count = part.ends.to_count();
+  size_t kept = 0;
+  for (size_t i = 0; i < accepted.pair.size(); ++i) {
+    const int32_t pair = accepted.pair[i];
+    const float length = part.length(part.ends.from_begin + pair / to_count, part.ends.to_begin + pair % to_count);
+    const float penalty = 0.5f * static_cast<float>(part.height) / length - 1.0f;
+    const float response = accepted.response[i] + (penalty < 0.0f ? penalty : 0.0f);
+    accepted.pair[kept] = pair, accepted.response[kept] = response;
+    kept += response > 0.0f;
+  }
+  accepted.pair.resize(kept), accepted.response.resize(kept);
 }
 
 }  // namespace
@@ -95,20 +112,28 @@ void match_parts(const float* maps, int height, int width, const Peaks& peaks, c
   if (samples % 2) {
     for (int k = 0; k < samples; ++k) middle_out[k] = samples / 2 + (k % 2 ? (k + 1) / 2 : -(k / 2));
   }
-  Part part;
-  part.height = height, part.width = width;
-  part.peaks = &peaks;
-  part.samples = samples, part.needed = settings.min_samples;
-  part.threshold = settings.part_threshold;
-  part.positions = positions, part.middle_out = middle_out;
-  const auto match_part = best_match_part(part);
+  const int64_t cells = int64_t{height} * width;
+  const auto part_of = [&](int index) {
+    Part part;
+    part.map = maps + index * cells * (settings.paf ? 2 : 1);
+    part.y_map = settings.paf ? part.map + cells : nullptr;
+    part.height = height, part.width = width;
+    part.peaks = &peaks, part.ends = part_ends(skeleton, peaks, index);
+    part.samples = samples, part.needed = settings.min_samples;
+    part.threshold = settings.part_threshold;
+    part.positions = positions, part.middle_out = middle_out;
+    return part;
+  };
+  scratch.marked = false;
+  Part next = skeleton.parts() ? part_of(0) : Part();
+  const auto match_part = best_match_part(next);
   for (int index = 0; index < skeleton.parts(); ++index) {
-    part.map = maps + int64_t{index} * height * width;
-    part.ends = part_ends(skeleton, peaks, index);
-    const bool next = index + 1 < skeleton.parts() && part.crowded(part_ends(skeleton, peaks, index + 1));
-    part.next_map = next ? part.map + int64_t{height} * width : nullptr;
+    const Part part = next;
+    const bool more = index + 1 < skeleton.parts();
+    if (more) next = part_of(index + 1);
     scratch.accepted.clear();
-    if (part.ends.pairs() != 0) match_part(part, scratch);
+    match_part(part, more ? &next : nullptr, scratch);
+    if (settings.paf && settings.length_penalty) penalize_lengths(part, scratch.accepted);
     append_by_score(peaks, part.ends, settings.part_score_product, candidates, scratch);
   }
 }

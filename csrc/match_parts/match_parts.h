@@ -2,7 +2,8 @@
 // of the reference implementation.
 //
 // The map is sampled bilinearly at `samples` evenly spaced points, both ends included. A pair is a candidate if enough
-// samples exceed the threshold and its part score is finite. Non-finite map values read as 0.
+// samples exceed the threshold and its part score is finite. Non-finite map values read as 0. A sample of an affinity
+// field is the vector's component along the pair.
 #pragma once
 
 #include <cstdint>
@@ -38,15 +39,27 @@ struct Candidate {
   float response, score;
 };
 
+// For each block of 2^shift_x x 2^shift_y cells, whether a sample that starts in one of its cells may exceed the
+// threshold: a bit of a table of 64 x 64.
+struct BlockMarks {
+  alignas(64) uint32_t words[128] = {};
+  int shift_x = 0, shift_y = 0;
+};
+
 // Memory of match_parts, reused by later calls, so that a steady state allocates nothing.
 struct MatchScratch {
   AcceptedPairs accepted;
   std::vector<Candidate> candidates;  // the accepted pairs
   std::vector<uint64_t> keys;         // those with a finite score, as integers that are ordered by score
-  PairBatch batch;                    // the vector code: the pairs it works on
+  // The vector code:
+  PairBatch batch;             // the pairs that it works on
+  BlockMarks marks;            // those of the next part type
+  bool marked = false;         // whether `marks` are complete
+  std::vector<int32_t> cells;  // cells of the next part type that are read ahead
 };
 
-// Part maps [L, height, width], row by row. At most kMaxSamples samples.
+// Part maps [L, height, width], row by row; affinity fields [2 L, height, width], x, then y of each part. At most
+// kMaxSamples samples.
 void match_parts(const float* maps, int height, int width, const Peaks& peaks, const Skeleton& skeleton,
                  const DecodeSettings& settings, CandidateParts& candidates, MatchScratch& scratch);
 

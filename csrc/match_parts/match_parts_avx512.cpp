@@ -6,7 +6,9 @@
 
 namespace simplepose {
 
-SP_VECTOR void match_part_avx512(const Part& part, MatchScratch& scratch) { match_part(part, scratch); }
+SP_VECTOR void match_part_avx512(const Part& part, const Part* next, MatchScratch& scratch) {
+  match_part(part, next, scratch);
+}
 
 }  // namespace simplepose
 #endif

@@ -1,171 +1,130 @@
 // match_parts in vectors: a lane is a pair of peaks, or a sample where there are few pairs.
 //
-// Nearly all pairs of a crowded image connect two people, and most of their samples lie where the part map is low. So a
-// pass over the map first marks the blocks of cells in which a sample can exceed the threshold. A pair is dropped if so
-// many of its samples lie in other blocks that the remaining ones cannot be enough. The pairs that are left are
-// sampled.
-//
-// Lemma. Let m be the threshold less 1e-6 of it. If the magnitudes of the four cells that bilinear() reads are at most
-// m, the sample does not exceed the threshold.
-//
-// Proof. bilinear() computes a + f (b - a) with 0 <= f <= 1 twice in sequence. With u = 2^-24, the difference and the
-// product of magnitudes up to 2 m are each off by at most 2 m u, the sum by m u. So a result is at most m (1 + 5 u)
-// after one step and m (1 + 10 u) after two, up to terms of u^2. 10 u is 6e-7; m itself is off by at most 6e-8 of it.
-//
-// The marks therefore depend on magnitudes: cells with large negative values are marked, because rounding beside them
-// may lift a sample above the threshold. NaN and infinity, which read as 0, are marked too. Marks can only be too many.
-// No sample of a dropped pair that lies in an unmarked block exceeds the threshold, so the pair would also have failed
-// in full. The accepted pairs and their responses are those of the generic code to the last bit.
+// Pairs are dropped in steps before the rest is sampled in full: with many pairs by marks_vectors.h, with fewer by
+// their middle samples. Meanwhile the maps of the next part type are marked or read into the cache, because a call
+// reads nearly all of its maps from memory.
 #pragma once
 
 #include <algorithm>
 
-#include "match_parts/part.h"
+#include "match_parts/lines_vectors.h"
+#include "match_parts/marks_vectors.h"
 
 namespace simplepose {
 namespace {
 
-#ifndef FEW
-#define FEW 16
-#endif
-constexpr int64_t kFewPairs = FEW;  // so many pairs are sampled one after the other
+constexpr int64_t kFewPairs = 16;  // so many pairs are sampled one after the other
 
-// Prefetches the map of the next part type, a few cache lines at a time, while the pairs of this one are worked on.
+// Pairs from (a, b) on, by from-peak, then to-peak.
+struct PairCursor {
+  int32_t a, b;
+
+  explicit PairCursor(const PartEnds& ends) : a(ends.from_begin), b(ends.to_begin) {}
+  bool left(const PartEnds& ends) const { return a < ends.from_end && ends.to_begin < ends.to_end; }
+  void advance(const PartEnds& ends, int32_t count) {
+    b += count;
+    if (b == ends.to_end) ++a, b = ends.to_begin;
+  }
+};
+
+// Reads the maps of the next part type while the pairs of this one are worked on: marks them, or reads the cells of the
+// first samples of its pairs into the cache.
+template <bool kField>
 class Ahead {
  public:
-  explicit Ahead(const Part& part)
-      : at_(part.next_map), end_(part.next_map + (part.next_map ? int64_t{part.height} * part.width : 0)) {}
+  SP_VECTOR Ahead(const Part& part, const Part* next, MatchScratch& scratch)
+      : next_(next ? next : &part),
+        scratch_(&scratch),
+        marker_(*next_, scratch.marks),
+        marks_(next != nullptr && next->crowded()) {
+    if (next == nullptr || marks_ || next->ends.pairs() > kMostPairs) return;
+    next->ends.pairs() <= kFewPairs ? list_samples() : list_first_look();
+  }
 
+  // A part of the work, beside that for one vector of pairs.
   SP_VECTOR SP_INLINE void step() {
-    for (int line = 0; line < kLines && at_ < end_; ++line, at_ += 16)
-      _mm_prefetch(reinterpret_cast<const char*>(at_), _MM_HINT_T1);
+    if (marks_) {
+      if (marker_.left()) marker_.step();
+    } else {
+      prefetch(kCells);
+    }
+  }
+
+  // The rest of the work.
+  SP_VECTOR void finish() {
+    if (marks_) {
+      marker_.finish();
+    } else {
+      prefetch(count_);
+    }
+    scratch_->marked = marks_;
   }
 
  private:
-  static constexpr int kLines = 8;
-  const float *at_, *end_;
-};
+  static constexpr int kCells = kField ? 4 : 8;  // cells of a step
+  static constexpr int kMostLooks = 4;
+  static constexpr int64_t kMostPairs = 4096;
 
-// Pairs of peaks, one per lane.
-struct Lines {
-  Floats ax, ay, bx, by;
-};
-
-// Where samples lie: the positions and their upper left cells, as bilinear() computes them.
-struct Places {
-  Floats x, y;
-  Ints x0, y0;
-};
-
-SP_VECTOR SP_INLINE Floats position(Floats a, Floats b, Floats t, float last) {
-  return lesser(greater(a + t * (b - a), splat(0.0f)), splat(last));
-}
-
-SP_VECTOR SP_INLINE Places locate(const Part& part, const Lines& lines, Floats t) {
-  Places at;
-  at.x = position(lines.ax, lines.bx, t, part.last_x());
-  at.y = position(lines.ay, lines.by, t, part.last_y());
-  at.x0 = lesser(truncate(at.x), splat(part.width - 2));
-  at.y0 = lesser(truncate(at.y), splat(part.height - 2));
-  return at;
-}
-
-// The samples, as bilinear() computes them. A non-finite value in the map makes its sample non-finite; those lanes are
-// done again one by one.
-SP_VECTOR SP_INLINE Floats sample(const Part& part, const Places& at) {
-  alignas(64) int32_t cells[kLanes];
-  store(cells, add(multiply(at.y0, splat(part.width)), at.x0));
-  __asm__ volatile("" : "+m"(cells));  // or gcc extracts the lanes one by one, slower than loading them
-  const Floats fx = at.x - to_floats(at.x0), fy = at.y - to_floats(at.y0);
-  Floats v00, v01, v10, v11;
-  load_neighbors(part.map, cells, &v00, &v01);
-  load_neighbors(part.map + part.width, cells, &v10, &v11);
-  const Floats top = v00 + fx * (v01 - v00), bottom = v10 + fx * (v11 - v10);
-  Floats value = top + fy * (bottom - top);
-  unsigned odd = not_finite(value);
-  if (__builtin_expect(odd != 0, 0)) {
-    float values[kLanes], xs[kLanes], ys[kLanes];
-    store(values, value), store(xs, at.x), store(ys, at.y);
-    for (; odd; odd &= odd - 1) {
-      const int lane = __builtin_ctz(odd);
-      values[lane] = bilinear(PlainMap{part.map, part.width}, part.height, part.width, xs[lane], ys[lane]);
+  // All samples of the pairs, up to kLanes.
+  SP_VECTOR void list_samples() {
+    const Part& part = *next_;
+    const Peaks& peaks = *part.peaks;
+    const int count = std::min(part.samples, kLanes);
+    int32_t* out = make_room(part.ends.pairs() * count);
+    for (int32_t a = part.ends.from_begin; a < part.ends.from_end; ++a) {
+      for (int32_t b = part.ends.to_begin; b < part.ends.to_end; ++b, out += count) {
+        const Lines line = lines_between(splat(peaks.x[a]), splat(peaks.y[a]), splat(peaks.x[b]), splat(peaks.y[b]));
+        store(out, cell_of(part, locate(part, line, load(part.positions))));
+      }
     }
-    value = load(values);
   }
-  return value;
-}
 
-// For each block of 2^shift_x x 2^shift_y cells, whether a sample that starts in one of its cells may exceed the
-// threshold: a bit of a table of 64 x 64.
-struct Blocks {
-  alignas(64) uint32_t words[128] = {};
-  int shift_x = 0, shift_y = 0;
+  // The samples of the pairs that the first look takes.
+  SP_VECTOR void list_first_look() {
+    const Part& part = *next_;
+    const Peaks& peaks = *part.peaks;
+    const int looks = std::min(part.failures(), kMostLooks);
+    int32_t* out = make_room(part.ends.pairs() * looks);
+    for (int32_t a = part.ends.from_begin; a < part.ends.from_end; ++a) {
+      for (int32_t b = part.ends.to_begin; b < part.ends.to_end; b += kLanes) {
+        const int count = std::min(part.ends.to_end - b, kLanes);
+        const Lines lines = lines_between(splat(peaks.x[a]), splat(peaks.y[a]), load_first(peaks.x.data() + b, count),
+                                          load_first(peaks.y.data() + b, count));
+        for (int look = 0; look < looks; ++look, out += count)
+          store(out, cell_of(part, locate(part, lines, splat(part.positions[part.middle_out[look]]))));
+      }
+    }
+  }
+
+  // Vectors are stored in full, beyond the last cell.
+  int32_t* make_room(int64_t count) {
+    count_ = static_cast<int>(count);
+    scratch_->cells.resize(count + kLanes);
+    return scratch_->cells.data();
+  }
+
+  SP_VECTOR SP_INLINE void prefetch(int count) {
+    const int32_t* cells = scratch_->cells.data();
+    const int end = std::min(done_ + count, count_);
+    for (; done_ < end; ++done_) {
+      prefetch_rows(next_->map + cells[done_]);
+      if (kField) prefetch_rows(next_->y_map + cells[done_]);
+    }
+  }
+  SP_VECTOR SP_INLINE void prefetch_rows(const float* cell) const {
+    _mm_prefetch(reinterpret_cast<const char*>(cell), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(cell + next_->width), _MM_HINT_T0);
+  }
+
+  const Part* next_;
+  MatchScratch* scratch_;
+  Marker<kField> marker_;
+  bool marks_;
+  int count_ = 0, done_ = 0;  // of scratch.cells
 };
-
-// The even bits of a word, moved together.
-inline uint64_t even_bits(uint64_t word) {
-  word &= 0x5555555555555555u;
-  word = (word | word >> 1) & 0x3333333333333333u;
-  word = (word | word >> 2) & 0x0f0f0f0f0f0f0f0fu;
-  word = (word | word >> 4) & 0x00ff00ff00ff00ffu;
-  word = (word | word >> 8) & 0x0000ffff0000ffffu;
-  return (word | word >> 16) & 0x00000000ffffffffu;
-}
-
-// One bit for each of the cells x to x + 63 of a row: whether its magnitude is above m.
-SP_VECTOR SP_INLINE uint64_t marked_cells(const float* row, int x, int width, Ints m) {
-  uint64_t marks = 0;
-  if (x + 64 <= width) {
-    for (int i = 0; i < 64; i += 16) _mm_prefetch(reinterpret_cast<const char*>(row + x + i + kPrefetch), _MM_HINT_T0);
-    for (int i = 0; i < 64; i += kLanes) marks |= uint64_t{above(magnitude_bits(load(row + x + i)), m)} << i;
-    return marks;
-  }
-  for (int i = 0; x + i < width; i += kLanes) {
-    const Floats cells = load_first(row + x + i, width - x - i);
-    marks |= uint64_t{above(magnitude_bits(cells), m)} << i;
-  }
-  return marks;
-}
-
-// The marks of a row of blocks, from those of its cells: a sample also reads the cells to the right.
-inline uint64_t block_row(const uint64_t* cells, int words, int shift) {
-  uint64_t row = 0, right = 0;
-  for (int word = words - 1; word >= 0; --word) {
-    uint64_t marks = cells[word] | cells[word] >> 1 | right << 63;
-    right = cells[word];
-    for (int halving = 0; halving < shift; ++halving) marks = even_bits(marks | marks >> 1);
-    row |= marks << (word * 64 >> shift);
-  }
-  return row;
-}
-
-SP_VECTOR void mark_blocks(const Part& part, Blocks& blocks) {
-  while ((part.width - 1) >> blocks.shift_x >= 64) ++blocks.shift_x;
-  while ((part.height - 1) >> blocks.shift_y >= 64) ++blocks.shift_y;
-  const Ints m = splat(float_bits(part.threshold - 1e-6f * part.threshold));
-  const int words = (part.width + 63) / 64, rows = 1 << blocks.shift_y;
-  uint64_t cells[Part::kMostColumns / 64] = {};  // of the rows of a block so far
-  uint32_t* out = blocks.words;
-  for (int y = 0; y < part.height; ++y) {
-    const float* row = part.map + int64_t{y} * part.width;
-    uint64_t marks[Part::kMostColumns / 64];
-    for (int word = 0; word < words; ++word) {
-      marks[word] = marked_cells(row, 64 * word, part.width, m);
-      cells[word] |= marks[word];
-    }
-    const bool last = y + 1 == part.height;
-    if (!last && (y == 0 || y % rows != 0)) continue;
-    // This row also ends the blocks above it, whose samples read it.
-    if (y != 0) {
-      const uint64_t bits = block_row(cells, words, blocks.shift_x);
-      *out++ = static_cast<uint32_t>(bits), *out++ = static_cast<uint32_t>(bits >> 32);
-    }
-    std::copy_n(marks, words, cells);
-  }
-}
 
 SP_VECTOR SP_INLINE Lines load_lines(const PairBatch& batch, int at) {
-  return {load(batch.ax + at), load(batch.ay + at), load(batch.bx + at), load(batch.by + at)};
+  return lines_between(load(batch.ax + at), load(batch.ay + at), load(batch.bx + at), load(batch.by + at));
 }
 
 // The lanes of the pairs from `done` on.
@@ -184,53 +143,46 @@ SP_VECTOR SP_INLINE int keep(PairBatch& batch, int kept, int done, const Lines& 
   return kept + __builtin_popcount(lanes);
 }
 
-// Adds 1 to the counts of the samples that lie in marked blocks.
-class MarkedLook {
- public:
-  SP_VECTOR SP_INLINE explicit MarkedLook(const Blocks& blocks)
-      : table_(blocks.words), shift_x_(blocks.shift_x), shift_y_(blocks.shift_y) {}
-  SP_VECTOR SP_INLINE Ints operator()(Ints counts, const Part&, const Places& at) const {
-    return add(counts, table_.bits(shift_right(at.x0, shift_x_), shift_right(at.y0, shift_y_)));
-  }
-
- private:
-  BitTable table_;
-  int shift_x_, shift_y_;
-};
-
 // Adds 1 to the counts of the samples that exceed the threshold.
+template <bool kField>
 struct SampledLook {
-  SP_VECTOR SP_INLINE Ints operator()(Ints counts, const Part& part, const Places& at) const {
-    return count_above(counts, sample(part, at), splat(part.threshold));
+  SP_VECTOR SP_INLINE void aim(Lines& lines) const { simplepose::aim<kField>(lines); }
+  SP_VECTOR SP_INLINE Ints operator()(Ints counts, const Part& part, const Lines& lines, const Places& at) const {
+    return count_above(counts, sample<kField>(part, lines, at), splat(part.threshold));
   }
+  SP_VECTOR SP_INLINE unsigned always(const Lines&) const { return 0; }
 };
 
 // Counts the samples [begin, end), from the middle outwards, and drops the pairs that cannot have enough samples, even
 // if all that follow are counted.
-template <typename Look>
-SP_VECTOR SP_INLINE void drop_pairs(const Part& part, int begin, int end, const Look& look, Ahead& ahead,
+template <bool kField, typename Look>
+SP_VECTOR SP_INLINE void drop_pairs(const Part& part, int begin, int end, const Look& look, Ahead<kField>& ahead,
                                     PairBatch& batch) {
   const Ints too_few = splat(part.needed - (part.samples - end) - 1);
   int kept = 0;
   for (int done = 0; done < batch.count; done += kLanes) {
-    const Lines lines = load_lines(batch, done);
+    Lines lines = load_lines(batch, done);
     Ints counts = load(batch.counted + done);
     ahead.step();
+    look.aim(lines);
     for (int i = begin; i < end; ++i)
-      counts = look(counts, part, locate(part, lines, splat(part.positions[part.middle_out[i]])));
-    kept = keep(batch, kept, done, lines, counts, above(counts, too_few) & lanes_left(batch, done));
+      counts = look(counts, part, lines, locate(part, lines, splat(part.positions[part.middle_out[i]])));
+    const unsigned lanes = (above(counts, too_few) | look.always(lines)) & lanes_left(batch, done);
+    kept = keep(batch, kept, done, lines, counts, lanes);
   }
   batch.count = kept;
 }
 
 // Samples one pair, kLanes of its samples at a time, and appends it if enough of them exceed the threshold.
+template <bool kField>
 SP_VECTOR SP_INLINE void sample_pair(const Part& part, int32_t a, int32_t b, int32_t pair, AcceptedPairs& accepted) {
   const Peaks& peaks = *part.peaks;
-  const Lines line{splat(peaks.x[a]), splat(peaks.y[a]), splat(peaks.x[b]), splat(peaks.y[b])};
+  Lines line = lines_between(splat(peaks.x[a]), splat(peaks.y[a]), splat(peaks.x[b]), splat(peaks.y[b]));
+  aim<kField>(line);
   float values[kMaxSamples];
   int count = 0;
   for (int k = 0; k < part.samples; k += kLanes) {
-    const Floats value = sample(part, locate(part, line, load(part.positions + k)));
+    const Floats value = sample<kField>(part, line, locate(part, line, load(part.positions + k)));
     store(values + k, value);
     const unsigned lanes = part.samples - k < kLanes ? (1u << (part.samples - k)) - 1 : (1u << kLanes) - 1;
     count += __builtin_popcount(above(value, splat(part.threshold)) & lanes);
@@ -242,17 +194,19 @@ SP_VECTOR SP_INLINE void sample_pair(const Part& part, int32_t a, int32_t b, int
 }
 
 // Samples the pairs of the batch in full and appends those with enough samples above the threshold.
-SP_VECTOR void sample_pairs(const Part& part, const PairBatch& batch, Ahead& ahead, AcceptedPairs& accepted) {
+template <bool kField>
+SP_VECTOR void sample_pairs(const Part& part, const PairBatch& batch, Ahead<kField>& ahead, AcceptedPairs& accepted) {
   const Floats threshold = splat(part.threshold), samples = splat(static_cast<float>(part.samples));
   size_t kept = accepted.pair.size();
   accepted.pair.resize(kept + batch.count + kLanes), accepted.response.resize(kept + batch.count + kLanes);
   int done = 0;
   for (; done + kFewPairs < batch.count; done += kLanes) {
-    const Lines lines = load_lines(batch, done);
+    Lines lines = load_lines(batch, done);
+    aim<kField>(lines);
     Floats total = splat(0.0f);
     Ints count = splat(0);
     for (int k = 0; k < part.samples; ++k) {
-      const Floats value = sample(part, locate(part, lines, splat(part.positions[k])));
+      const Floats value = sample<kField>(part, lines, locate(part, lines, splat(part.positions[k])));
       ahead.step();
       total = total + value;
       count = count_above(count, value, threshold);
@@ -267,63 +221,74 @@ SP_VECTOR void sample_pairs(const Part& part, const PairBatch& batch, Ahead& ahe
   const int32_t to_count = part.ends.to_count();
   for (; done < batch.count; ++done) {
     const int32_t pair = batch.pair[done], from = pair / to_count, to = pair - from * to_count;
-    sample_pair(part, part.ends.from_begin + from, part.ends.to_begin + to, pair, accepted);
+    ahead.step();
+    sample_pair<kField>(part, part.ends.from_begin + from, part.ends.to_begin + to, pair, accepted);
   }
 }
 
-// Appends pairs to the batch until it is full, from the pair (a, b) on, which moves to the next pair.
-inline void fill_batch(const Part& part, int32_t& a, int32_t& b, PairBatch& batch) {
+// Appends pairs to the batch until it is full.
+SP_VECTOR void fill_batch(const Part& part, PairCursor& at, PairBatch& batch) {
   const PartEnds& ends = part.ends;
-  const Peaks& peaks = *part.peaks;
+  const float *x = part.peaks->x.data(), *y = part.peaks->y.data();
   batch.count = 0;
-  while (a < ends.from_end && batch.count < PairBatch::kMost) {
-    const int32_t count = std::min(ends.to_end - b, PairBatch::kMost - batch.count), at = batch.count;
-    std::fill_n(batch.ax + at, count, peaks.x[a]), std::fill_n(batch.ay + at, count, peaks.y[a]);
-    std::copy_n(peaks.x.data() + b, count, batch.bx + at), std::copy_n(peaks.y.data() + b, count, batch.by + at);
-    const int32_t pair = (a - ends.from_begin) * ends.to_count() + (b - ends.to_begin);
-    for (int32_t i = 0; i < count; ++i) batch.pair[at + i] = pair + i;
-    std::fill_n(batch.counted + at, count, 0);
-    batch.count += count, b += count;
-    if (b == ends.to_end) ++a, b = ends.to_begin;
+  while (at.left(ends) && batch.count < PairBatch::kMost) {
+    const int32_t count = std::min(ends.to_end - at.b, PairBatch::kMost - batch.count);
+    const Floats ax = splat(x[at.a]), ay = splat(y[at.a]);
+    const int32_t first = (at.a - ends.from_begin) * ends.to_count() + (at.b - ends.to_begin);
+    for (int32_t i = 0; i < count; i += kLanes) {
+      const int32_t to = batch.count + i;
+      store(batch.ax + to, ax), store(batch.ay + to, ay);
+      store(batch.bx + to, load_first(x + at.b + i, count - i)),
+          store(batch.by + to, load_first(y + at.b + i, count - i));
+      store(batch.pair + to, add(ramp(), splat(first + i)));
+      store(batch.counted + to, splat(0));
+    }
+    batch.count += count;
+    at.advance(ends, count);
   }
   // The lanes beyond the end repeat a pair, so that they read no other cells.
-  std::fill_n(batch.ax + batch.count, kLanes - 1, batch.ax[0]),
-      std::fill_n(batch.ay + batch.count, kLanes - 1, batch.ay[0]);
-  std::fill_n(batch.bx + batch.count, kLanes - 1, batch.bx[0]),
-      std::fill_n(batch.by + batch.count, kLanes - 1, batch.by[0]);
+  for (auto* column : {batch.ax, batch.ay, batch.bx, batch.by})
+    std::fill_n(column + batch.count, kLanes - 1, column[0]);
 }
 
-SP_VECTOR SP_INLINE void match_part(const Part& part, MatchScratch& scratch) {
+template <bool kField>
+SP_VECTOR void match_pairs(const Part& part, const Part* next, MatchScratch& scratch) {
   const PartEnds& ends = part.ends;
-  const int64_t pairs = ends.pairs();
-  int32_t a = ends.from_begin, b = ends.to_begin;
-  if (pairs <= kFewPairs) {
-    for (int32_t pair = 0; pair < pairs; ++pair) {
-      sample_pair(part, a, b, pair, scratch.accepted);
-      if (++b == ends.to_end) ++a, b = ends.to_begin;
-    }
-    return;
+  BlockMarks marks;
+  if (part.crowded()) {
+    if (!scratch.marked) Marker<kField>(part, scratch.marks).finish();
+    marks = scratch.marks;
   }
-  const int failures = part.failures(), middle = std::min(2 * failures, part.samples);
-  Ahead ahead(part);
-  if (!part.crowded(ends)) {
-    while (a < ends.from_end) {
-      fill_batch(part, a, b, scratch.batch);
-      drop_pairs(part, 0, failures, SampledLook(), ahead, scratch.batch);
+  Ahead<kField> ahead(part, next, scratch);
+  PairCursor at(ends);
+  if (ends.pairs() <= kFewPairs) {
+    for (int32_t pair = 0; at.left(ends); ++pair) {
+      ahead.step();
+      sample_pair<kField>(part, at.a, at.b, pair, scratch.accepted);
+      at.advance(ends, 1);
+    }
+  } else if (!part.crowded()) {
+    while (at.left(ends)) {
+      fill_batch(part, at, scratch.batch);
+      drop_pairs(part, 0, part.failures(), SampledLook<kField>(), ahead, scratch.batch);
       sample_pairs(part, scratch.batch, ahead, scratch.accepted);
     }
-    return;
+  } else {
+    const MarkedLook<kField> look(marks);
+    const int failures = part.failures(), middle = std::min(2 * failures, part.samples);
+    while (at.left(ends)) {
+      fill_batch(part, at, scratch.batch);
+      drop_pairs(part, 0, failures, look, ahead, scratch.batch);
+      drop_pairs(part, failures, middle, look, ahead, scratch.batch);
+      drop_pairs(part, middle, part.samples, look, ahead, scratch.batch);
+      sample_pairs(part, scratch.batch, ahead, scratch.accepted);
+    }
   }
-  Blocks blocks;
-  mark_blocks(part, blocks);
-  const MarkedLook look(blocks);
-  while (a < ends.from_end) {
-    fill_batch(part, a, b, scratch.batch);
-    drop_pairs(part, 0, failures, look, ahead, scratch.batch);
-    drop_pairs(part, failures, middle, look, ahead, scratch.batch);
-    drop_pairs(part, middle, part.samples, look, ahead, scratch.batch);
-    sample_pairs(part, scratch.batch, ahead, scratch.accepted);
-  }
+  ahead.finish();
+}
+
+SP_VECTOR SP_INLINE void match_part(const Part& part, const Part* next, MatchScratch& scratch) {
+  part.field() ? match_pairs<true>(part, next, scratch) : match_pairs<false>(part, next, scratch);
 }
 
 }  // namespace

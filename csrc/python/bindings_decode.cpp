@@ -117,9 +117,8 @@ py::tuple match_parts_image(const Decoder& decoder, const py::object& maps, cons
   {
     const GilRelease release;
     const ThreadWorkspace workspace;
-    (decoder.settings.paf ? match_pafs : match_parts)(data_of<float>(array), static_cast<int>(array.shape(1)),
-                                                      static_cast<int>(array.shape(2)), peaks, decoder.skeleton,
-                                                      decoder.settings, candidates, workspace->match);
+    match_parts(data_of<float>(array), static_cast<int>(array.shape(1)), static_cast<int>(array.shape(2)), peaks,
+                decoder.skeleton, decoder.settings, candidates, workspace->match);
   }
   return candidate_arrays(candidates);
 }

@@ -8,8 +8,9 @@ import time
 import numpy as np
 import pytest
 from helpers.map_cases import SKELETONS, make_case
-from helpers.map_scenes import noise_maps, people_maps
+from helpers.map_scenes import noise_maps, people_maps, sprinkle
 from helpers.processes import run_python
+from helpers.target_cases import scene
 
 import simplepose as sp
 
@@ -53,10 +54,12 @@ def test_decoding_works_after_fork(tmp_path):
 
 DECODING = """
 import sys, numpy as np, simplepose as sp
+from dataclasses import replace
 from simplepose.skeleton.skeleton import load_skeleton
 with np.load(sys.argv[1]) as maps, open(sys.argv[2], "wb") as out:
     for name in maps:
         for config in (sp.DecodeConfig(), sp.DecodeConfig(num_samples=7, min_sample_fraction=0.5, max_peaks=40)):
+            config = replace(config, encoding="paf" if "-paf-" in name else "parts")
             poses = sp.decode(maps[name], load_skeleton(name.split("-")[0]), config, backend="native")[0]
             out.write(poses.keypoints.tobytes() + poses.scores.tobytes())
 """
@@ -81,6 +84,11 @@ def test_results_do_not_depend_on_vector_instructions(tmp_path):
     ):
         case = make_case(i, "people", skeleton, (33, 41), 8, (0, 5)[i % 2], dirt, False, False, config)
         maps[f"{skeleton}-{dirt}"] = case.maps
+    target = sp.TargetConfig(encoding="paf")
+    for people, size in ((1, (160, 160)), (3, (72, 260)), (6, (256, 260)), (15, (280, 548))):
+        fields = sp.render_targets(scene(people, size, people), size, config=target)[:78]
+        sprinkle(fields[:60], "not finite" if people == 6 else "clean", people)
+        maps[f"coco-paf-{people}"] = fields
     np.savez(tmp_path / "maps.npz", **maps)
     results = []
     for simd in ("generic", "avx2", "best"):

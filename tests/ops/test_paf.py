@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.map_cases import SKELETONS
+from helpers.map_scenes import sprinkle
 from helpers.parity import assert_same_columns, assert_same_poses
 from helpers.target_cases import edge_cases, scene
 
@@ -130,6 +131,37 @@ def test_all_backends_give_the_same_bits_on_noise(name, cells, config, seed):
         assert_same_columns(sp.find_peaks(maps, skeleton, config, backend)[0], peaks[0])
         assert_same_columns(sp.match_parts(maps, peaks, skeleton, config, backend)[0], expected)
         assert_same_poses(sp.decode(maps, skeleton, config, backend=backend)[0], poses)
+
+
+@pytest.mark.parametrize("dirt", ["clean", "not finite", "huge", "negative"])
+@pytest.mark.parametrize("people", [1, 3, 6, 15])
+def test_native_fields_of_people_match_as_those_of_the_reference(people, dirt):
+    """Pairs one by one (1 to 9 of a part type), by their middle samples (36), and by marked blocks (225)."""
+    maps = sp.render_targets(scene(people, (256, 260), people), (256, 260), config=TARGETS)[:78]
+    sprinkle(maps[:60], dirt, people)
+    for config in (PAF, sp.DecodeConfig.cmu_pose(), sp.DecodeConfig(encoding="paf", part_threshold=0)):
+        peaks = sp.find_peaks(maps, sp.COCO, config)
+        expected, found = (sp.match_parts(maps, peaks, sp.COCO, config, backend)[0] for backend in BACKENDS[:2])
+        assert_same_columns(found, expected)
+        assert len(expected.type) >= 2 * people
+
+
+def test_pairs_beside_the_threshold_are_dropped_only_if_they_fail():
+    """Fields along the pairs, of the length of the threshold give or take float32 roundings, on crowded maps."""
+    ends = [(0, x, y, 1) for x in (0, 1) for y in (0, 0.25, 1, 1.5)] + [(0, 3, 4, 1), (0, 0.5, 0.5, 1)]
+    turns = np.random.default_rng(0).normal(0, 3e-4, (8, 2))  # other roundings of the direction, the same component
+    ends += [(1, x + 6 + dx, y + 8 + dy, 1) for (_, x, y, _), (dx, dy) in zip(ends[:8], turns, strict=True)]
+    ends += [(1, 3, 4, 1), (1, 1e-20, 1e-21, 1), (1, 1e-22, 0, 1)]
+    counts = set()
+    for threshold in (0.1, 0.3, 1e-10, 1e6):
+        for steps in (-24, -8, *range(-4, 5), 8, 24):
+            field = np.full((2, 12, 12), 1 + steps * 2.0**-24) * f32(threshold)
+            field *= np.array([0.6, 0.8])[:, None, None]
+            expected, found = (match(field, ends, backend, part_threshold=threshold) for backend in BACKENDS[:2])
+            assert_same_columns(found, expected)
+            counts.add(len(expected.type))
+    assert 0 in counts
+    assert len(counts) > 3  # rounding decides on some of the pairs
 
 
 @pytest.mark.parametrize("noise_seed", [None, 3])
