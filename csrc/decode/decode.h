@@ -45,8 +45,7 @@ inline void decode_two_grids(const float* keypoint_maps, int height, int width, 
   moved = workspace.peaks;
   for (float& x : moved.x) x = x * parts.scale + parts.shift;
   for (float& y : moved.y) y = y * parts.scale + parts.shift;
-  (settings.paf ? match_pafs : match_parts)(parts.maps, parts.height, parts.width, moved, skeleton, settings,
-                                            workspace.candidates, workspace.match);
+  match_parts(parts.maps, parts.height, parts.width, moved, skeleton, settings, workspace.candidates, workspace.match);
   assign_keypoints(workspace.peaks, workspace.candidates, skeleton, settings, workspace.people, workspace.assign);
 }
 
