@@ -69,7 +69,7 @@ def test_times_of_a_variable_rate_are_in_all_outputs(tmp_path: Path, predict: Pr
     assert [image["file_name"] for image in report["images"]] == [f"{path}#{i}" for i in range(16)]
     assert [image["time"] for image in report["images"]] == pytest.approx(TIMES)
     images = json.loads((tmp_path / "o" / "images.json").read_text())
-    assert images == [{k: image[k] for k in ("id", "file_name", "time")} for image in report["images"]]
+    assert images == [{k: image[k] for k in ("id", "file_name", "frame_id", "time")} for image in report["images"]]
     drawn = list(open_video(tmp_path / "o" / "a_poses.mp4"))
     assert [frame.time for frame in drawn] == pytest.approx(TIMES, abs=1e-4)
     assert drawn[0].image.shape == (49, 65, 3)
@@ -274,6 +274,7 @@ def test_a_stream_that_is_interrupted_keeps_its_results(tmp_path: Path, network:
         process.stdin.flush()  # the stream does not end
         while process.poll() is None and not list(out.glob("*.mp4")):  # the drawn video begins with the first frame
             time.sleep(0.05)
+        time.sleep(1)  # until the frames are read and the command waits for more
         process.send_signal(signal.SIGINT)
         errors = process.stderr.read()
         assert process.wait() == 0

@@ -24,6 +24,7 @@ from simplepose.inference.video.reader import (
     plausible,
 )
 from simplepose.inference.video.source import VideoSource
+from simplepose.inference.video.stdin import StdinFile
 
 TIMEOUT = 10.0
 """Seconds without data after which a stream of the network ends."""
@@ -57,6 +58,7 @@ class PyavReader(VideoReader):
         self.library = f"PyAV {self._av.__version__}"
         self.damaged = 0
         self._source = source
+        self._stdin = StdinFile() if source.stdin else None
         self._container = self._open()
         try:
             self._stream = self._video_stream()
@@ -89,10 +91,12 @@ class PyavReader(VideoReader):
         source = self._source
         timeout = TIMEOUT if source.live and not source.stdin else None
         options = STREAM_OPTIONS.get(source.address.partition("://")[0].lower(), {}) if timeout else {}
-        address = "pipe:0" if source.stdin else source.address if source.live else f"file:{source.address}"
+        address = self._stdin or (source.address if source.live else f"file:{source.address}")
         try:
             return self._av.open(address, options=dict(options), timeout=timeout, metadata_errors="replace")
         except (self._av.error.FFmpegError, OSError) as error:
+            if self._stdin:
+                self._stdin.check()
             reason = self._reason(error)
             if isinstance(error, self._av.error.InvalidDataError) and _is_mp4(source):
                 reason += "; an MP4 file that was cut short lacks its index"
@@ -199,6 +203,8 @@ class PyavReader(VideoReader):
         except (self._av.error.FFmpegError, OSError) as error:
             self._broken = self._reason(error)
         yield None
+        if self._stdin:
+            self._stdin.check()
 
     def _pixels(self, frame: Any) -> Image:
         """``[H, W, 3]`` BGR, upright."""

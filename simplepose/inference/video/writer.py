@@ -99,7 +99,7 @@ def _silent(_: str) -> None:
 
 @contextlib.contextmanager
 def video_writer(
-    path: Path,
+    path: str | Path,
     rate: float,
     note: Note = _silent,
     *,
@@ -122,6 +122,7 @@ def video_writer(
         OSError: the file cannot be written, or there was no frame.
         ValueError, ModuleNotFoundError: see `uses_pyav`.
     """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
         target = temporary.with_suffix(".mp4")  # OpenCV selects the container by the suffix

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from simplepose.exit_gate import compiled_call
 from simplepose.ops.config import DecodeConfig
 from simplepose.skeleton.skeleton import Skeleton
 
@@ -71,7 +72,8 @@ def forget_decoders() -> None:
 @lru_cache(maxsize=64)
 def _make_decoder(skeleton: Skeleton, config: DecodeConfig) -> Decoder:
     values = {**asdict(config), "min_samples": config.min_samples}
-    made: Decoder = require_native().Decoder(skeleton.num_keypoints, skeleton.part_index, values)
+    with compiled_call:
+        made: Decoder = require_native().Decoder(skeleton.num_keypoints, skeleton.part_index, values)
     return made
 
 
