@@ -395,7 +395,7 @@ def test_bench_measures_photo_by_default(capsys, monkeypatch):
     monkeypatch.setattr(bench, "time_stages", record)
     assert run(capsys, "bench")[0] == 1
     assert predictors[0].model.config == ModelConfig.preset("photo")
-    assert (predictors[0].size, predictors[0].config.fit) == (512, "longer")
+    assert (predictors[0].size, predictors[0].config.fit) == (576, "longer")
 
 
 def test_bench_prints_every_stage(capsys, checkpoint):

@@ -25,6 +25,9 @@ Image = NDArray[np.uint8]
 PHOTO = Path(__file__).parent / "astronaut.jpg"
 """The photo of the demo: the astronaut Eileen Collins; NASA, public domain (NOTICE)."""
 
+PHOTO_SIZE = 512
+"""Input size of the network `photo` for photos, in pixels."""
+
 PHOTO_SCALES = (0.4, 0.7)
 """Input scales for photos: people who fill a photo are found at small ones (docs/photo.md)."""
 
@@ -161,6 +164,8 @@ def _by_network(image: Image, name: str, checkpoint: str, annotations: Annotatio
     with usage_errors():
         scales = PHOTO_SCALES if annotations is None else (1.0,)
         predictor = Predictor.from_checkpoint(checkpoint, flip=True, scales=scales)
+        if checkpoint == "photo" and annotations is None:
+            predictor.config = predictor.config.with_changes(size=PHOTO_SIZE)
         if annotations is not None and predictor.skeleton != COCO:
             raise ValueError(
                 f"--checkpoint: expected skeleton {COCO.name!r} for the demo's scene, got {predictor.skeleton.name!r}; "

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simplepose.checks import check_count, check_number, one_line
-from simplepose.cli.demo import PHOTO, PHOTO_SCALES, make_scene
+from simplepose.cli.demo import PHOTO, PHOTO_SCALES, PHOTO_SIZE, make_scene
 from simplepose.cli.options import UsageError, print_warnings, say, usage_errors
 from simplepose.network.shipped import SHIPPED
 
@@ -106,6 +106,6 @@ def write_examples(folder: Path, analyzer: Analyzer) -> Sequence[Example]:
     shutil.copyfile(PHOTO, photo)
     write_image(scene, make_scene(SCENE_SEED)[0])
     return [
-        Example(photo, NetworkSettings("photo", analyzer.own_size("photo"), PHOTO_SCALES, flip=True)),
+        Example(photo, NetworkSettings("photo", PHOTO_SIZE, PHOTO_SCALES, flip=True)),
         Example(scene, NetworkSettings("tiny", analyzer.own_size("tiny"), (1.0,), flip=True)),
     ]

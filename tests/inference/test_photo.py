@@ -28,9 +28,9 @@ def test_it_is_small_and_names_its_origin() -> None:
 def test_it_loads_by_name_with_its_own_settings() -> None:
     assert isinstance(sp.load_model("photo"), MobilePose)
     shown = sp.Predictor.from_checkpoint("photo", device="cpu")
-    assert (shown.size, shown.config.fit, shown.config.decode.peak_threshold) == (512, "longer", 0.1)
+    assert (shown.size, shown.config.fit, shown.config.decode.peak_threshold) == (576, "longer", 0.1)
     ranked = sp.Predictor.from_checkpoint("photo", device="cpu", purpose="evaluation")
-    assert (ranked.config.decode.peak_threshold, ranked.config.decode.part_threshold) == (0.01, 0.01)
+    assert (ranked.config.decode.peak_threshold, ranked.config.decode.part_threshold) == (0.015, 0.03)
 
 
 def test_it_finds_people_in_photos() -> None:
