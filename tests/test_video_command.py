@@ -284,7 +284,7 @@ def test_a_stream_that_is_interrupted_keeps_its_results(tmp_path: Path, network:
         process.stderr.close()
     assert b"stdin: interrupted; the results until then are complete" in errors
     images = json.loads((out / "images.json").read_text())
-    assert 0 < len(images) < 100
+    assert 0 < len(images) <= 100
     assert len(list(open_video(out / "stdin_poses.mp4"))) == len(images)
 
 

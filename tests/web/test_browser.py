@@ -115,7 +115,7 @@ def table(page: Any, name: str) -> list[str]:
 def test_a_photo_from_upload_to_download(page: Any) -> None:
     assert not page.locator("#json").is_enabled()
     choose_file(page, PHOTO)
-    has_status(page, r"^1 person with 3 keypoints or more in astronaut\.jpg \(512 x 512 pixels\); photo, input 512 px")
+    has_status(page, r"^1 person with 3 keypoints or more in astronaut\.jpg \(512 x 512 pixels\); photo, input 576 px")
     people = table(page, "people")
     assert people[:7] == ["person", "score", "keypoints", "left", "top", "right", "bottom"]
     assert people[7] == "1"
