@@ -146,6 +146,7 @@ def test_a_photo_from_upload_to_download(page: Any) -> None:
     page.get_by_text("decoding", exact=True).click()
     move(page, "peak_threshold", 89)  # to 0.99
     has_status(page, "^0 people")
+    has_caption(page, "^all; 0 candidates, 0 peaks")  # after the thresholds between, at which a part is left
     assert json.loads(download(page, "json")[1]) == []
     page.get_by_text("the checkpoint's own settings").click()
     has_status(page, "^1 person")
