@@ -270,8 +270,8 @@ def test_a_stream_that_is_interrupted_keeps_its_results(tmp_path: Path, network:
     watchdog = threading.Timer(120, process.kill)
     watchdog.start()
     try:
-        process.stdin.write(data)
-        process.stdin.flush()  # the stream does not end
+        process.stdin.write(data[: len(data) // 2])
+        process.stdin.flush()  # the stream does not end, and half of its frames do not come
         while process.poll() is None and not list(out.glob("*.mp4")):  # the drawn video begins with the first frame
             time.sleep(0.05)
         time.sleep(1)  # until the frames are read and the command waits for more
@@ -284,7 +284,7 @@ def test_a_stream_that_is_interrupted_keeps_its_results(tmp_path: Path, network:
         process.stderr.close()
     assert b"stdin: interrupted; the results until then are complete" in errors
     images = json.loads((out / "images.json").read_text())
-    assert 0 < len(images) <= 100
+    assert 0 < len(images) < 100
     assert len(list(open_video(out / "stdin_poses.mp4"))) == len(images)
 
 
