@@ -12,8 +12,8 @@ import torch
 from simplepose.data.images import EncodedImage, ImageError
 from simplepose.inference.config import PredictorConfig, PredictorOptions
 from simplepose.inference.predictor import Predictor
+from simplepose.io.formats.parquet import image_rows
 from simplepose.io.parquet import ImageRows, pose_schema, to_table
-from simplepose.poses import Poses
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,11 +111,6 @@ class PosePredictor:
             error = prediction.error
             yield ImageRows.failed(key, error, count) if error else image_rows(key, prediction.poses)
         yield from errors()
-
-
-def image_rows(image: str, poses: Poses) -> ImageRows:
-    """The rows of the people of an image; ``image`` is its name."""
-    return ImageRows(image, poses.keypoints, poses.scores, poses.boxes, poses.truncated, poses.track_ids)
 
 
 def _as_source(key: str, value: Any) -> ImageLike | Exception:

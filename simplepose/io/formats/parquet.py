@@ -20,6 +20,11 @@ from simplepose.poses import Poses
 PEOPLE = "people.parquet"
 
 
+def image_rows(image: str, poses: Poses) -> ImageRows:
+    """The rows of the people of an image; ``image`` is its name."""
+    return ImageRows(image, poses.keypoints, poses.scores, poses.boxes, poses.truncated, poses.track_ids)
+
+
 def files(folder: Path, inputs: Inputs) -> dict[Path, list[str]]:
     """The names of the files by folder."""
     return {folder: [PEOPLE]}
@@ -55,8 +60,7 @@ def writer(folder: Path, inputs: Inputs, content: Content) -> Iterator[Write]:
             if poses is None:
                 image = ImageRows.failed(source.name, error, skeleton.num_keypoints)
             else:
-                values = (poses.keypoints, poses.scores, poses.boxes, poses.truncated, poses.track_ids)
-                image = ImageRows(source.name, *values)
+                image = image_rows(source.name, poses)
             waiting.append((source, image))
             counts = counts.with_image(image)
             rows += max(1, len(image.scores))
