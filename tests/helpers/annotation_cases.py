@@ -13,6 +13,7 @@ from pycocotools import mask as coco_mask
 from scenes import FIGURE
 
 import simplepose as sp
+from simplepose.data.annotations import Annotations
 
 NAMES = list(sp.COCO.dataset_keypoints)
 HEIGHT, WIDTH = 96, 128
@@ -307,3 +308,10 @@ IMAGE_FAULTS = {
 
 ODD = (None, 0, -1, 1.5, NAN, INFINITY, HUGE, 10**400, 1e300, True, "", "7", "x", [], {}, [1], [[1]], {"counts": []},
        {"size": [HEIGHT, WIDTH], "counts": "abc"}, [[1, 2, 3, 4, 5, 6, 7]], [[]], [None] * 51, "a\0b")  # fmt: skip
+
+
+def perfect(annotations: Annotations, image_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints with scores and pose scores of a perfect prediction."""
+    keypoints = annotations.keypoints(image_id)
+    keypoints[..., 2] = keypoints[..., 2] > 0
+    return keypoints, np.ones(len(keypoints), np.float32)
